@@ -1,0 +1,15 @@
+export { type Clock, sleep, systemClock } from "./clock.ts";
+export { syncFolder, writeFileDurably } from "./durable.ts";
+export {
+  DriverError,
+  describeError,
+  type ErrorData,
+  type ErrorKind,
+  errnoOf,
+  errorFromData,
+  errorToData,
+} from "./errors.ts";
+export { KeyedLock } from "./keyed-lock.ts";
+export { createLogger, type LogFields, type Logger, type LoggerOptions, type LogLevel } from "./log.ts";
+export { Semaphore } from "./semaphore.ts";
+export { SingleFlight } from "./single-flight.ts";
