@@ -1,0 +1,91 @@
+import type { ServerResponse } from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
+import type { LoggedRequest, RequestLog } from "./request-log.ts";
+
+/** Something that goes wrong with one answer. */
+export type Fault =
+  /** Another status in place of the answer. */
+  | {
+      readonly kind: "status";
+      readonly status: number;
+      readonly headers?: Record<string, string>;
+      readonly body?: string;
+    }
+  /** The body with its last byte changed. */
+  | { readonly kind: "corrupt" }
+  /** The connection is cut after so many bytes of the body. */
+  | { readonly kind: "cut"; readonly afterBytes: number }
+  /** So many bytes of the body are sent; the rest waits for the promise. */
+  | { readonly kind: "hold"; readonly afterBytes: number; readonly until: Promise<unknown> };
+
+/** Looks at each request; what it returns happens to the answer. */
+export type FaultHook = (request: LoggedRequest) => Fault | undefined;
+
+/** An answer with a body, ready to be sent. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly body: Buffer;
+}
+
+/** How answers leave an embedded registry. */
+export interface DeliveryOptions {
+  readonly log: RequestLog;
+  /** Bytes a second on each connection, for bodies of blobs; as fast as it goes when left out. */
+  readonly bytesPerSecond?: number | undefined;
+}
+
+const PIECE_BYTES = 256 * 1024;
+const PIECES_PER_SECOND = 50;
+
+/** Sends an answer: piece by piece, at the speed that is asked for, with the fault that is asked for. */
+export async function deliver(
+  response: ServerResponse,
+  entry: LoggedRequest,
+  answer: Answer,
+  options: DeliveryOptions & { readonly fault?: Fault | undefined },
+): Promise<void> {
+  const { fault, log } = options;
+  const body = fault?.kind === "corrupt" ? corrupted(answer.body) : answer.body;
+  entry.status = answer.status;
+  response.writeHead(answer.status, { ...answer.headers, "content-length": String(body.length) });
+  if (entry.method === "HEAD") return void response.end();
+  const slow = options.bytesPerSecond !== undefined && entry.path.includes("/blobs/");
+  const pieceBytes = slow ? Math.ceil((options.bytesPerSecond ?? 0) / PIECES_PER_SECOND) : PIECE_BYTES;
+  for (let at = 0; at < body.length && !response.destroyed; ) {
+    const stopAt = fault?.kind === "cut" || fault?.kind === "hold" ? fault.afterBytes : Number.POSITIVE_INFINITY;
+    if (at >= stopAt && fault?.kind === "cut") return void response.destroy();
+    if (at === stopAt && fault?.kind === "hold") await Promise.race([fault.until, closed(response)]);
+    const end = Math.min(body.length, at + pieceBytes, at < stopAt ? stopAt : body.length);
+    await write(response, body.subarray(at, end));
+    entry.bytesSent += end - at;
+    at = end;
+    log.changed();
+    if (slow && at < body.length) await delay(1000 / PIECES_PER_SECOND);
+  }
+  response.end();
+}
+
+function corrupted(body: Buffer): Buffer {
+  const copy = Buffer.from(body);
+  const last = copy.length - 1;
+  if (last >= 0) copy[last] = (copy[last] ?? 0) ^ 0xff;
+  return copy;
+}
+
+function closed(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => response.once("close", () => resolve()));
+}
+
+async function write(response: ServerResponse, piece: Buffer): Promise<void> {
+  if (response.write(piece) || response.destroyed) return;
+  await new Promise<void>((resolve) => {
+    const go = () => {
+      response.off("drain", go);
+      response.off("close", go);
+      resolve();
+    };
+    response.once("drain", go);
+    response.once("close", go);
+  });
+}
