@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import * as koffi from "koffi";
+import { openLibc } from "./libc.ts";
+
+const libc = openLibc(koffi);
+const folder = mkdtempSync(join(tmpdir(), "oras-csi-libc-"));
+after(() => rmSync(folder, { recursive: true }));
+
+test("a failed call rejects with errno's name and the call", async () => {
+  await assert.rejects(libc.unmount(join(folder, "missing"), 0), { code: "ENOENT", syscall: "umount2" });
+  await assert.rejects(libc.openTree(join(folder, "missing"), 0), { code: "ENOENT", syscall: "open_tree" });
+  await assert.rejects(libc.syncFileSystem(-1), { code: "EBADF", syscall: "syncfs" });
+  assert.throws(() => libc.close(-1), { code: "EBADF", syscall: "close" });
+});
+
+test("text with a NUL byte is refused, not cut", async () => {
+  await assert.rejects(libc.unmount(`${folder}\0/more`, 0), { code: "EINVAL", message: /NUL/ });
+  await assert.rejects(libc.unmount(Buffer.from(`${folder}\0`), 0), { code: "EINVAL", message: /NUL/ });
+  await assert.rejects(libc.mount({ target: folder, flags: 0, data: "a\0b" }), { code: "EINVAL", message: /NUL/ });
+  await assert.rejects(libc.openTree("a\0b", 0), { code: "EINVAL", message: /NUL/ });
+});
+
+test("each of many calls at once gets its own errno", async () => {
+  const calls = Array.from({ length: 5000 }, (_, i) =>
+    i % 2 === 0 ? libc.unmount(join(folder, "missing"), 0) : libc.syncFileSystem(-1),
+  );
+  const outcomes = await Promise.allSettled(calls);
+  const codes = outcomes.map((o) => (o.status === "rejected" ? (o.reason as { code: string }).code : "none"));
+  assert.deepEqual(
+    codes,
+    calls.map((_, i) => (i % 2 === 0 ? "ENOENT" : "EBADF")),
+  );
+});
+
+test("a lock belongs to one open file at a time", () => {
+  const path = join(folder, "lock");
+  const first = openSync(path, "w");
+  const second = openSync(path, "w");
+  try {
+    assert.equal(libc.tryLock(first), true);
+    assert.equal(libc.tryLock(second), false);
+    libc.unlock(first);
+    assert.equal(libc.tryLock(second), true);
+    assert.equal(libc.tryLock(first), false);
+  } finally {
+    closeSync(first);
+    closeSync(second);
+  }
+  assert.throws(() => libc.tryLock(-1), { code: "EBADF", syscall: "flock" });
+});
+
+test("syncs the file system of an open file", async () => {
+  const fd = openSync(folder, "r");
+  try {
+    await libc.syncFileSystem(fd);
+  } finally {
+    closeSync(fd);
+  }
+});

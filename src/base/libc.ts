@@ -1,0 +1,202 @@
+import { constants } from "node:os";
+import { Semaphore } from "./semaphore.ts";
+
+/** The FFI library, handed in: this module loads nothing, so that workers can import its folder. */
+export type Koffi = typeof import("koffi");
+
+/** A failed system call: `code` is errno's name (`EBUSY`), `errno` its number, `syscall` the call that failed. */
+export interface SystemCallError extends Error {
+  readonly code: string;
+  readonly errno: number;
+  readonly syscall: string;
+}
+
+/** What mount_setattr(2) changes: bit sets of MOUNT_ATTR_*, and one of MS_PRIVATE, MS_SLAVE, MS_SHARED or 0. */
+export interface MountAttributes {
+  readonly set: number;
+  readonly clear: number;
+  readonly propagation: number;
+}
+
+/** The arguments of mount(2); what is left out is NULL. */
+export interface MountCall {
+  readonly source?: string;
+  readonly target: string;
+  readonly fsType?: string;
+  readonly flags: number;
+  /** Comma-separated options. The kernel reads one page and cuts the rest silently: keep it below 4,096 bytes. */
+  readonly data?: string;
+}
+
+/**
+ * The system calls that node:fs lacks. Paths are UTF-8 text, or bytes where a name is no UTF-8; one with NUL in it is
+ * an EINVAL. What may block runs on libuv's threads, bounded. All failures are `SystemCallError`s.
+ */
+export interface Libc {
+  /** open_tree(2) relative to the working directory: a descriptor to be closed with `close`. Linux 5.2. */
+  openTree(path: string, flags: number): Promise<number>;
+  /** mount_setattr(2) on the mount that a descriptor stands for, not on those below it. Linux 5.12. */
+  setMountAttributes(fd: number, attributes: MountAttributes): Promise<void>;
+  /** move_mount(2) from one descriptor to another, both without a path. Linux 5.2. */
+  moveMount(fromFd: number, toFd: number): Promise<void>;
+  mount(call: MountCall): Promise<void>;
+  /** umount2(2). */
+  unmount(target: string | Uint8Array, flags: number): Promise<void>;
+  /** syncfs(2): writes back the file system that the descriptor's file is on. */
+  syncFileSystem(fd: number): Promise<void>;
+  /** flock(2), exclusive, without waiting: false if another open file description holds the lock. */
+  tryLock(fd: number): boolean;
+  /** Gives up what `tryLock` took. */
+  unlock(fd: number): void;
+  /** close(2), for descriptors made here: Deno's own close does not know them. */
+  close(fd: number): void;
+}
+
+type NativeFunction = ReturnType<ReturnType<Koffi["load"]>["func"]>;
+
+/** A C function under the name that errors show. */
+interface NativeCall {
+  readonly name: string;
+  readonly run: NativeFunction;
+}
+
+// The same numbers on x64 and arm64 (all calls newer than 5.0 share one table).
+const SYS_OPEN_TREE = 428;
+const SYS_MOVE_MOUNT = 429;
+const SYS_MOUNT_SETATTR = 442;
+const AT_FDCWD = -100;
+const AT_EMPTY_PATH = 0x1000;
+const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
+const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
+const MOUNT_ATTR_SIZE = 32;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+const LOCK_UN = 8;
+
+/**
+ * Binds the C library of the running process. Calls on mounts take at most two of libuv's four threads and syncfs one,
+ * so that a hung file system cannot stop all file access of the process.
+ */
+export function openLibc(koffi: Koffi): Libc {
+  const library = koffi.load(null);
+  const bind = (name: string, declaration: string): NativeCall => ({ name, run: library.func(declaration) });
+  const native = {
+    // syscall(2) is variadic; declared with fixed parameters, which both calling conventions pass alike.
+    openTree: bind("open_tree", "long syscall(long number, int fd, const void *path, unsigned int flags)"),
+    setAttributes: bind(
+      "mount_setattr",
+      "long syscall(long number, int fd, const void *path, unsigned int flags, void *attributes, size_t size)",
+    ),
+    moveMount: bind(
+      "move_mount",
+      "long syscall(long number, int from, const void *fromPath, int to, const void *toPath, unsigned int flags)",
+    ),
+    mount: bind(
+      "mount",
+      "int mount(const void *source, const void *target, const void *type, unsigned long flags, const void *data)",
+    ),
+    unmount: bind("umount2", "int umount2(const void *target, int flags)"),
+    syncFileSystem: bind("syncfs", "int syncfs(int fd)"),
+    lock: bind("flock", "int flock(int fd, int operation)"),
+    close: bind("close", "int close(int fd)"),
+  };
+  const strerror = library.func("const char *strerror(int number)");
+  const nameOf = errnoNames(koffi);
+  const fail = (name: string, errno: number) => systemCallError(name, errno, nameOf(errno), String(strerror(errno)));
+  const { callSync, callAsync } = createCallers(koffi, fail);
+  const mounting = new Semaphore(2);
+  const syncing = new Semaphore(1);
+  const empty = cString("", "open_tree");
+
+  return {
+    openTree: async (path, flags) =>
+      callAsync(mounting, native.openTree, [SYS_OPEN_TREE, AT_FDCWD, cString(path, "open_tree"), flags]),
+    async setMountAttributes(fd, attributes) {
+      const packed = packMountAttributes(attributes);
+      const args = [SYS_MOUNT_SETATTR, fd, empty, AT_EMPTY_PATH, packed, MOUNT_ATTR_SIZE];
+      await callAsync(mounting, native.setAttributes, args);
+    },
+    async moveMount(fromFd, toFd) {
+      const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+      await callAsync(mounting, native.moveMount, [SYS_MOVE_MOUNT, fromFd, empty, toFd, empty, flags]);
+    },
+    async mount({ source, target, fsType, flags, data }) {
+      const text = (value: string | undefined) => (value === undefined ? null : cString(value, "mount"));
+      const args = [text(source), cString(target, "mount"), text(fsType), flags, text(data)];
+      await callAsync(mounting, native.mount, args);
+    },
+    async unmount(target, flags) {
+      await callAsync(mounting, native.unmount, [cString(target, "umount2"), flags]);
+    },
+    async syncFileSystem(fd) {
+      await callAsync(syncing, native.syncFileSystem, [fd]);
+    },
+    tryLock(fd) {
+      try {
+        callSync(native.lock, [fd, LOCK_EX | LOCK_NB]);
+        return true;
+      } catch (error) {
+        if ((error as SystemCallError).errno === constants.errno.EAGAIN) return false;
+        throw error;
+      }
+    },
+    unlock: (fd) => void callSync(native.lock, [fd, LOCK_UN]),
+    close: (fd) => void callSync(native.close, [fd]),
+  };
+}
+
+/** The two ways to call: both read errno first thing after the call, because anything else may overwrite it. */
+function createCallers(koffi: Koffi, fail: (name: string, errno: number) => SystemCallError) {
+  // koffi keeps the addresses of the buffers it is given, not the buffers.
+  const inFlight = new Set<readonly unknown[]>();
+  return {
+    callSync({ name, run }: NativeCall, args: readonly unknown[]): number {
+      const result = Number(run(...args));
+      if (result === -1) throw fail(name, koffi.errno());
+      return result;
+    },
+    async callAsync(gate: Semaphore, { name, run }: NativeCall, args: readonly unknown[]): Promise<number> {
+      const release = await gate.acquire();
+      inFlight.add(args);
+      try {
+        return await new Promise<number>((resolve, reject) => {
+          run.async(...args, (failure: unknown, result: unknown) => {
+            const errno = koffi.errno();
+            if (failure) reject(failure);
+            else if (Number(result) === -1) reject(fail(name, errno));
+            else resolve(Number(result));
+          });
+        });
+      } finally {
+        inFlight.delete(args);
+        release();
+      }
+    },
+  };
+}
+
+/** struct mount_attr (mount_setattr(2)): four 64-bit words: set, clear, propagation, user namespace. */
+function packMountAttributes({ set, clear, propagation }: MountAttributes): Buffer {
+  const words = new BigUint64Array([BigInt(set), BigInt(clear), BigInt(propagation), 0n]);
+  return Buffer.from(words.buffer);
+}
+
+/** The text as C wants it. C would silently stop at a NUL inside: that is an error here. */
+function cString(text: string | Uint8Array, syscall: string): Buffer {
+  const bytes = typeof text === "string" ? Buffer.from(text) : text;
+  if (bytes.includes(0)) throw systemCallError(syscall, constants.errno.EINVAL, "EINVAL", "argument with a NUL byte in it");
+  return Buffer.concat([bytes, Buffer.alloc(1)]);
+}
+
+function systemCallError(syscall: string, errno: number, code: string, reason: string): SystemCallError {
+  return Object.assign(new Error(`${syscall}: ${reason} (${code})`), { code, errno, syscall });
+}
+
+/** The names of errno's values: Node's, and koffi's for what Node has none for (EUCLEAN, say). */
+function errnoNames(koffi: Koffi): (errno: number) => string {
+  const names = new Map<number, string>();
+  for (const table of [constants.errno, koffi.os.errno]) {
+    for (const [name, errno] of Object.entries(table)) if (!names.has(errno)) names.set(errno, name);
+  }
+  return (errno) => names.get(errno) ?? `E${errno}`;
+}
