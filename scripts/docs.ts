@@ -1,0 +1,39 @@
+// Writes what the docs say about flags from the tables in src/. `--check` writes nothing and fails if that would change a file.
+import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { flagsTable, serveOptions } from "../src/config/index.ts";
+
+/** A part of a Markdown file that is generated: what stands between two comments that carry its name. */
+interface Section {
+  readonly file: string;
+  readonly name: string;
+  readonly content: string;
+}
+
+const SECTIONS: readonly Section[] = [{ file: "docs/flags.md", name: "flags", content: flagsTable(serveOptions) }];
+
+/** `text` with the content of its section `name` replaced; throws when the section's two comments are not there. */
+export function withSection(text: string, { file, name, content }: Section): string {
+  const begin = `<!-- ${name}: begin (written by scripts/docs.ts) -->\n`;
+  const end = `<!-- ${name}: end -->`;
+  const from = text.indexOf(begin);
+  const to = text.indexOf(end, from);
+  if (from < 0 || to < 0) throw new Error(`${file} has no section "${name}" between its begin and end comments`);
+  return `${text.slice(0, from + begin.length)}${content}\n${text.slice(to)}`;
+}
+
+function main(check: boolean): number {
+  let outdated = 0;
+  for (const section of SECTIONS) {
+    const path = fileURLToPath(new URL(`../${section.file}`, import.meta.url));
+    const before = readFileSync(path, "utf8");
+    const after = withSection(before, section);
+    if (after === before) continue;
+    outdated++;
+    if (check) console.error(`${section.file} is outdated: run "node scripts/docs.ts"`);
+    else writeFileSync(path, after);
+  }
+  return check && outdated > 0 ? 1 : 0;
+}
+
+if (import.meta.main) process.exitCode = main(process.argv.includes("--check"));

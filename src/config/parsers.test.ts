@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { boolean, driverName, integer, logLevel, nodeId, oneOf, type Parser, path, unixEndpoint } from "./parsers.ts";
+
+const longest = `/${"a".repeat(106)}`;
+
+const tables: { name: string; parser: Parser<unknown>; good: [text: string, value: unknown][]; bad: string[] }[] = [
+  {
+    name: "boolean",
+    parser: boolean(),
+    good: [
+      ...["1", "t", "T", "TRUE", "true", "True"].map((text): [string, boolean] => [text, true]),
+      ...["0", "f", "F", "FALSE", "false", "False"].map((text): [string, boolean] => [text, false]),
+    ],
+    bad: ["", "yes", "no", "on", "tRUE", "2", "01", " true", "true\n"],
+  },
+  {
+    name: "integer 1 to 64",
+    parser: integer(1, 64),
+    good: [
+      ["1", 1],
+      ["64", 64],
+      ["007", 7],
+    ],
+    bad: ["", "0", "65", "-1", "+1", "1.0", "1e1", "0x10", "1_0", " 1", "1 ", "٣", "99999999999999999999"],
+  },
+  {
+    name: "integer without an upper end",
+    parser: integer(1),
+    good: [["9007199254740991", Number.MAX_SAFE_INTEGER]],
+    bad: ["9007199254740992", "0"],
+  },
+  {
+    name: "one of words",
+    parser: oneOf(["json", "text"]),
+    good: [
+      ["json", "json"],
+      ["text", "text"],
+    ],
+    bad: ["", "JSON", "constructor", "__proto__"],
+  },
+  {
+    name: "log level",
+    parser: logLevel(),
+    good: [
+      ["error", "error"],
+      ["trace", "trace"],
+      ["2", "error"],
+      ["3", "warn"],
+      ["4", "info"],
+      ["5", "debug"],
+      ["6", "trace"],
+    ],
+    bad: ["", "0", "1", "7", "silent", "fatal", "INFO", "04"],
+  },
+  {
+    name: "path",
+    parser: path(),
+    good: [
+      ["/var/lib/x y", "/var/lib/x y"],
+      ["relative/ä", "relative/ä"],
+    ],
+    bad: ["", "/a\0b"],
+  },
+  {
+    name: "unix endpoint",
+    parser: unixEndpoint(),
+    good: [
+      ["unix:///csi/csi.sock", "/csi/csi.sock"],
+      ["unix:/csi/csi.sock", "/csi/csi.sock"],
+      ["/csi/csi.sock", "/csi/csi.sock"],
+      ["unix:///with blank/%2f?x#y", "/with blank/%2f?x#y"],
+      [longest, longest],
+      [`unix://${longest}`, longest],
+      [`unix:${longest}`, longest],
+    ],
+    bad: [
+      ...["", "/", "unix://", "unix:///", "unix:", "csi.sock", "./csi.sock", "unix:csi.sock", "unix://csi.sock"],
+      ...["unix://host/csi.sock", "tcp://127.0.0.1:1", "unix:unix:///a", "UNIX:///a", "/a/", "/a\0b", "@abstract"],
+      ...[`${longest}a`, `unix://${longest}a`, `/${"ä".repeat(54)}`],
+    ],
+  },
+  {
+    name: "node id",
+    parser: nodeId(),
+    good: [
+      ["n", "n"],
+      ["node-1.example", "node-1.example"],
+      ["a".repeat(192), "a".repeat(192)],
+      ["ä".repeat(96), "ä".repeat(96)],
+    ],
+    bad: ["", " ", "a b", "a\t", "\na", "a\u00a0b", "a\0", "a".repeat(193), "ä".repeat(97)],
+  },
+  {
+    name: "driver name",
+    parser: driverName(),
+    good: [
+      ["csi.oras.land", "csi.oras.land"],
+      ["a", "a"],
+      ["9p.csi", "9p.csi"],
+      ["A-b", "A-b"],
+      ["a".repeat(63), "a".repeat(63)],
+    ],
+    bad: ["", "a".repeat(64), ".a", "a.", "-a", "a-", "a_b", "a/b", "a b", "ä", "a\n"],
+  },
+];
+
+for (const { name, parser, good, bad } of tables) {
+  test(`${name}: accepts`, () => {
+    for (const [text, value] of good) assert.deepEqual([text, parser.parse(text)], [text, value]);
+  });
+  test(`${name}: refuses`, () => {
+    for (const text of bad) assert.deepEqual([text, parser.parse(text)], [text, undefined]);
+  });
+}

@@ -1,0 +1,109 @@
+/** Reads the text of one kind of value. */
+export interface Parser<Value> {
+  /** What `--help` shows for the value. */
+  readonly placeholder: string;
+  /** Completes the sentence "must be ..." for a text that is not allowed. */
+  readonly allowed: string;
+  /** A flag of this kind stands alone: it never takes the next word as its value (Go's rule for booleans). */
+  readonly standsAlone: boolean;
+  /** The value; undefined for a text that is not allowed. */
+  parse(text: string): Value | undefined;
+}
+
+const TRUE = ["1", "t", "T", "TRUE", "true", "True"];
+const FALSE = ["0", "f", "F", "FALSE", "false", "False"];
+
+/** A boolean in exactly the spellings of Go's `strconv.ParseBool`. */
+export function boolean(): Parser<boolean> {
+  return {
+    placeholder: "true|false",
+    allowed: "true or false (or 1, 0, t, f, T, F, TRUE, FALSE, True, False)",
+    standsAlone: true,
+    parse: (text) => (TRUE.includes(text) ? true : FALSE.includes(text) ? false : undefined),
+  };
+}
+
+/** A whole number in decimal digits, from `min` to `max` (both included; no `max`: as large as a number can be exact). */
+export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): Parser<number> {
+  const range = max === Number.MAX_SAFE_INTEGER ? `${min} or more` : `from ${min} to ${max}`;
+  return {
+    placeholder: "N",
+    allowed: `a whole number, ${range}`,
+    standsAlone: false,
+    parse(text) {
+      if (!/^[0-9]+$/.test(text)) return undefined;
+      const value = Number(text);
+      return value >= min && value <= max ? value : undefined;
+    },
+  };
+}
+
+/** One of a few words, spelled exactly so; `aliases` are further spellings of some of them. */
+export function oneOf<Word extends string>(
+  words: readonly Word[],
+  aliases: Readonly<Record<string, Word>> = {},
+): Parser<Word> {
+  const meaning = new Map<string, Word>([...words.map((word) => [word, word] as const), ...Object.entries(aliases)]);
+  return {
+    placeholder: words.join("|"),
+    allowed: [...meaning.keys()].join(", "),
+    standsAlone: false,
+    parse: (text) => meaning.get(text),
+  };
+}
+
+/** The severities that `--log-level` knows; numbers are logrus', which the Go driver's manifests pass. */
+export function logLevel(): Parser<"error" | "warn" | "info" | "debug" | "trace"> {
+  const numbers = { "2": "error", "3": "warn", "4": "info", "5": "debug", "6": "trace" } as const;
+  return oneOf(["error", "warn", "info", "debug", "trace"], numbers);
+}
+
+/** A path of the file system; a relative one is not resolved here. */
+export function path(): Parser<string> {
+  return {
+    placeholder: "PATH",
+    allowed: "a path",
+    standsAlone: false,
+    parse: (text) => (text === "" || text.includes("\0") ? undefined : text),
+  };
+}
+
+/** What `sun_path` holds beside its closing NUL. */
+const SOCKET_PATH_BYTES = 107;
+
+/** A unix socket as `unix:///abs`, `unix:/abs` or `/abs`; the value is its absolute path. */
+export function unixEndpoint(): Parser<string> {
+  return {
+    placeholder: "ENDPOINT",
+    allowed: `unix:///PATH, unix:/PATH or /PATH: a unix socket, absolute, of ${SOCKET_PATH_BYTES} bytes at most`,
+    standsAlone: false,
+    parse(text) {
+      const [, socketPath] = /^(?:unix:\/\/|unix:(?!\/\/))?(\/[^\0]*[^\0/])$/.exec(text) ?? [];
+      if (socketPath === undefined || Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES) return undefined;
+      return socketPath;
+    },
+  };
+}
+
+/** CSI's limit for what NodeGetInfo answers (wire contract, NodeGetInfoResponse). */
+const NODE_ID_BYTES = 192;
+
+/** The node's name as the cluster knows it. */
+export function nodeId(): Parser<string> {
+  return {
+    placeholder: "NAME",
+    allowed: `1 to ${NODE_ID_BYTES} bytes without blanks`,
+    standsAlone: false,
+    parse: (text) => (/^[^\s\p{Cc}]+$/u.test(text) && Buffer.byteLength(text) <= NODE_ID_BYTES ? text : undefined),
+  };
+}
+
+/** A CSI driver name (wire contract, GetPluginInfoResponse). */
+export function driverName(): Parser<string> {
+  return {
+    placeholder: "NAME",
+    allowed: "1 to 63 letters, digits, dashes and dots, with a letter or digit first and last",
+    standsAlone: false,
+    parse: (text) => (/^[a-zA-Z0-9]([-.a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$/.test(text) ? text : undefined),
+  };
+}

@@ -1,0 +1,232 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { environmentName, flagName } from "./option.ts";
+import { type ConfigInput, parseConfig, type ServeConfig } from "./serve-config.ts";
+import { type ServeValues, serveOptions } from "./serve-options.ts";
+import { UsageError } from "./usage-error.ts";
+
+const FILE = "/etc/oras-csi.yaml";
+
+function parse(argv: string[], given: Partial<ConfigInput> & { file?: string } = {}): ServeConfig {
+  const readFile = (path: string) => {
+    if (given.file !== undefined && path === FILE) return given.file;
+    throw new Error(`ENOENT: no such file or directory, open '${path}'`);
+  };
+  return parseConfig({ argv, env: {}, hostname: "host-1", cwd: "/here", readFile, ...given });
+}
+
+const defaults: ServeConfig = {
+  csiEndpoint: "/csi/csi.sock",
+  nodeId: "host-1",
+  dataDir: "/var/lib/oras-csi",
+  driverName: "csi.oras.land",
+  enforceNamespaces: true,
+  concurrency: 4,
+  maxPulls: 4,
+  dockerConfig: undefined,
+  caFile: undefined,
+  logLevel: "info",
+  logFormat: "json",
+  ignored: [],
+};
+
+/** For each option a text that is not its default, and what it changes; an option without a row does not compile. */
+const samples: Record<Exclude<keyof ServeValues, "config">, { text: string; changes: Partial<ServeConfig> }> = {
+  csiEndpoint: { text: "unix:///run/x.sock", changes: { csiEndpoint: "/run/x.sock" } },
+  nodeId: { text: "007", changes: { nodeId: "007" } },
+  dataDir: { text: "/data", changes: { dataDir: "/data" } },
+  driverName: { text: "csi.example.org", changes: { driverName: "csi.example.org" } },
+  rootDir: { text: "/mnt", changes: { dataDir: "/mnt" } },
+  pluginDataDir: { text: "cache", changes: { dataDir: "/cache" } },
+  mode: { text: "node", changes: { ignored: ["--mode"] } },
+  handlersCount: { text: "3", changes: { ignored: ["--handlers-count"] } },
+  orasLogging: { text: "true", changes: { ignored: ["--oras-logging"] } },
+  sanityTestRun: { text: "false", changes: { ignored: ["--sanity-test-run"] } },
+  enforceNamespaces: { text: "F", changes: { enforceNamespaces: false } },
+  concurrency: { text: "64", changes: { concurrency: 64 } },
+  maxPulls: { text: "1", changes: { maxPulls: 1 } },
+  dockerConfig: { text: "/etc/docker.json", changes: { dockerConfig: "/etc/docker.json" } },
+  caFile: { text: "ca.pem", changes: { caFile: "/here/ca.pem" } },
+  logLevel: { text: "5", changes: { logLevel: "debug" } },
+  logFormat: { text: "text", changes: { logFormat: "text" } },
+};
+
+test("without anything given the defaults hold, frozen", () => {
+  const config = parse([]);
+  assert.deepEqual(config, defaults);
+  assert.ok(Object.isFrozen(config) && Object.isFrozen(config.ignored));
+});
+
+for (const [key, option] of Object.entries(serveOptions)) {
+  test(`the default that is shown for ${key} is the default`, () => {
+    if (option.defaultValue === undefined) return;
+    assert.deepEqual(option.parser.parse(option.defaultText), option.defaultValue);
+  });
+}
+
+for (const [key, { text, changes }] of Object.entries(samples)) {
+  const name = flagName(key);
+  const expected = { ...defaults, ...changes };
+  test(`--${name} is read from flag, environment and file`, () => {
+    assert.deepEqual(parse([`--${name}=${text}`]), expected);
+    assert.deepEqual(parse([], { env: { [environmentName(key)]: text } }), expected);
+    assert.deepEqual(parse([`--config=${FILE}`], { file: `${name}: ${text}` }), expected);
+    assert.deepEqual(parse([], { env: { ORAS_CSI_CONFIG: FILE }, file: `${name}: "${text}"` }), expected);
+  });
+}
+
+test("flag wins over environment, environment over file, file over default", () => {
+  const file = "concurrency: 5\nmax-pulls: 5\nnode-id: file\nlog-level: trace\n";
+  const env = { ORAS_CSI_CONCURRENCY: "6", ORAS_CSI_MAX_PULLS: "6", ORAS_CSI_NODE_ID: "env" };
+  const config = parse(["--config", FILE, "--concurrency", "7"], { env, file });
+  assert.deepEqual(config, { ...defaults, concurrency: 7, maxPulls: 6, nodeId: "env", logLevel: "trace" });
+});
+
+test("given twice, the last counts", () => {
+  assert.equal(parse(["--concurrency=5", "-concurrency", "6"]).concurrency, 6);
+  assert.equal(parse(["--enforce-namespaces=false", "--enforce-namespaces"]).enforceNamespaces, true);
+});
+
+test("variables of other names and empty ones are ignored", () => {
+  const env = { ORAS_CSI_CONCURENCY: "x", ORAS_CSI_HELP: "1", CONCURRENCY: "9", ORAS_CSI_MAX_PULLS: "", NODE_ID: "" };
+  assert.deepEqual(parse([], { env }), defaults);
+});
+
+test("the call of the Go driver's manifests is understood", () => {
+  const argv = ["--csi-endpoint=unix:///csi/csi.sock", "--node-id", "n1", "--mode=node", "--oras-logging=true"];
+  const config = parse([...argv, "--enforce-namespaces=true", "--root-dir=/", "-handlers-count", "3"]);
+  const ignored = ["--mode", "--handlers-count", "--oras-logging"];
+  assert.deepEqual(config, { ...defaults, nodeId: "n1", dataDir: "/", ignored });
+});
+
+const nodeNames: [env: Record<string, string>, nodeId: string][] = [
+  [{ NODE_ID: "a", KUBE_NODE_NAME: "b" }, "a"],
+  [{ NODE_ID: "", KUBE_NODE_NAME: "b" }, "b"],
+  [{ KUBE_NODE_NAME: "b" }, "b"],
+  [{ NODE_ID: "a", ORAS_CSI_NODE_ID: "c" }, "c"],
+  [{}, "host-1"],
+];
+for (const [env, nodeId] of nodeNames) {
+  test(`node id from ${JSON.stringify(env)}`, () => assert.equal(parse([], { env }).nodeId, nodeId));
+}
+
+const dataDirs: [argv: string[], dataDir: string][] = [
+  [["--root-dir=/mnt", "--plugin-data-dir=/cache"], "/mnt/cache"],
+  [["--root-dir=/mnt/", "--plugin-data-dir=a/../b"], "/mnt/b"],
+  [["--plugin-data-dir=/cache"], "/cache"],
+  [["--root-dir=relative"], "/here/relative"],
+  [["--data-dir=data/"], "/here/data"],
+  [["--root-dir=/mnt", "--plugin-data-dir=/cache", "--data-dir=/wins"], "/wins"],
+];
+for (const [argv, dataDir] of dataDirs) {
+  test(`data dir from ${argv.join(" ")}`, () => assert.equal(parse(argv).dataDir, dataDir));
+}
+
+const refused: { name: string; argv: string[]; given?: Partial<ConfigInput> & { file?: string }; says: RegExp }[] = [
+  {
+    name: "an unknown flag",
+    argv: ["--concurency=4"],
+    says: /^unknown flag "--concurency" \(did you mean --concurrency\?\); allowed: --csi-endpoint, /,
+  },
+  {
+    name: "an unknown flag like no other",
+    argv: ["-q"],
+    says: /^unknown flag "--q"; allowed: --csi-endpoint, .*--config$/,
+  },
+  { name: "a flag of a later version", argv: ["--http-endpoint=off"], says: /^unknown flag/ },
+  { name: "a property that every object has", argv: ["--constructor=x"], says: /^unknown flag/ },
+  { name: "camel case", argv: ["--maxPulls=4"], says: /did you mean --max-pulls/ },
+  {
+    name: "a bad value",
+    argv: ["--concurrency", "65"],
+    says: /^bad value "65" for --concurrency: must be a whole number, from 1 to 64$/,
+  },
+  { name: "an empty value", argv: ["--concurrency="], says: /^bad value "" for --concurrency/ },
+  {
+    name: "a bad value that a later one replaces",
+    argv: ["--max-pulls=0", "--max-pulls=4"],
+    says: /"0" for --max-pulls: .* 1 or more/,
+  },
+  {
+    name: "a bad value in the environment",
+    argv: [],
+    given: { env: { ORAS_CSI_LOG_LEVEL: "loud" } },
+    says: /^bad value "loud" for ORAS_CSI_LOG_LEVEL: must be error, /,
+  },
+  { name: "another mode", argv: ["--mode=controller"], says: /"controller" for --mode: must be node$/ },
+  {
+    name: "a tcp endpoint",
+    argv: ["--csi-endpoint=tcp://0:1"],
+    says: /must be unix:\/\/\/PATH, unix:\/PATH or \/PATH.* 107 bytes/,
+  },
+  { name: "a long endpoint", argv: [`--csi-endpoint=/${"a".repeat(107)}`], says: /107 bytes/ },
+  { name: "a flag without its value", argv: ["--node-id"], says: /^--node-id needs a value: must be 1 to 192 bytes/ },
+  {
+    name: "a boolean's value as a word",
+    argv: ["--enforce-namespaces", "false"],
+    says: /^unexpected argument "false": .*--x=false/,
+  },
+  { name: "a word", argv: ["serve"], says: /^unexpected argument "serve"/ },
+  { name: "a word after --", argv: ["--", "--mode"], says: /^unexpected argument "--mode"/ },
+  { name: "a bad NODE_ID", argv: [], given: { env: { NODE_ID: "a b" } }, says: /"a b" for NODE_ID .*without blanks/ },
+  { name: "a host without a name", argv: [], given: { hostname: "" }, says: /set --node-id/ },
+  { name: "a value of many lines", argv: ["--driver-name=a\nb"], says: /^bad value "a\\nb" for --driver-name/ },
+  {
+    name: "a very long value",
+    argv: [`--driver-name=${"a".repeat(5000)}`],
+    says: /"a{60}\.\.\.a{60}" for --driver-name/,
+  },
+  {
+    name: "a file that is not there",
+    argv: ["--config=/nope"],
+    says: /^cannot read the configuration file "\/nope": ENOENT/,
+  },
+  {
+    name: "an unknown key",
+    argv: ["--config", FILE],
+    given: { file: "max_pulls: 4" },
+    says: /^unknown key "max_pulls" in "\/etc\/oras-csi.yaml" \(did you mean max-pulls\?\); allowed: csi-endpoint, .*log-format$/,
+  },
+  {
+    name: "a bad value in the file",
+    argv: ["--config", FILE],
+    given: { file: "max-pulls: 1.5" },
+    says: /^bad value "1.5" for max-pulls in "\/etc/,
+  },
+  {
+    name: "a bad value in the file under a good flag",
+    argv: ["--config", FILE, "--max-pulls=4"],
+    given: { file: "max-pulls: x" },
+    says: /^bad value "x"/,
+  },
+  {
+    name: "a file that names another",
+    argv: ["--config", FILE],
+    given: { file: "config: /other" },
+    says: /cannot name another$/,
+  },
+];
+for (const { name, argv, given, says } of refused) {
+  test(`refuses ${name}, in one line`, () => {
+    assert.throws(
+      () => parse(argv, given),
+      (error) => {
+        assert.ok(error instanceof UsageError);
+        assert.match(error.message, says);
+        assert.ok(!error.message.includes("\n") && error.message.length <= 1000);
+        return true;
+      },
+    );
+  });
+}
+
+test("the file is read once, and only when it is named", () => {
+  const paths: string[] = [];
+  const readFile = (path: string) => {
+    paths.push(path);
+    return "";
+  };
+  parse([], { readFile });
+  parse(["--config", "a.yaml"], { readFile });
+  assert.deepEqual(paths, ["/here/a.yaml"]);
+});

@@ -1,0 +1,127 @@
+import { posix } from "node:path";
+import { collectValues, environmentTexts, type GivenText, keyOfName, parseText } from "./collect-values.ts";
+import { parseConfigFile } from "./config-file.ts";
+import { nearestName } from "./nearest.ts";
+import { flagName } from "./option.ts";
+import { scanArguments } from "./scan-arguments.ts";
+import { DEFAULT_DATA_DIR, type ServeValues, serveOptions } from "./serve-options.ts";
+import { quoted, UsageError } from "./usage-error.ts";
+
+/** Flags that only say where to look, or that have no effect: the rest of the driver never sees them. */
+type Consumed = "config" | "rootDir" | "pluginDataDir" | "mode" | "handlersCount" | "orasLogging" | "sanityTestRun";
+
+/** All that `serve` is told, complete and frozen. Paths are absolute. */
+export interface ServeConfig extends Omit<ServeValues, Consumed | "nodeId" | "dataDir"> {
+  readonly nodeId: string;
+  readonly dataDir: string;
+  /** Names of the flags (with dashes) that were given and have no effect. */
+  readonly ignored: readonly string[];
+}
+
+/** What `parseConfig` reads; nothing else decides its result. */
+export interface ConfigInput {
+  /** Arguments after the command's name. */
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Reads the file of `--config`; may throw. */
+  readonly readFile: (path: string) => string;
+  readonly hostname: string;
+  /** Absolute folder that relative paths start from. */
+  readonly cwd: string;
+}
+
+const WITHOUT_EFFECT = ["mode", "handlersCount", "orasLogging", "sanityTestRun"] as const;
+
+/** Flags, else environment, else file, else defaults, as one frozen value; throws a `UsageError` for anything else. */
+export function parseConfig(input: ConfigInput): ServeConfig {
+  const fromFlags = flagTexts(input.argv);
+  const fromEnvironment = environmentTexts(serveOptions, input.env);
+  const { config } = collectValues(serveOptions, [...fromEnvironment, ...fromFlags]);
+  const fromFile = config === undefined ? [] : fileTexts(posix.resolve(input.cwd, config), input.readFile);
+  const given = [...fromFile, ...fromEnvironment, ...fromFlags];
+  const values = collectValues(serveOptions, given);
+  return Object.freeze({
+    csiEndpoint: values.csiEndpoint,
+    nodeId: values.nodeId ?? defaultNodeId(input),
+    dataDir: posix.resolve(input.cwd, dataDirOf(values)),
+    driverName: values.driverName,
+    enforceNamespaces: values.enforceNamespaces,
+    concurrency: values.concurrency,
+    maxPulls: values.maxPulls,
+    dockerConfig: absolute(input.cwd, values.dockerConfig),
+    caFile: absolute(input.cwd, values.caFile),
+    logLevel: values.logLevel,
+    logFormat: values.logFormat,
+    ignored: Object.freeze(
+      WITHOUT_EFFECT.filter((key) => values[key] !== undefined).map((key) => `--${flagName(key)}`),
+    ),
+  });
+}
+
+function flagTexts(argv: readonly string[]): GivenText<ServeValues>[] {
+  const { flags, words } = scanArguments(argv, serveOptions);
+  const texts = flags.map(({ name, text }) => {
+    const key = keyOfName(serveOptions, name, (known) => unknownName("flag", name, known));
+    const { parser } = serveOptions[key];
+    if (text === undefined && !parser.standsAlone) {
+      throw new UsageError(`--${name} needs a value: must be ${parser.allowed}`);
+    }
+    return { key, text: text ?? "true", source: `--${name}` };
+  });
+  const [word] = words;
+  if (word !== undefined) {
+    throw new UsageError(
+      `unexpected argument ${quoted(word)}: only flags are allowed here, a boolean one as --x=false`,
+    );
+  }
+  return texts;
+}
+
+function fileTexts(path: string, readFile: ConfigInput["readFile"]): GivenText<ServeValues>[] {
+  let content: string;
+  try {
+    content = readFile(path);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new UsageError(`cannot read the configuration file ${quoted(path)}: ${reason}`, cause);
+  }
+  return parseConfigFile(content, path).map(({ key: name, text }) => {
+    const refuse = (known: readonly string[]) => unknownName("key", name, known, ` in ${quoted(path)}`);
+    const key = keyOfName(serveOptions, name, refuse);
+    if (key === "config") throw new UsageError(`"config" in ${quoted(path)}: a configuration file cannot name another`);
+    return { key, text, source: `${name} in ${quoted(path)}` };
+  });
+}
+
+function unknownName(what: "flag" | "key", name: string, known: readonly string[], where = ""): UsageError {
+  const dashes = what === "flag" ? "--" : "";
+  const names = what === "flag" ? known : known.filter((each) => each !== "config");
+  const near = nearestName(name, names);
+  const hint = near === undefined ? "" : ` (did you mean ${dashes}${near}?)`;
+  const allowed = names.map((each) => dashes + each).join(", ");
+  return new UsageError(`unknown ${what} ${quoted(dashes + name)}${where}${hint}; allowed: ${allowed}`);
+}
+
+/** Kubernetes manifests set one of the two variables; a machine without them is known by its name. */
+function defaultNodeId({ env, hostname }: ConfigInput): string {
+  const candidates = [
+    { text: env["NODE_ID"], source: "NODE_ID (the default of --node-id)" },
+    { text: env["KUBE_NODE_NAME"], source: "KUBE_NODE_NAME (the default of --node-id)" },
+    { text: hostname, source: "the host's name (the default of --node-id)" },
+  ];
+  for (const { text, source } of candidates) {
+    if (text === undefined || text === "") continue;
+    return parseText(serveOptions.nodeId.parser, text, source);
+  }
+  throw new UsageError("this machine has no name: set --node-id");
+}
+
+function dataDirOf({ dataDir, rootDir, pluginDataDir }: ServeValues): string {
+  if (dataDir !== undefined) return dataDir;
+  if (rootDir === undefined && pluginDataDir === undefined) return DEFAULT_DATA_DIR;
+  return posix.join(rootDir ?? "/", pluginDataDir ?? "/");
+}
+
+function absolute(cwd: string, path: string | undefined): string | undefined {
+  return path === undefined ? undefined : posix.resolve(cwd, path);
+}

@@ -1,0 +1,114 @@
+import type { OptionTable } from "./option.ts";
+import { boolean, driverName, integer, logLevel, nodeId, oneOf, path, unixEndpoint } from "./parsers.ts";
+
+/** What the flags of `serve` say, one field a flag, before anything is derived from them. */
+export interface ServeValues {
+  /** Path of the CSI socket. */
+  readonly csiEndpoint: string;
+  readonly nodeId: string | undefined;
+  readonly dataDir: string | undefined;
+  readonly driverName: string;
+  readonly rootDir: string | undefined;
+  readonly pluginDataDir: string | undefined;
+  readonly mode: "node" | undefined;
+  readonly handlersCount: number | undefined;
+  readonly orasLogging: boolean | undefined;
+  readonly sanityTestRun: boolean | undefined;
+  readonly enforceNamespaces: boolean;
+  readonly concurrency: number;
+  readonly maxPulls: number;
+  readonly dockerConfig: string | undefined;
+  readonly caFile: string | undefined;
+  readonly logLevel: "error" | "warn" | "info" | "debug" | "trace";
+  readonly logFormat: "json" | "text";
+  readonly config: string | undefined;
+}
+
+/** Where the data are when neither `--data-dir` nor one of the Go driver's two flags says so. */
+export const DEFAULT_DATA_DIR = "/var/lib/oras-csi";
+
+const UNSET = { defaultValue: undefined, defaultText: "unset" } as const;
+
+/**
+ * The options of `serve`, in the order in which `--help` and the docs show them. Parsing, `--help`, the environment's
+ * names, the file's keys and the table in docs/flags.md all come from here.
+ */
+export const serveOptions: OptionTable<ServeValues> = {
+  csiEndpoint: {
+    description: "unix socket of the CSI services: unix:///abs, unix:/abs or /abs, at most 107 bytes",
+    parser: unixEndpoint(),
+    defaultValue: "/csi/csi.sock",
+    defaultText: "unix:///csi/csi.sock",
+  },
+  nodeId: {
+    description: "this node's name, 1 to 192 bytes without blanks",
+    parser: nodeId(),
+    defaultValue: undefined,
+    defaultText: "$NODE_ID, $KUBE_NODE_NAME, hostname",
+  },
+  dataDir: {
+    description: "folder of the cache and of the volume records",
+    parser: path(),
+    defaultValue: undefined,
+    defaultText: DEFAULT_DATA_DIR,
+  },
+  driverName: {
+    description: "name of the CSI driver, as in the CSIDriver object and in pods",
+    parser: driverName(),
+    defaultValue: "csi.oras.land",
+    defaultText: "csi.oras.land",
+  },
+  rootDir: {
+    description:
+      "the Go driver's: without --data-dir, the data dir is root-dir/plugin-data-dir, where one that is not given is /",
+    parser: path(),
+    ...UNSET,
+  },
+  pluginDataDir: { description: "the Go driver's: see --root-dir", parser: path(), ...UNSET },
+  mode: { description: "the Go driver's: node is accepted, without effect", parser: oneOf(["node"]), ...UNSET },
+  handlersCount: { description: "the Go driver's: accepted, without effect", parser: integer(0), ...UNSET },
+  orasLogging: { description: "the Go driver's: accepted, without effect", parser: boolean(), ...UNSET },
+  sanityTestRun: { description: "the Go driver's: accepted, without effect", parser: boolean(), ...UNSET },
+  enforceNamespaces: {
+    description:
+      "cached bytes serve a namespace only if the registry allowed it their repository and they were fetched from there",
+    parser: boolean(),
+    defaultValue: true,
+    defaultText: "true",
+  },
+  concurrency: {
+    description: "blobs at once in one pull, 1 to 64",
+    parser: integer(1, 64),
+    defaultValue: 4,
+    defaultText: "4",
+  },
+  maxPulls: { description: "pulls at once on the node", parser: integer(1), defaultValue: 4, defaultText: "4" },
+  dockerConfig: {
+    description: "docker config.json with credentials for all pulls on the node",
+    parser: path(),
+    ...UNSET,
+  },
+  caFile: {
+    description: "PEM file of roots added to the built-in ones, for registries and token servers",
+    parser: path(),
+    ...UNSET,
+  },
+  logLevel: {
+    description:
+      "least severity that is logged; a number is the Go driver's: 2 error, 3 warn, 4 info, 5 debug, 6 trace",
+    parser: logLevel(),
+    defaultValue: "info",
+    defaultText: "info",
+  },
+  logFormat: {
+    description: "one JSON object a line, or text for people",
+    parser: oneOf(["json", "text"]),
+    defaultValue: "json",
+    defaultText: "json",
+  },
+  config: {
+    description: "YAML file with a key for each other flag, read once at start",
+    parser: path(),
+    ...UNSET,
+  },
+};
