@@ -1,0 +1,1 @@
+export { type CsiOptions, createCsiRoutes } from "./routes.ts";

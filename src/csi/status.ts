@@ -1,0 +1,52 @@
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { DriverError, type ErrorKind } from "../base/index.ts";
+import { shortenMiddle } from "./short-text.ts";
+
+/** Kubernetes cuts event messages at 1,024 characters; kubelet adds some of its own. */
+const MAX_MESSAGE_CHARS = 1000;
+
+/** The only place where the driver's errors become gRPC codes: a new kind without a code does not compile here. */
+const codeOf = {
+  "bad-input": Code.InvalidArgument,
+  "not-found": Code.NotFound,
+  unauthenticated: Code.Unauthenticated,
+  forbidden: Code.PermissionDenied,
+  unavailable: Code.Unavailable,
+  "in-progress": Code.Aborted,
+  "no-space": Code.ResourceExhausted,
+  corrupt: Code.DataLoss,
+  refused: Code.FailedPrecondition,
+  conflict: Code.AlreadyExists,
+  cancelled: Code.Canceled,
+  internal: Code.Internal,
+} as const satisfies Record<ErrorKind, Code>;
+
+/**
+ * The gRPC status for anything a handler threw. What is no `DriverError` is a fault of the driver: its text stays out
+ * of the answer, as it may hold anything, and goes to the log as the status' cause.
+ */
+export function statusFromError(reason: unknown): ConnectError {
+  if (reason instanceof ConnectError) return reason;
+  if (reason instanceof DriverError) {
+    const message = shortenMiddle(reason.message, MAX_MESSAGE_CHARS);
+    return new ConnectError(message, codeOf[reason.kind], undefined, undefined, reason);
+  }
+  if (reason instanceof Error && reason.name === "AbortError") {
+    return new ConnectError("the caller went away", Code.Canceled, undefined, undefined, reason);
+  }
+  return new ConnectError("unexpected driver failure, see the driver log", Code.Internal, undefined, undefined, reason);
+}
+
+/**
+ * Makes every failure of a handler the status of `statusFromError`. A call that was given up because its signal fired
+ * gets the signal's own status, where it has one: a server that stops says UNAVAILABLE.
+ */
+export const statusInterceptor: Interceptor = (next) => async (request) => {
+  try {
+    return await next(request);
+  } catch (reason) {
+    const status = statusFromError(reason);
+    const cause: unknown = request.signal.reason;
+    throw status.code === Code.Canceled && cause instanceof ConnectError ? cause : status;
+  }
+};

@@ -1,0 +1,53 @@
+/** What publishes volumes; implemented by src/volume. */
+export interface VolumeService {
+  /** Makes the volume visible at its target path; returns when the pod may start. */
+  publish(request: PublishRequest): Promise<void>;
+  /** Takes the volume away; an unknown one is no error. */
+  unpublish(request: { readonly volumeId: string; readonly targetPath: string }): Promise<void>;
+  /** How full a volume is; "not-found" for an unknown id or path. */
+  stats(request: { readonly volumeId: string; readonly volumePath: string }): Promise<VolumeStats>;
+  /** What is wrong with a volume, empty if nothing is; without a path the worst of the id's targets. */
+  health(request: {
+    readonly volumeId: string;
+    readonly volumePath: string | undefined;
+  }): Promise<readonly VolumeHealthEntry[]>;
+}
+
+/** One NodePublishVolume call, already checked for what every CSI request must have. */
+export interface PublishRequest {
+  readonly volumeId: string;
+  readonly targetPath: string;
+  /** The readonly field, or a reader-only access mode. */
+  readonly readOnly: boolean;
+  readonly mountFlags: readonly string[];
+  /** Group of the volume's root; "" for none. */
+  readonly mountGroup: string;
+  readonly volumeContext: Readonly<Record<string, string>>;
+  readonly secrets: Readonly<Record<string, string>>;
+  /** When the caller stops waiting, on the monotonic clock (`Clock.monotonicMs`). */
+  readonly deadlineMs: number;
+  /** The whole time the caller gave. */
+  readonly timeoutMs: number;
+  /** Fires when the caller went away. */
+  readonly signal: AbortSignal;
+}
+
+/** Use of a volume, in bytes and in inodes. */
+export interface VolumeStats {
+  readonly bytes: VolumeUsage;
+  readonly inodes: VolumeUsage;
+}
+
+/** One measure of a volume. */
+export interface VolumeUsage {
+  readonly used: number;
+  readonly total: number;
+  readonly available: number;
+}
+
+/** One thing that is wrong with a volume; the reason is CamelCase and stable, the message is for people. */
+export interface VolumeHealthEntry {
+  readonly status: "inaccessible" | "data-loss";
+  readonly reason: string;
+  readonly message: string;
+}

@@ -1,0 +1,35 @@
+import { DriverError } from "../../src/base/index.ts";
+import type { PublishRequest, VolumeHealthEntry, VolumeService, VolumeStats } from "../../src/volume/volume-service.ts";
+
+/** A `VolumeService` that does what a test says, and remembers what it was asked. */
+export class ScriptedVolumes implements VolumeService {
+  readonly published: PublishRequest[] = [];
+  readonly unpublished: { readonly volumeId: string; readonly targetPath: string }[] = [];
+  readonly healthAsked: { readonly volumeId: string; readonly volumePath: string | undefined }[] = [];
+  onPublish: (request: PublishRequest) => Promise<void> = () => Promise.resolve();
+  onStats: (() => Promise<VolumeStats>) | undefined;
+  healthEntries: readonly VolumeHealthEntry[] = [];
+
+  publish(request: PublishRequest): Promise<void> {
+    this.published.push(request);
+    return this.onPublish(request);
+  }
+
+  unpublish(request: { readonly volumeId: string; readonly targetPath: string }): Promise<void> {
+    this.unpublished.push(request);
+    return Promise.resolve();
+  }
+
+  stats(request: { readonly volumeId: string; readonly volumePath: string }): Promise<VolumeStats> {
+    if (this.onStats !== undefined) return this.onStats();
+    return Promise.reject(new DriverError("not-found", `no volume ${request.volumeId} at ${request.volumePath}`));
+  }
+
+  health(request: {
+    readonly volumeId: string;
+    readonly volumePath: string | undefined;
+  }): Promise<readonly VolumeHealthEntry[]> {
+    this.healthAsked.push(request);
+    return Promise.resolve(this.healthEntries);
+  }
+}
