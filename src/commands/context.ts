@@ -1,0 +1,22 @@
+import type { BuildInfo } from "../base/index.ts";
+
+/** All that a command may touch of the process that it runs in; `main.ts` makes it, tests make their own. */
+export interface CommandContext {
+  /** Arguments after the command's name. */
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Absolute folder that relative paths start from. */
+  readonly cwd: string;
+  readonly hostname: string;
+  readonly build: BuildInfo;
+  /** Reads a small text file; throws when it cannot. */
+  readonly readFile: (path: string) => string;
+  /** Standard output: what the command was asked for. */
+  readonly writeOutput: (text: string) => void;
+  /** Standard error: messages and the log. */
+  readonly writeError: (text: string) => void;
+  /** Fires when the process is asked to stop. Signals keep their default effect until this is first called. */
+  readonly stopSignal: () => AbortSignal;
+  /** Has `report` called for an error that nobody caught, just before the process ends with exit code 1. */
+  readonly onCrash: (report: (reason: unknown) => void) => void;
+}
