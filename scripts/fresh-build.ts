@@ -1,0 +1,38 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+
+const ROOT = join(import.meta.dirname, "..");
+
+/** What the executable is made of: folders whole, files by themselves. */
+const SOURCES = ["src", "gen", "package.json", "package-lock.json", "scripts/build.ts", "scripts/build"];
+
+/** The executable for this machine. */
+export const EXECUTABLE = join(ROOT, "dist/oras-csi");
+
+/** Builds dist/oras-csi if it is missing or older than its sources. Says what it does; throws when the build fails. */
+export function ensureFreshBuild(say: (line: string) => void): void {
+  if (existsSync(EXECUTABLE) && statSync(EXECUTABLE).mtimeMs >= newestMtimeMs()) {
+    say("dist/oras-csi is up to date");
+    return;
+  }
+  say("building dist/oras-csi ...");
+  const startedMs = performance.now();
+  const built = spawnSync(process.execPath, [join(ROOT, "scripts/build.ts")], { cwd: ROOT, encoding: "utf8" });
+  if (built.status !== 0) throw new Error(`the build failed:\n${built.stdout}${built.stderr}`);
+  say(`built dist/oras-csi in ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+}
+
+function newestMtimeMs(): number {
+  const times = SOURCES.map((name) => join(ROOT, name))
+    .filter((path) => existsSync(path))
+    .flatMap((path) => (statSync(path).isDirectory() ? filesBelow(path) : [path]))
+    .filter((path) => !path.endsWith(".test.ts"))
+    .map((path) => statSync(path).mtimeMs);
+  return Math.max(...times);
+}
+
+function filesBelow(folder: string): string[] {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
