@@ -9,6 +9,8 @@ async function main(): Promise<void> {
   // A reader that went away (`oras-csi --help | head -1`) is no reason to end with a stack trace; nothing can be told.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
   const writeError = (text: string) => void process.stderr.write(text);
+  // Holds if the process ends because a command waits for something that can never come.
+  process.exitCode = 1;
   process.exitCode = await runCommandLine({
     argv: process.argv.slice(2),
     env: process.env,
@@ -40,8 +42,8 @@ function crashReporter(writeError: (text: string) => void): (report: (reason: un
       process.exit(1);
     }
   };
+  // A rejection that nobody handles comes here, too.
   process.on("uncaughtException", crash);
-  process.on("unhandledRejection", crash);
   return (report) => {
     current = report;
   };

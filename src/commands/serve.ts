@@ -30,7 +30,7 @@ interface DriverSurroundings {
 /** Waits for the signal and keeps the process alive meanwhile: a listener alone does not. */
 function untilAborted(signal: AbortSignal): Promise<void> {
   const { port1 } = new MessageChannel();
-  port1.ref();
+  port1.onmessage = () => undefined;
   return new Promise((resolve) => {
     const stop = () => {
       port1.close();
