@@ -40,9 +40,9 @@ export function createGrpcListener(
     const closed = new Promise<void>((resolve) => response.once("close", resolve));
     const answered = answer(handlers, request, response).catch((reason: unknown) => {
       options.logger.debug("a call was cut off", { path: request.url, error: describeError(reason) });
-      response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      cut(response, constants.NGHTTP2_INTERNAL_ERROR);
     });
-    void Promise.all([closed, answered]).finally(endCall);
+    void Promise.all([closed, answered]).then(endCall);
   };
 }
 
@@ -76,8 +76,12 @@ async function answer(
   // Not awaited: it ends only with an "end" event, which a response that was cut off never has.
   universalResponseToNodeResponse(reply, response).catch(() => {
     // The peer is gone: the handler's work is done and nobody is left to tell.
-    response.stream.close(constants.NGHTTP2_CANCEL);
+    cut(response, constants.NGHTTP2_CANCEL);
   });
+}
+
+function cut(response: Http2ServerResponse, code: number): void {
+  if (!response.stream.closed && !response.stream.destroyed) response.stream.close(code);
 }
 
 /** A grpc-timeout as the caller sent it, or the longest one that timers bear. */

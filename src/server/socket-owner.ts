@@ -1,6 +1,7 @@
+import { connect as connectHttp2, type OutgoingHttpHeaders } from "node:http2";
 import { connect } from "node:net";
 import { createClient } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { Identity } from "../../gen/csi/v1/csi_pb.js";
 import { DriverError, errnoOf } from "../base/index.ts";
 
@@ -44,15 +45,24 @@ function stateFromErrno(errno: string | undefined): SocketState | undefined {
 
 /** The name and version of the CSI driver that answers on a socket, for a message; less if it does not say. */
 export async function describeSocketOwner(path: string): Promise<string> {
-  const sessions = new Http2SessionManager("http://localhost", {}, { createConnection: () => connect(path) });
+  const session = connectHttp2("http://localhost", { createConnection: () => connect(path) });
+  // Anything may listen there: what breaks the connection fails the call below. Connect's own session manager leaves
+  // some errors of a peer that speaks no HTTP/2 to nobody, which would end the process.
+  session.on("error", () => session.destroy());
+  const sessionManager = {
+    authority: "http://localhost",
+    request: async (method: string, requestPath: string, headers: OutgoingHttpHeaders) =>
+      session.request({ ...headers, ":method": method, ":path": requestPath }),
+    notifyResponseByteRead: () => undefined,
+  };
   try {
-    const transport = createGrpcTransport({ baseUrl: "http://localhost", sessionManager: sessions });
+    const transport = createGrpcTransport({ baseUrl: "http://localhost", sessionManager });
     const info = await createClient(Identity, transport).getPluginInfo({}, { timeoutMs: NAME_TIMEOUT_MS });
     return `the CSI driver ${info.name} ${info.vendorVersion}`;
   } catch {
-    // Anything may listen there, and it only matters that something does.
+    // It only matters that something listens.
     return "a process that does not say what it is";
   } finally {
-    sessions.abort();
+    session.destroy();
   }
 }

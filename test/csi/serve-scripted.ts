@@ -5,13 +5,16 @@ import { GrpcServer } from "../../src/server/index.ts";
 import { testRoutes } from "./csi-server.ts";
 import { ScriptedVolumes } from "./scripted-volumes.ts";
 
-const logger = createLogger({ level: "info", format: "json", write: (line) => void process.stderr.write(line) });
+const logger = createLogger({ level: "error", format: "json", write: (line) => void process.stderr.write(line) });
 const volumes = new ScriptedVolumes();
 const routes = testRoutes(volumes, logger);
 const server = await GrpcServer.open({ socketPath: process.argv[2] ?? "", routes, clock: systemClock, logger });
-// A publish of volume "slow" is answered only once the server stops.
+// A publish is answered only once the server stops.
 const stopped = Promise.withResolvers<void>();
-volumes.onPublish = (request) => (request.volumeId === "slow" ? stopped.promise : Promise.resolve());
+volumes.onPublish = () => {
+  process.stdout.write("publishing\n");
+  return stopped.promise;
+};
 process.stdout.write("listening\n");
 process.stdin.resume();
 process.stdin.once("end", () => {
