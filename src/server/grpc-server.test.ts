@@ -81,7 +81,7 @@ for (const authority of authorities) {
   });
 }
 
-test("a deadline beyond what timers bear is no error, and none is two minutes", async () => {
+test("a deadline beyond what timers bear is no error", async () => {
   await using csi = await useCsiServer();
   const session = connectHttp2("http://localhost", { createConnection: () => connect(csi.socketPath) });
   for (const timeout of ["99999999H", "2000000S", "40000M"]) {
