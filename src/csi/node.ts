@@ -8,7 +8,7 @@ import {
   VolumeHealthErrorType,
 } from "../../gen/csi/v1/csi_pb.js";
 import type { Clock } from "../base/index.ts";
-import type { PublishRequest, VolumeHealthEntry, VolumeService, VolumeUsage } from "../volume/volume-service.ts";
+import type { PublishRequest, VolumeHealthEntry, VolumeService, VolumeUsage } from "../volume/index.ts";
 import { checkHealth, checkPublish, checkStats, checkUnpublish } from "./request-rules.ts";
 import { shortenToBytes } from "./short-text.ts";
 

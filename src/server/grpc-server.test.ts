@@ -8,7 +8,7 @@ import * as grpc from "@grpc/grpc-js";
 import { Controller, Identity, Node } from "../../gen/csi/v1/csi_pb.js";
 import { GrpcJsClient, useConnectClients } from "../../test/csi/csi-clients.ts";
 import { type CsiServer, useCsiServer } from "../../test/csi/csi-server.ts";
-import type { PublishRequest } from "../volume/volume-service.ts";
+import type { PublishRequest } from "../volume/index.ts";
 
 const capability = { accessType: { case: "mount" as const, value: {} } };
 const publish = { volumeId: "v1", targetPath: "/t", volumeCapability: capability };

@@ -1,5 +1,5 @@
 import { DriverError } from "../../src/base/index.ts";
-import type { PublishRequest, VolumeHealthEntry, VolumeService, VolumeStats } from "../../src/volume/volume-service.ts";
+import type { PublishRequest, VolumeHealthEntry, VolumeService, VolumeStats } from "../../src/volume/index.ts";
 
 /** A `VolumeService` that does what a test says, and remembers what it was asked. */
 export class ScriptedVolumes implements VolumeService {
