@@ -1,0 +1,125 @@
+import { DriverError } from "../../base/index.ts";
+import { isJsonObject, type JsonObject } from "../../oci/index.ts";
+import type { Credential, CredentialOwner } from "../credential.ts";
+
+/** Credentials by registry, as `docker login` and Kubernetes' secrets keep them. */
+export interface DockerConfig {
+  /**
+   * The credential of the entry whose path is the longest prefix (at a `/`) of the repository. Throws "bad-input" if
+   * that entry is malformed; entries of other registries are not looked at.
+   */
+  credentialFor(registry: string, repository: string): Credential | undefined;
+}
+
+interface Entry {
+  /** As the file has it, for messages. */
+  readonly key: string;
+  readonly host: string;
+  /** Without slashes at its ends; empty: all repositories. */
+  readonly path: string;
+  readonly value: JsonObject;
+}
+
+const dockerHubNames: ReadonlySet<string> = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
+
+/**
+ * Reads a config.json, or the older .dockercfg, whose entries are not wrapped in `auths`. `source` names it in messages,
+ * which never quote it. Throws "bad-input". Credential helpers are not asked.
+ */
+export function parseDockerConfig(text: string, source: string, owner: CredentialOwner = "node"): DockerConfig {
+  const entries = entriesOf(parseObject(text, source), source);
+  return {
+    credentialFor(registry, repository) {
+      const host = normalHost(registry.toLowerCase());
+      const matching = entries
+        .filter((entry) => entry.host === host && isPathPrefix(entry.path, repository))
+        .sort((a, b) => b.path.length - a.path.length);
+      for (const entry of matching) {
+        const credential = credentialOf(entry, source, owner);
+        if (credential !== undefined) return credential;
+      }
+      return undefined;
+    },
+  };
+}
+
+function parseObject(text: string, source: string): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(text.replace(/^\uFEFF/, ""));
+  } catch {
+    // JSON.parse's own message quotes what it stumbled over.
+    throw new DriverError("bad-input", `${source} is no docker config: it is not JSON`);
+  }
+  if (!isJsonObject(value))
+    throw new DriverError("bad-input", `${source} is no docker config: it is not a JSON object`);
+  return value;
+}
+
+function entriesOf(config: JsonObject, source: string): Entry[] {
+  const auths = config["auths"] ?? {};
+  if (!isJsonObject(auths))
+    throw new DriverError("bad-input", `${source} is no docker config: its auths are no object`);
+  const isWrapped = "auths" in config;
+  return Object.entries(isWrapped ? auths : config).flatMap(([key, value]) =>
+    isJsonObject(value) && (isWrapped || looksLikeEntry(value)) ? [{ key, value, ...splitKey(key) }] : [],
+  );
+}
+
+/** Tells an entry of a .dockercfg from the other settings that a config.json may have. */
+function looksLikeEntry(value: JsonObject): boolean {
+  return ["auth", "username", "identitytoken"].some((name) => typeof value[name] === "string");
+}
+
+function splitKey(key: string): { host: string; path: string } {
+  const [, scheme, rest = ""] = /^(?:(https?):\/\/)?(.*)$/is.exec(key.trim()) ?? [];
+  const slash = rest.indexOf("/");
+  const host = (slash < 0 ? rest : rest.slice(0, slash)).toLowerCase();
+  // `https://index.docker.io/v1/`: the version of the API is no part of a repository's name.
+  const path = (slash < 0 ? "" : rest.slice(slash)).replace(/^\/v[12](?=\/|$)/, "").replace(/^\/+|\/+$/g, "");
+  const ownPort = scheme === undefined ? undefined : scheme.toLowerCase() === "https" ? ":443" : ":80";
+  const bare = ownPort !== undefined && host.endsWith(ownPort) ? host.slice(0, -ownPort.length) : host;
+  return { host: normalHost(bare), path };
+}
+
+function normalHost(host: string): string {
+  return dockerHubNames.has(host) ? "docker.io" : host;
+}
+
+function isPathPrefix(path: string, repository: string): boolean {
+  return path === "" || repository === path || repository.startsWith(`${path}/`);
+}
+
+function credentialOf(entry: Entry, source: string, owner: CredentialOwner): Credential | undefined {
+  const { auth, username, password, identitytoken } = entry.value;
+  if (typeof identitytoken === "string" && identitytoken !== "") {
+    return { kind: "identity-token", token: identitytoken, source, owner };
+  }
+  const pair =
+    typeof auth === "string" && auth.trim() !== ""
+      ? decodeAuth(auth, entry, source)
+      : { username: textOf(username), password: textOf(password) };
+  if (pair.username === "" && pair.password === "") return undefined;
+  // Docker's convention for an identity token in a password's place.
+  if (pair.username === "<token>") return { kind: "identity-token", token: pair.password, source, owner };
+  return { kind: "password", ...pair, source, owner };
+}
+
+/** `base64(username:password)`, perhaps wrapped; a password may hold colons, and docker pads it with NULs. */
+function decodeAuth(auth: string, { key }: Entry, source: string): { username: string; password: string } {
+  const packed = auth.replace(/\s+/g, "");
+  const text = Buffer.from(packed, "base64").toString("utf8");
+  const colon = text.indexOf(":");
+  if (!/^[A-Za-z0-9+/_-]*=*$/.test(packed) || colon < 0) {
+    throw new DriverError(
+      "bad-input",
+      `${source}: the auth of ${JSON.stringify(key)} is not base64 of username:password`,
+    );
+  }
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the padding is NULs
+  return { username: text.slice(0, colon), password: text.slice(colon + 1).replace(/\x00+$/, "") };
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}

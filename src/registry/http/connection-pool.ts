@@ -1,0 +1,184 @@
+import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
+import { type Clock, Semaphore } from "../../base/index.ts";
+import { Connection } from "./connection.ts";
+import type { Exchange } from "./exchange.ts";
+import type { HttpLimits, HttpRequest, HttpResponse } from "./http-types.ts";
+import { hostLabel, originKey } from "./target.ts";
+import { TransportError } from "./transport-error.ts";
+
+/** What a pool needs. */
+export interface ConnectionPoolOptions {
+  readonly clock: Clock;
+  readonly limits: HttpLimits;
+  readonly userAgent: string;
+  /** PEM texts added to the built-in roots. */
+  readonly caCertificates: readonly string[];
+}
+
+/** The connections to one origin, and the places for more. */
+interface Host {
+  readonly key: string;
+  readonly places: Semaphore;
+  /** Connections that nobody uses, last used last. */
+  readonly idle: { readonly connection: Connection; readonly cancelTimer: () => void }[];
+  /** Requests that wait for a place or hold one. */
+  users: number;
+}
+
+/** Sends requests over HTTP/1.1 connections that are kept, and bounded in number, per origin. */
+export class ConnectionPool {
+  readonly #options: ConnectionPoolOptions;
+  readonly #hosts = new Map<string, Host>();
+  readonly #connections = new Set<Connection>();
+  #secureContext: SecureContext | undefined;
+  #isClosed = false;
+
+  constructor(options: ConnectionPoolOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * One request, no redirects. Waits for a place, which the answer holds until its body is read. Rejects with a
+   * `TransportError` or the signal's reason.
+   */
+  async request(request: HttpRequest): Promise<HttpResponse> {
+    const first = await this.#start(request, true);
+    try {
+      return await first.exchange.response;
+    } catch (error) {
+      // A kept connection may have been closed by its server just before the request reached it: that says nothing
+      // about the request, which nobody has seen. (All requests of this client can be repeated safely.)
+      const wasStale =
+        first.wasKept && !first.exchange.sawByte && error instanceof TransportError && error.fault === "cut";
+      if (!wasStale || this.#isClosed) throw error;
+    }
+    return await (await this.#start(request, false)).exchange.response;
+  }
+
+  /** Ends all connections; requests under way fail. */
+  close(): void {
+    this.#isClosed = true;
+    for (const connection of [...this.#connections]) connection.close();
+    for (const host of this.#hosts.values()) for (const idle of host.idle) idle.cancelTimer();
+    this.#hosts.clear();
+    this.#connections.clear();
+  }
+
+  async #start(request: HttpRequest, mayReuse: boolean): Promise<{ exchange: Exchange; wasKept: boolean }> {
+    const host = this.#hostOf(request);
+    const leave = await this.#enter(host, request.signal);
+    try {
+      if (this.#isClosed) throw new TransportError("cut", hostLabel(request.target), "the client is closed");
+      const kept = mayReuse ? this.#takeIdle(host) : undefined;
+      const connection = kept ?? (await this.#connect(request));
+      const exchange = connection.send(request, this.#headersOf(request), () => {
+        this.#giveBack(host, connection);
+        leave();
+      });
+      return { exchange, wasKept: kept !== undefined };
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  #hostOf(request: HttpRequest): Host {
+    const key = `${request.trust} ${originKey(request.target)}`;
+    const known = this.#hosts.get(key);
+    if (known !== undefined) return known;
+    const host: Host = { key, places: new Semaphore(this.#options.limits.connectionsPerHost), idle: [], users: 0 };
+    this.#hosts.set(key, host);
+    return host;
+  }
+
+  /** Waits for a place; what it resolves with gives the place back, once. */
+  async #enter(host: Host, signal: AbortSignal | undefined): Promise<() => void> {
+    host.users++;
+    try {
+      const free = await host.places.acquire(signal);
+      let isIn = true;
+      return () => {
+        if (!isIn) return;
+        isIn = false;
+        free();
+        this.#quit(host);
+      };
+    } catch (error) {
+      this.#quit(host);
+      throw error;
+    }
+  }
+
+  #quit(host: Host): void {
+    host.users--;
+    this.#dropIfUnused(host);
+  }
+
+  #dropIfUnused(host: Host): void {
+    if (host.users === 0 && host.idle.length === 0 && this.#hosts.get(host.key) === host) this.#hosts.delete(host.key);
+  }
+
+  #takeIdle(host: Host): Connection | undefined {
+    const idle = host.idle.pop();
+    idle?.cancelTimer();
+    return idle?.connection;
+  }
+
+  async #connect(request: HttpRequest): Promise<Connection> {
+    const { clock, limits } = this.#options;
+    const { target, trust } = request;
+    const secureContext =
+      target.scheme === "https" && trust === "verified" ? this.#contextWithRoots(request) : undefined;
+    const connection = await Connection.open({ origin: target, trust, secureContext, clock, limits }, request);
+    this.#connections.add(connection);
+    if (this.#isClosed) connection.close();
+    return connection;
+  }
+
+  #contextWithRoots(request: HttpRequest): SecureContext | undefined {
+    const { caCertificates } = this.#options;
+    if (caCertificates.length === 0) return undefined;
+    try {
+      this.#secureContext ??= createSecureContext({ ca: [...rootCertificates, ...caCertificates] });
+      return this.#secureContext;
+    } catch (error) {
+      const message = "the certificates given beside the built-in roots cannot be read";
+      throw new TransportError("certificate", hostLabel(request.target), message, error);
+    }
+  }
+
+  #giveBack(host: Host, connection: Connection): void {
+    if (!connection.isOpen || this.#isClosed) {
+      this.#connections.delete(connection);
+      return;
+    }
+    const forget = () => {
+      const at = host.idle.indexOf(entry);
+      if (at < 0) return;
+      host.idle.splice(at, 1);
+      entry.cancelTimer();
+      this.#connections.delete(connection);
+      this.#dropIfUnused(host);
+    };
+    const entry = {
+      connection,
+      cancelTimer: this.#options.clock.after(this.#options.limits.idleTimeoutMs, () => {
+        forget();
+        connection.close();
+      }),
+    };
+    connection.onIdleEnd = forget;
+    host.idle.push(entry);
+  }
+
+  #headersOf(request: HttpRequest): ReadonlyMap<string, string> {
+    const headers = new Map([
+      ["Host", hostLabel(request.target)],
+      ["User-Agent", this.#options.userAgent],
+      ["Accept-Encoding", "identity"],
+      ...request.headers,
+    ]);
+    if (request.body !== undefined) headers.set("Content-Length", String(Buffer.byteLength(request.body, "latin1")));
+    return headers;
+  }
+}

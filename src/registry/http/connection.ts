@@ -1,0 +1,132 @@
+import type { Socket } from "node:net";
+import type { SecureContext } from "node:tls";
+import type { Clock } from "../../base/index.ts";
+import { Exchange } from "./exchange.ts";
+import { formatRequestHead } from "./http-message.ts";
+import type { HttpLimits, HttpRequest, TlsTrust } from "./http-types.ts";
+import { openSocket } from "./socket.ts";
+import { hostLabel, type Origin } from "./target.ts";
+import { TransportError, transportErrorFromSocket } from "./transport-error.ts";
+
+/** How to connect, and to whom. */
+export interface ConnectionOptions {
+  readonly origin: Origin;
+  readonly trust: TlsTrust;
+  readonly secureContext: SecureContext | undefined;
+  readonly clock: Clock;
+  readonly limits: HttpLimits;
+}
+
+// TLS hands over one record of 16 KiB at a time, whatever the buffer's size.
+const tlsBufferBytes = 64 * 1024;
+
+/** One socket that carries one exchange at a time. All reads go into one buffer, used again and again. */
+export class Connection {
+  readonly #options: ConnectionOptions;
+  #buffer: Buffer;
+  #socket: Socket | undefined;
+  #exchange: Exchange | undefined;
+  #isOpen = true;
+  /** Called when the connection ends while nobody uses it. */
+  onIdleEnd: () => void = () => undefined;
+
+  private constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.#buffer = this.#newBuffer();
+  }
+
+  /** Connects; rejects with a `TransportError` or the signal's reason. */
+  static async open(options: ConnectionOptions, request: HttpRequest): Promise<Connection> {
+    const connection = new Connection(options);
+    const { limits } = options;
+    const socket = await openSocket({
+      ...options,
+      timeoutMs: Math.min(limits.connectTimeoutMs, request.patienceMs ?? Number.POSITIVE_INFINITY),
+      signal: request.signal,
+      nextBuffer: () => connection.#nextBuffer(),
+      onBytes: (count) => connection.#onBytes(count),
+    });
+    connection.#attach(socket);
+    return connection;
+  }
+
+  /** False once the connection cannot serve a request. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** Sends a request; `onOver` is called once, when its answer is read or has failed. */
+  send(request: HttpRequest, headers: ReadonlyMap<string, string>, onOver: () => void): Exchange {
+    const socket = this.#socket;
+    if (socket === undefined || !this.#isOpen) throw this.#cut();
+    const head = formatRequestHead(request.method, request.target.path, headers);
+    socket.ref();
+    const exchange = new Exchange({
+      request,
+      clock: this.#options.clock,
+      limits: this.#options.limits,
+      resume: () => socket.resume(),
+      onOver: (isReusable) => {
+        this.#exchange = undefined;
+        if (isReusable) socket.unref();
+        else this.close();
+        onOver();
+      },
+    });
+    this.#exchange = exchange;
+    // The path's characters are bytes (target.ts), a form is ASCII.
+    socket.write(head + (request.body ?? ""), "latin1");
+    return exchange;
+  }
+
+  /** Ends the connection, and what it carries. */
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#socket?.destroy();
+    this.#exchange?.fail(this.#cut());
+  }
+
+  #attach(socket: Socket): void {
+    this.#socket = socket;
+    if (!this.#isOpen) socket.destroy();
+    socket.on("error", (error) => this.#end(transportErrorFromSocket(error, hostLabel(this.#options.origin))));
+    // What was read before the peer closed may still wait for its sink: the exchange knows.
+    const onClosed = () => {
+      if (this.#exchange === undefined) this.#end(this.#cut());
+      else this.#exchange.peerClosed();
+    };
+    socket.on("end", onClosed).on("close", onClosed);
+  }
+
+  #end(reason: TransportError): void {
+    const wasIdle = this.#isOpen && this.#exchange === undefined;
+    this.#isOpen = false;
+    this.#socket?.destroy();
+    this.#exchange?.fail(reason);
+    if (wasIdle) this.onIdleEnd();
+  }
+
+  #onBytes(count: number): boolean {
+    if (this.#exchange !== undefined) return this.#exchange.take(this.#buffer.subarray(0, count));
+    // Bytes that no request asked for must never be read as the answer to the next one.
+    this.#end(this.#cut());
+    return true;
+  }
+
+  /** The buffer for the next read: a new one while a sink still uses bytes of the last (TLS reads on while resting). */
+  #nextBuffer(): Buffer {
+    if (this.#exchange?.isHolding) this.#buffer = this.#newBuffer();
+    return this.#buffer;
+  }
+
+  #newBuffer(): Buffer {
+    const { origin, limits } = this.#options;
+    const size = origin.scheme === "https" ? Math.min(tlsBufferBytes, limits.readBufferBytes) : limits.readBufferBytes;
+    return Buffer.allocUnsafeSlow(size);
+  }
+
+  #cut(): TransportError {
+    return new TransportError("cut", hostLabel(this.#options.origin), "the connection was cut");
+  }
+}

@@ -1,0 +1,52 @@
+import { headerOf } from "./http-message.ts";
+import type { HttpRequest, HttpResponse } from "./http-types.ts";
+import { hostLabel, originKey, resolveLocation, type Target } from "./target.ts";
+import { TransportError } from "./transport-error.ts";
+
+const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+const maxRedirects = 10;
+
+/** A request that is told, hop by hop, what it may show there. */
+export interface RedirectedRequest extends HttpRequest {
+  /**
+   * The Authorization header for one hop. `hasStrayed`: the way here led through another origin, whose word
+   * must not carry the first one's credentials anywhere, not even back.
+   */
+  readonly authorizationFor: (target: Target, hasStrayed: boolean) => string | undefined;
+}
+
+/**
+ * Sends a request and follows what answers with a Location, GET and HEAD only. All headers but Authorization go to
+ * every hop (Range, too). Rejects as `send` does, and with a `TransportError` for a loop or a step from https to http.
+ */
+export async function followRedirects(
+  send: (request: HttpRequest) => Promise<HttpResponse>,
+  request: RedirectedRequest,
+): Promise<HttpResponse & { readonly hasStrayed: boolean }> {
+  const { authorizationFor, ...base } = request;
+  const home = originKey(request.target);
+  let target = request.target;
+  let hasStrayed = false;
+  for (let hop = 0; hop <= maxRedirects; hop++) {
+    hasStrayed ||= originKey(target) !== home;
+    const authorization = authorizationFor(target, hasStrayed);
+    const headers = new Map(base.headers);
+    if (authorization !== undefined) headers.set("Authorization", authorization);
+    const response = await send({ ...base, target, headers });
+    const location = headerOf(response.headers, "location");
+    if (request.method === "POST" || location === undefined || !redirects.has(response.status)) {
+      return { ...response, hasStrayed };
+    }
+    response.body.discard();
+    target = nextTarget(target, location);
+  }
+  throw new TransportError("redirect", hostLabel(target), `redirected more than ${maxRedirects} times`);
+}
+
+function nextTarget(from: Target, location: string): Target {
+  const to = resolveLocation(from, location);
+  if (from.scheme === "https" && to.scheme === "http") {
+    throw new TransportError("redirect", hostLabel(from), "redirects from https to http, which is not followed");
+  }
+  return to;
+}

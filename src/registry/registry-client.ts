@@ -1,0 +1,62 @@
+import type { Clock, Logger } from "../base/index.ts";
+import { Authorizer } from "./auth/authorizer.ts";
+import { type BlobQuery, type FetchedBlob, fetchBlob } from "./blob-request.ts";
+import { ConnectionPool } from "./http/connection-pool.ts";
+import { defaultHttpLimits, type HttpLimits } from "./http/http-types.ts";
+import {
+  type ClaimedManifest,
+  type FetchedManifest,
+  fetchManifest,
+  headManifest,
+  type ManifestQuery,
+} from "./manifest-request.ts";
+import { defaultRetryPolicy, type RetryPolicy } from "./retry.ts";
+
+/** Speaks the OCI distribution protocol (distribution-spec 1.1, Pull) with any number of registries. */
+export interface RegistryClient {
+  /**
+   * Fetches a manifest, trying each credential in order: a 401, 403 or 404 means the next one, and if all are refused
+   * the first refusal is the error ("unauthenticated", "forbidden", "not-found"). Other errors: "unavailable" after
+   * retries, "refused" for more than 4 MiB, "corrupt" for bytes that do not match the asked digest, or the signal's
+   * reason.
+   */
+  fetchManifest(query: ManifestQuery): Promise<FetchedManifest>;
+  /** What a registry claims a tag to be; undefined where HEAD is of no use. Rejects with the signal's reason only. */
+  headManifest(query: ManifestQuery): Promise<ClaimedManifest | undefined>;
+  /**
+   * Fetches a blob into its sink, goes on where a connection broke (Range, or `restart` where the registry knows none),
+   * and verifies size and digest of all of it, a resumed prefix included. Rejects with the same kinds as
+   * `fetchManifest` ("corrupt": what the sink has is worthless), with the sink's own error, or the signal's reason.
+   */
+  fetchBlob(query: BlobQuery): Promise<FetchedBlob>;
+  /** Ends all connections; what is under way fails. */
+  close(): void;
+}
+
+/** What a client needs. */
+export interface RegistryClientOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** PEM texts of roots that are trusted beside the built-in ones. */
+  readonly caCertificates: readonly string[];
+  readonly userAgent: string;
+  /** Where they differ from the defaults. */
+  readonly limits?: Partial<HttpLimits>;
+  readonly retryPolicy?: Partial<RetryPolicy>;
+}
+
+/** A client with connections and tokens of its own; nothing is sent before the first request. */
+export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
+  const { clock, log, caCertificates, userAgent } = options;
+  const limits = { ...defaultHttpLimits, ...options.limits };
+  const pool = new ConnectionPool({ clock, limits, userAgent, caCertificates });
+  const send = pool.request.bind(pool);
+  const authorizer = new Authorizer({ send, clock });
+  const tools = { send, authorizer, clock, log, retryPolicy: { ...defaultRetryPolicy, ...options.retryPolicy } };
+  return {
+    fetchManifest: (query) => fetchManifest(tools, query),
+    headManifest: (query) => headManifest(tools, query),
+    fetchBlob: (query) => fetchBlob(tools, query),
+    close: () => pool.close(),
+  };
+}
