@@ -77,7 +77,7 @@ export class RegistryDoor {
     const user = method === "GET" ? this.#userFromBasic(authorization) : this.#userFromForm(parameters);
     if (user === "wrong") return { status: 401, body: { errors: [{ code: "UNAUTHORIZED", message: "who is that?" }] } };
     const scopes = parameters.getAll("scope").flatMap((scope) => scope.split(" "));
-    const token = `token-${randomUUID()}`;
+    const token = `embedded-token-${randomUUID()}`;
     const lifetimeSeconds = this.#auth.tokenLifetimeSeconds ?? 300;
     this.#tokens.set(token, {
       granted: new Set(scopes.flatMap((scope) => this.#grant(user, scope))),
