@@ -1,0 +1,58 @@
+import type { InflateRaw, ZstdDecompress } from "node:zlib";
+import type { ByteSource } from "./byte-source.ts";
+import { refuseTar } from "./refusal.ts";
+
+/**
+ * Settings of a decompressing stream. While our thread handles one part of the output, zlib's makes the next ones: for
+ * that its read buffer must hold several parts (it is far slower with the defaults).
+ */
+export const INFLATER_OPTIONS = { chunkSize: 256 * 1024, readableHighWaterMark: 1024 * 1024 } as const;
+
+/**
+ * Runs the source through a decompressing stream until the compressed data ends, and gives back to the source what was
+ * not part of it. Throws "refused" for damaged data; what the source throws is thrown on.
+ */
+export async function* inflate(stream: InflateRaw | ZstdDecompress, source: ByteSource): AsyncGenerator<Buffer> {
+  const feeding = feed(stream, source);
+  try {
+    for await (const part of stream) yield part;
+  } catch (error) {
+    const { sourceFailure } = await feeding;
+    throw sourceFailure ?? refuseTar(`its compressed data is damaged or cut off (${text(error)})`, error);
+  } finally {
+    stream.destroy();
+  }
+  await feeding;
+}
+
+/** Ends when the stream has what it needs. Never throws: a failing source breaks the stream, which tells the reader. */
+async function feed(stream: InflateRaw | ZstdDecompress, source: ByteSource): Promise<{ sourceFailure?: unknown }> {
+  try {
+    for (let fed = 0; ; ) {
+      const part = await source.next();
+      if (part === undefined) {
+        stream.end();
+        return {};
+      }
+      fed += part.length;
+      if (!(await write(stream, part))) return {};
+      const unused = fed - stream.bytesWritten;
+      if (unused > 0) {
+        source.unread(part.subarray(part.length - unused));
+        return {};
+      }
+    }
+  } catch (error) {
+    stream.destroy(error instanceof Error ? error : new Error(String(error)));
+    return { sourceFailure: error };
+  }
+}
+
+/** Resolves once the part is used; false if the stream is broken, which its reader hears of. */
+function write(stream: InflateRaw | ZstdDecompress, part: Buffer): Promise<boolean> {
+  return new Promise((resolve) => stream.write(part, (error) => resolve(error === null || error === undefined)));
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,141 @@
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  futimesSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  rmdirSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeSync,
+} from "node:fs";
+import { DriverError, errnoOf } from "../base/index.ts";
+import { quoteName, refuseEntry } from "./refusal.ts";
+
+/** The kernel's limit on a path in one call, its final NUL included. */
+const PATH_MAX = 4096;
+const SLASH = 0x2f;
+const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+const SOME_FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+/** Far beyond what any file system holds, and what the system calls take without wrapping around. */
+const MAX_SECONDS = 2 ** 40;
+
+/**
+ * System calls below one folder that nobody else writes. Paths are relative and clean, and the caller knows that what
+ * they lead through are folders. They may be as long as the kernel allows for a path of its own: one that with the
+ * folder's is too long for a call is reached from a folder in its middle. Errors are `DriverError`s that name the entry.
+ */
+export class LayerFolder {
+  readonly #root: Buffer;
+
+  constructor(root: string) {
+    this.#root = Buffer.from(`${root}/`);
+  }
+
+  /** Makes a folder that only we can enter until `finishFolder`. */
+  makeFolder(path: Buffer): void {
+    this.#call("make folder", path, (at) => mkdirSync(at, 0o700));
+  }
+
+  /** Sets what was put off: a folder is closed and its time set once everything is in it. Undefined: no time. */
+  finishFolder(path: Buffer, mode: number, mtime: number | undefined): void {
+    this.#call("set the mode of", path, (at) => {
+      chmodSync(at, mode);
+      if (mtime !== undefined) utimesSync(at, seconds(mtime), seconds(mtime));
+    });
+  }
+
+  /** Makes a file and returns its descriptor. */
+  makeFile(path: Buffer): number {
+    return this.#call("make file", path, (at) => openSync(at, NEW_FILE, 0o600));
+  }
+
+  /** Writes all of some bytes. */
+  write(file: number, bytes: Buffer, path: Buffer): void {
+    for (let at = 0; at < bytes.length; ) {
+      const written = this.#guard("write", path, () => writeSync(file, bytes, at));
+      if (written === 0) throw diskFull("write", path);
+      at += written;
+    }
+  }
+
+  /** Sets mode (whatever the umask) and time of an open file and closes it. */
+  finishFile(file: number, path: Buffer, mode: number, mtime: number): void {
+    this.#guard("finish", path, () => {
+      futimesSync(file, seconds(mtime), seconds(mtime));
+      fchmodSync(file, mode);
+      closeSync(file);
+    });
+  }
+
+  makeSymlink(path: Buffer, target: Buffer): void {
+    this.#call("make symlink", path, (at) => symlinkSync(target, at));
+  }
+
+  makeHardLink(path: Buffer, target: Buffer): void {
+    this.#call("make hard link", path, (at) => this.#reach(target, (from) => linkSync(from, at)));
+  }
+
+  removeFile(path: Buffer): void {
+    this.#call("replace", path, (at) => unlinkSync(at));
+  }
+
+  /** Removes a folder; false if something is in it. */
+  removeEmptyFolder(path: Buffer): boolean {
+    return this.#reach(path, (at) => {
+      try {
+        rmdirSync(at);
+        return true;
+      } catch (error) {
+        if (errnoOf(error) === "ENOTEMPTY") return false;
+        throw failure("replace", path, error);
+      }
+    });
+  }
+
+  #call<T>(verb: string, path: Buffer, call: (absolute: Buffer) => T): T {
+    return this.#guard(verb, path, () => this.#reach(path, call));
+  }
+
+  #guard<T>(verb: string, path: Buffer, call: () => T): T {
+    try {
+      return call();
+    } catch (error) {
+      throw failure(verb, path, error);
+    }
+  }
+
+  /** Calls with a path that is short enough: through a descriptor of a folder half-way if it has to be. */
+  #reach<T>(path: Buffer, call: (absolute: Buffer) => T): T {
+    const absolute = Buffer.concat([this.#root, path]);
+    if (absolute.length < PATH_MAX) return call(absolute);
+    const cut = path.lastIndexOf(SLASH, PATH_MAX / 2);
+    const folder = openSync(Buffer.concat([this.#root, path.subarray(0, cut)]), SOME_FOLDER);
+    try {
+      return call(Buffer.concat([Buffer.from(`/proc/self/fd/${folder}`), path.subarray(cut)]));
+    } finally {
+      closeSync(folder);
+    }
+  }
+}
+
+function seconds(mtime: number): number {
+  return Math.min(Math.max(mtime, -MAX_SECONDS), MAX_SECONDS);
+}
+
+function failure(verb: string, path: Buffer, cause: unknown): unknown {
+  if (cause instanceof DriverError) return cause;
+  const code = errnoOf(cause);
+  if (code === "ENOSPC" || code === "EDQUOT") return diskFull(verb, path, cause);
+  if (code === "ENAMETOOLONG") return refuseEntry(path, `cannot ${verb} it: its name or target is too long here`);
+  if (code === "EMLINK") return refuseEntry(path, "there are more hard links to one file than this disk can hold");
+  return new DriverError("internal", `cannot ${verb} ${quoteName(path)} while unpacking: ${code ?? "failed"}`, cause);
+}
+
+function diskFull(verb: string, path: Buffer, cause?: unknown): DriverError {
+  return new DriverError("no-space", `cannot ${verb} ${quoteName(path)} while unpacking: the disk is full`, cause);
+}

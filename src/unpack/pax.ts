@@ -1,0 +1,41 @@
+import { refuseTar } from "./refusal.ts";
+
+/**
+ * The records of PAX headers that a reader needs, by key; values are bytes. An empty value deletes what the key had
+ * before, in the headers for all entries and in the entry's own block (POSIX.1-2017, pax, "Extended Header").
+ */
+export type PaxRecords = Map<string, Buffer>;
+
+const entryKeys = ["path", "linkpath", "size", "uid", "gid", "mtime"];
+const sparseKeys = ["GNU.sparse.major", "GNU.sparse.name", "GNU.sparse.map", "GNU.sparse.numblocks"];
+const keptKeys: ReadonlySet<string> = new Set([...entryKeys, ...sparseKeys]);
+
+/**
+ * Adds the records in the body of a PAX header to `records`. Keys that no reader here needs are checked and dropped, so
+ * that what is kept stays small. Throws "refused" if the body is malformed.
+ */
+export function readPaxRecords(body: Buffer, records: PaxRecords): void {
+  for (let at = 0; at < body.length && body[at] !== 0; ) {
+    const blank = body.indexOf(0x20, at);
+    const digits = blank === -1 || blank - at > 10 ? "" : body.toString("latin1", at, blank);
+    const end = /^[0-9]+$/.test(digits) ? at + Number(digits) : Number.NaN;
+    if (!(end > blank + 1 && end <= body.length)) throw refuseTar("a record in a PAX header has a wrong length");
+    if (body[end - 1] !== 0x0a) throw refuseTar("a record in a PAX header does not end where it says");
+    const equals = body.indexOf(0x3d, blank);
+    if (equals === -1 || equals >= end) throw refuseTar("a record in a PAX header has no value");
+    const key = body.toString("latin1", blank + 1, equals);
+    if (keptKeys.has(key)) records.set(key, body.subarray(equals + 1, end - 1));
+    at = end;
+  }
+}
+
+/** A decimal number of a PAX record, fractions allowed. Undefined if it is none. */
+export function parsePaxNumber(value: Buffer): number | undefined {
+  const text = value.toString("latin1");
+  return /^-?[0-9]{1,20}(\.[0-9]*)?$/.test(text) ? Number(text) : undefined;
+}
+
+/** Whether these records describe a sparse file, in any of GNU's three PAX formats. */
+export function isSparse(records: PaxRecords): boolean {
+  return records.has("GNU.sparse.major") || records.has("GNU.sparse.map") || records.has("GNU.sparse.numblocks");
+}

@@ -1,0 +1,66 @@
+import { DriverError } from "../base/index.ts";
+import { refuseEntry } from "./refusal.ts";
+
+/** Limits of contract.md ("Limits") on what a tar layer, or all tar layers of an artifact together, may unpack to. */
+export interface UnpackLimits {
+  /** Bytes of content. */
+  readonly maxBytes: number;
+  /** Entries read; as many folders may be there only because of what is in them. */
+  readonly maxEntries: number;
+}
+
+/** The entries that contract.md allows. */
+export const MAX_ENTRIES = 1_000_000;
+
+/** Headers, long names and padding of one entry; a tar that has more around its content is no honest one. */
+const OVERHEAD_BYTES_AN_ENTRY = 16 * 1024;
+const OVERHEAD_BYTES_A_TAR = 4 * 1024 * 1024;
+
+/** What may still be unpacked. One that several layers share counts for all of them together. */
+export class UnpackBudget {
+  readonly #limits: UnpackLimits;
+  readonly #owner: string;
+  #bytes = 0;
+  #entries = 0;
+  #impliedFolders = 0;
+  #tarBytes = 0;
+
+  /** `owner` says in messages whose limit this is: "the layer", "all tar layers together". */
+  constructor(limits: UnpackLimits, owner: string) {
+    this.#limits = limits;
+    this.#owner = owner;
+  }
+
+  /** An entry was read that has this much content, not yet unpacked. Throws "refused" if it is too much. */
+  takeEntry(name: Buffer, size: number): void {
+    this.#entries++;
+    this.#bytes += size;
+    const { maxBytes, maxEntries } = this.#limits;
+    if (this.#entries > maxEntries)
+      throw refuseEntry(name, `with it, ${this.#owner} has more than ${maxEntries} entries`);
+    if (this.#bytes > maxBytes) {
+      const hint = "--max-unpack-ratio sets how much that may be";
+      throw refuseEntry(name, `with it, ${this.#owner} unpacks to more than ${maxBytes} bytes; ${hint}`);
+    }
+  }
+
+  /** A folder has to be made that only this entry's path implies. Throws "refused" if there are too many. */
+  takeImpliedFolder(name: Buffer): void {
+    this.#impliedFolders++;
+    const { maxEntries } = this.#limits;
+    if (this.#impliedFolders <= maxEntries) return;
+    throw refuseEntry(name, `with it, ${this.#owner} has more than ${maxEntries} folders without entries of their own`);
+  }
+
+  /** So much of a tar was uncompressed. Throws "refused" if it is more than its entries can explain. */
+  takeTarBytes(bytes: number): void {
+    this.#tarBytes += bytes;
+    const explained = this.#bytes + this.#entries * OVERHEAD_BYTES_AN_ENTRY + OVERHEAD_BYTES_A_TAR;
+    if (this.#tarBytes <= Math.max(explained, this.#limits.maxBytes)) return;
+    const what = `cannot unpack the tar: ${this.#owner} unpacks to more than ${this.#limits.maxBytes} bytes`;
+    throw new DriverError(
+      "refused",
+      `${what}, most of them beside its files; --max-unpack-ratio sets how much that may be`,
+    );
+  }
+}

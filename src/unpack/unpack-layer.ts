@@ -1,0 +1,81 @@
+import { createHash } from "node:crypto";
+import { buildInfo, DriverError } from "../base/index.ts";
+import { type Digest, digestParts } from "../oci/index.ts";
+import { ByteSource } from "./byte-source.ts";
+import { decompress, packingOf } from "./decompress.ts";
+import type { LayerTable } from "./layer-index.ts";
+import { refuseTar } from "./refusal.ts";
+import { type ModeRules, TarExtractor } from "./tar-extractor.ts";
+import { TarReader } from "./tar-reader.ts";
+import type { UnpackBudget } from "./unpack-budget.ts";
+
+/** For what a tar is unpacked; its modes on disk depend on it. */
+export type UnpackWay = "artifact";
+
+/** What is unpacked, where to, and how far that may go. */
+export interface UnpackOptions {
+  /** The layer's bytes, packed as they are in the registry. */
+  readonly source: AsyncIterable<Uint8Array>;
+  /** A fresh, empty folder that nobody else writes. What is in it after a failure is for the caller to remove. */
+  readonly root: string;
+  readonly way: UnpackWay;
+  /** Each has to have room: the layer's own, and the one that all layers of the artifact share. */
+  readonly budgets: readonly UnpackBudget[];
+  /** What the uncompressed tar must hash to, where the manifest says so. */
+  readonly uncompressedDigest: Digest | undefined;
+  /** Looked at between two parts of the tar. */
+  readonly signal: AbortSignal;
+}
+
+/** What a layer became. */
+export interface UnpackedLayer {
+  readonly index: LayerTable;
+  /** Entries read. */
+  readonly entries: number;
+  /** Device nodes and FIFOs that were left out. */
+  readonly skipped: number;
+}
+
+/** Any user of a pod can read all of an artifact; nothing in it is setuid, setgid or sticky (contract.md, "Modes"). */
+const modeRules: Readonly<Record<UnpackWay, ModeRules>> = {
+  artifact: { file: (mode) => (mode & 0o777) | 0o444, folder: (mode) => (mode & 0o777) | 0o555 },
+};
+
+/**
+ * Unpacks a tar layer while it streams in: decompressed, checked, written and hashed with synchronous calls, so this
+ * belongs into a worker. Nothing is synced. Throws "refused" for a tar that is malformed, over a limit, or tries to leave
+ * the folder, "corrupt" where the tar is another one than the manifest says, "no-space", "cancelled"; and what the source
+ * throws.
+ */
+export async function unpackLayer(options: UnpackOptions): Promise<UnpackedLayer> {
+  const source = new ByteSource(options.source);
+  const extractor = new TarExtractor(options.root, modeRules[options.way], options.budgets);
+  try {
+    await readTar(options, source, new TarReader(extractor));
+    const index = extractor.finish();
+    return { index, entries: extractor.entries, skipped: extractor.skipped };
+  } finally {
+    extractor.close();
+    source.close();
+  }
+}
+
+async function readTar(options: UnpackOptions, source: ByteSource, reader: TarReader): Promise<void> {
+  const { uncompressedDigest: expected, signal } = options;
+  const hash = expected === undefined ? undefined : createHash(digestParts(expected).algorithm);
+  const packing = await packingOf(source);
+  for await (const part of decompress(source, packing)) {
+    if (signal.aborted) throw new DriverError("cancelled", "unpacking was cancelled", signal.reason);
+    for (const budget of options.budgets) budget.takeTarBytes(part.length);
+    hash?.update(part);
+    reader.write(part);
+  }
+  reader.end();
+  if (packing === "zstd" && !reader.sawEndMarker && buildInfo().runtime === "deno") {
+    // Deno reports no error for zstd data that is cut off, so that a tar without its end may lack files.
+    throw refuseTar("it has no end marker, and this runtime (Deno) cannot tell whether its zstd data is complete");
+  }
+  if (expected !== undefined && hash !== undefined && hash.digest("hex") !== digestParts(expected).hex) {
+    throw new DriverError("corrupt", `cannot unpack the tar: uncompressed, it is not ${expected} as the manifest says`);
+  }
+}
