@@ -9,8 +9,14 @@ export {
   errorFromData,
   errorToData,
 } from "./errors.ts";
+export { FileValue } from "./file-value.ts";
 export { KeyedLock } from "./keyed-lock.ts";
 export { type Koffi, type Libc, type MountAttributes, type MountCall, openLibc, type SystemCallError } from "./libc.ts";
 export { createLogger, type LogFields, type Logger, type LoggerOptions, type LogLevel } from "./log.ts";
+export { type BuildInfo, buildInfo, loadKoffi, startWorker, type WorkerName } from "./runtime.ts";
+export { nearestName } from "./nearest.ts";
+export { parseBool } from "./parse-bool.ts";
 export { Semaphore } from "./semaphore.ts";
 export { SingleFlight } from "./single-flight.ts";
+export { type CallOptions, WorkerHost } from "./worker-host.ts";
+export { type CallContext, serveCalls } from "./worker-serve.ts";

@@ -184,7 +184,8 @@ function packMountAttributes({ set, clear, propagation }: MountAttributes): Buff
 /** The text as C wants it. C would silently stop at a NUL inside: that is an error here. */
 function cString(text: string | Uint8Array, syscall: string): Buffer {
   const bytes = typeof text === "string" ? Buffer.from(text) : text;
-  if (bytes.includes(0)) throw systemCallError(syscall, constants.errno.EINVAL, "EINVAL", "argument with a NUL byte in it");
+  if (bytes.includes(0))
+    throw systemCallError(syscall, constants.errno.EINVAL, "EINVAL", "argument with a NUL byte in it");
   return Buffer.concat([bytes, Buffer.alloc(1)]);
 }
 

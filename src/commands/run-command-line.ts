@@ -1,8 +1,7 @@
-import { DriverError, describeError } from "../base/index.ts";
+import { DriverError, describeError, nearestName } from "../base/index.ts";
 import {
   type AnyOptionTable,
   flagsHelp,
-  nearestName,
   quoted,
   scanArguments,
   serveOptions,

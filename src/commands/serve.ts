@@ -1,30 +1,33 @@
-import { createLogger, describeError, type Logger } from "../base/index.ts";
-import { parseConfig, type ServeConfig } from "../config/index.ts";
+import { createLogger, describeError } from "../base/index.ts";
+import { parseConfig } from "../config/index.ts";
 import type { CommandContext } from "./context.ts";
+import { Driver } from "./driver.ts";
 
 /** `oras-csi serve`: the driver, until it is asked to stop. */
 export async function runServe(context: CommandContext): Promise<number> {
   const config = parseConfig(context);
   const signal = context.stopSignal();
-  const logger = createLogger({ level: config.logLevel, format: config.logFormat, write: context.writeError });
-  context.onCrash((reason) => logger.error("the driver crashed", { error: describeError(reason), ...stackOf(reason) }));
+  const log = createLogger({ level: config.logLevel, format: config.logFormat, write: context.writeError });
+  context.onCrash((reason) => log.error("the driver crashed", { error: describeError(reason), ...stackOf(reason) }));
   if (config.ignored.length > 0) {
-    logger.info("some flags are accepted for the Go driver's sake and have no effect", { flags: config.ignored });
+    log.info("some flags are accepted for the Go driver's sake and have no effect", { flags: config.ignored });
   }
-  await runDriver(config, { logger, signal });
+  const driver = await openDriver({ config, build: context.build, log, signal });
+  if (driver === undefined) return 0;
+  await untilAborted(signal);
+  log.info("the driver stops");
+  await driver.close();
   return 0;
 }
 
-/** Serves until the signal fires, then lets calls in flight finish. */
-async function runDriver(_config: ServeConfig, { logger, signal }: DriverSurroundings): Promise<void> {
-  logger.info("the driver runs");
-  await untilAborted(signal);
-  logger.info("the driver stopped");
-}
-
-interface DriverSurroundings {
-  readonly logger: Logger;
-  readonly signal: AbortSignal;
+/** The driver; undefined if it was asked to stop before it ran. */
+async function openDriver(options: Parameters<typeof Driver.open>[0]): Promise<Driver | undefined> {
+  try {
+    return await Driver.open(options);
+  } catch (error) {
+    if (options.signal.aborted) return undefined;
+    throw error;
+  }
 }
 
 /** Waits for the signal and keeps the process alive meanwhile: a listener alone does not. */

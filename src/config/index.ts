@@ -1,5 +1,4 @@
 export { flagsHelp, flagsTable } from "./help.ts";
-export { nearestName } from "./nearest.ts";
 export type { AnyOptionTable } from "./option.ts";
 export { scanArguments } from "./scan-arguments.ts";
 export { parseConfig, type ServeConfig } from "./serve-config.ts";

@@ -1,3 +1,5 @@
+import { parseBool } from "../base/index.ts";
+
 /** Reads the text of one kind of value. */
 export interface Parser<Value> {
   /** What `--help` shows for the value. */
@@ -10,16 +12,13 @@ export interface Parser<Value> {
   parse(text: string): Value | undefined;
 }
 
-const TRUE = ["1", "t", "T", "TRUE", "true", "True"];
-const FALSE = ["0", "f", "F", "FALSE", "false", "False"];
-
 /** A boolean in exactly the spellings of Go's `strconv.ParseBool`. */
 export function boolean(): Parser<boolean> {
   return {
     placeholder: "true|false",
     allowed: "true or false (or 1, 0, t, f, T, F, TRUE, FALSE, True, False)",
     standsAlone: true,
-    parse: (text) => (TRUE.includes(text) ? true : FALSE.includes(text) ? false : undefined),
+    parse: parseBool,
   };
 }
 

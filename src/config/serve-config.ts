@@ -1,7 +1,7 @@
 import { posix } from "node:path";
+import { nearestName } from "../base/index.ts";
 import { collectValues, environmentTexts, type GivenText, keyOfName, parseText } from "./collect-values.ts";
 import { parseConfigFile } from "./config-file.ts";
-import { nearestName } from "./nearest.ts";
 import { flagName } from "./option.ts";
 import { scanArguments } from "./scan-arguments.ts";
 import { DEFAULT_DATA_DIR, type ServeValues, serveOptions } from "./serve-options.ts";

@@ -1,0 +1,153 @@
+import { type Clock, DriverError, type Logger } from "../base/index.ts";
+import type { Cache, StagedLayer, Tree, TreeId } from "../cache/index.ts";
+import { formatReference, type Platform, type Reference } from "../oci/index.ts";
+import type { Transport } from "../registry/index.ts";
+import type { CredentialFinder } from "./credential-finder.ts";
+import { type Patience, waitPatiently } from "./patience.ts";
+import { type PlacedLayer, planOf } from "./plan.ts";
+import { Pulls } from "./pulls.ts";
+import type { PullWorker } from "./pull-worker-host.ts";
+import { type PullPolicy, type Resolved, type ResolveRequest, Resolver } from "./resolver.ts";
+import { type Selection, treeIdOf } from "./selection.ts";
+
+/** What one volume wants made present. */
+export interface ArtifactRequest {
+  /** Names the volume among all others. */
+  readonly volume: string;
+  readonly namespace: string;
+  readonly reference: Reference;
+  readonly transport: Transport;
+  readonly selection: Selection;
+  readonly platform: Platform;
+  readonly policy: PullPolicy;
+  /** Blobs at once. */
+  readonly concurrency: number;
+  /** The pod's secret, as kubelet passes it. */
+  readonly secrets: Readonly<Record<string, string>>;
+}
+
+/** What the service needs from outside. */
+export interface ArtifactsOptions {
+  readonly cache: Cache;
+  readonly worker: PullWorker;
+  readonly credentials: CredentialFinder;
+  readonly enforceNamespaces: boolean;
+  readonly maxPulls: number;
+  readonly maxUnpackRatio: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Makes references present as trees. */
+export class Artifacts {
+  readonly #options: ArtifactsOptions;
+  readonly #resolver: Resolver;
+  readonly #pulls: Pulls;
+
+  constructor(options: ArtifactsOptions) {
+    const { cache, worker, enforceNamespaces, maxPulls, clock, log } = options;
+    this.#options = options;
+    this.#resolver = new Resolver({ cache, source: worker, enforceNamespaces });
+    this.#pulls = new Pulls({ maxPulls, clock, log });
+  }
+
+  /**
+   * The tree that a request means: from the cache, or pulled. Waits as long as the caller can, then throws
+   * "in-progress" while the work goes on; the next call for the same volume joins it.
+   */
+  async present(request: ArtifactRequest, patience: Patience): Promise<Tree> {
+    const { cache, clock } = this.#options;
+    const resolving = await this.#resolveRequest(request);
+    const resolved = await waitPatiently(this.#resolver.resolve(resolving), {
+      patience,
+      clock,
+      late: () => this.#lateResolving(request),
+    });
+    const treeId = treeIdOf(resolved.digest, request.selection);
+    const found = await cache.trees.find(treeId);
+    if (found !== undefined) this.#pulls.leave(request.volume);
+    const tree = found ?? (await this.#pull({ request, resolving, resolved, treeId }, patience));
+    await cache.names.link(request.namespace, request.reference, tree.id);
+    return tree;
+  }
+
+  /** A volume wants nothing any more: a pull that only it wanted ends. */
+  leave(volume: string): void {
+    this.#pulls.leave(volume);
+  }
+
+  /** Ends all pulls and their worker. */
+  async close(): Promise<void> {
+    await this.#pulls.close();
+    await this.#options.worker.close();
+  }
+
+  async #resolveRequest(request: ArtifactRequest): Promise<ResolveRequest> {
+    const { registry, repository } = request.reference;
+    const { credentials, caCertificates } = await this.#options.credentials.find(request.reference, request.secrets);
+    return {
+      reference: request.reference,
+      repository: { registry, repository, transport: request.transport },
+      namespace: request.namespace,
+      policy: request.policy,
+      platform: request.platform,
+      credentials,
+      caCertificates,
+    };
+  }
+
+  #lateResolving(request: ArtifactRequest): DriverError {
+    const what = formatReference(request.reference);
+    const failedTry = this.#options.worker.failedTry(request.reference.registry);
+    if (failedTry !== undefined) return new DriverError("unavailable", failedTry);
+    return new DriverError("in-progress", `pulling ${what}: waiting for the registry's answer`);
+  }
+
+  async #pull(what: PullSubject, patience: Patience): Promise<Tree> {
+    const { request, resolved, treeId } = what;
+    this.#options.cache.dataDir.requireOwnFormat();
+    const reference = formatReference(request.reference);
+    const plan = planOf(resolved.manifest, request.selection);
+    if (plan.layers.length === 0) this.#options.log.warn("no layer is left: the volume will be empty", { reference });
+    if (plan.skipped > 0) this.#options.log.info("layers without a title are left out", { reference, layers: plan.skipped });
+    if (request.policy === "Never") await this.#requireCached(plan.layers, reference);
+    return this.#pulls.join(
+      { volume: request.volume, treeId, reference, work: (pull) => this.#makeTree(what, plan.layers, pull) },
+      patience,
+    );
+  }
+
+  async #makeTree(what: PullSubject, layers: readonly PlacedLayer[], pull: Parameters<Parameters<Pulls["join"]>[0]["work"]>[0]): Promise<Tree> {
+    const { request, resolving, resolved, treeId } = what;
+    const { cache, worker, maxUnpackRatio, log } = this.#options;
+    const reference = formatReference(request.reference);
+    const { repository, credentials, caCertificates } = resolving;
+    const { concurrency } = request;
+    return cache.withStaging(async (staging) => {
+      const { dataDir } = cache.layout;
+      const job = { repository, credentials, caCertificates, dataDir, staging, treeId, reference, layers, concurrency, maxUnpackRatio };
+      const onAsk = (layer: StagedLayer) => cache.commitLayer(layer);
+      const { bytes, inodes, skippedEntries, folder } = await worker.pull(job, { ...pull, onAsk });
+      if (skippedEntries > 0) log.warn("devices, FIFOs and sockets in the artifact are left out", { reference, entries: skippedEntries });
+      const facts = { manifest: resolved.digest, bytes, inodes, layers: layers.map((layer) => layer.descriptor.digest) };
+      return cache.commitTree(treeId, folder, facts);
+    });
+  }
+
+  async #requireCached(layers: readonly PlacedLayer[], reference: string): Promise<void> {
+    for (const layer of layers) {
+      if (await this.#options.cache.hasContent(layer.descriptor, layer.kind)) continue;
+      throw new DriverError(
+        "not-found",
+        `layer ${layer.descriptor.digest} of ${reference} is not in this node's cache, and oras.options.pullpolicy is Never`,
+      );
+    }
+  }
+}
+
+interface PullSubject {
+  readonly request: ArtifactRequest;
+  readonly resolving: ResolveRequest;
+  readonly resolved: Resolved;
+  readonly treeId: TreeId;
+}

@@ -1,0 +1,39 @@
+import { FileValue, type Logger } from "../base/index.ts";
+import type { Reference } from "../oci/index.ts";
+import { type Credential, credentialsFromSecrets, type DockerConfig, parseDockerConfig } from "../registry/index.ts";
+
+/** What a pull may show a registry, and whose certificates it trusts. */
+export interface FoundCredentials {
+  /** In the order they are tried: the pod's secret, the node's docker config, none. */
+  readonly credentials: readonly Credential[];
+  /** PEM, beside the built-in roots. */
+  readonly caCertificates: readonly string[];
+}
+
+/** Gathers credentials and roots for each pull; files are looked at again each time. */
+export class CredentialFinder {
+  readonly #dockerConfig: FileValue<DockerConfig> | undefined;
+  readonly #caFile: FileValue<string> | undefined;
+
+  constructor(options: { readonly dockerConfig: string | undefined; readonly caFile: string | undefined; readonly log: Logger }) {
+    const { dockerConfig, caFile, log } = options;
+    const parse = (text: string) => parseDockerConfig(text, "--docker-config");
+    this.#dockerConfig = dockerConfig === undefined ? undefined : new FileValue({ path: dockerConfig, parse, log });
+    this.#caFile = caFile === undefined ? undefined : new FileValue({ path: caFile, parse: (text) => text, log });
+  }
+
+  /** What to try for a reference. Throws "bad-input" for a malformed secret of the pod. */
+  async find(reference: Reference, secrets: Readonly<Record<string, string>>): Promise<FoundCredentials> {
+    const { registry, repository } = reference;
+    const ofNode = (await this.#dockerConfig?.get())?.credentialFor(registry, repository);
+    const ca = await this.#caFile?.get();
+    return {
+      credentials: [
+        ...credentialsFromSecrets(secrets, registry, repository),
+        ...(ofNode === undefined ? [] : [ofNode]),
+        { kind: "anonymous", source: "anonymous" },
+      ],
+      caCertificates: ca === undefined ? [] : [ca],
+    };
+  }
+}

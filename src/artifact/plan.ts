@@ -1,0 +1,97 @@
+import { DriverError } from "../base/index.ts";
+import { annotationKeys, type Descriptor, type Digest, type Manifest, mediaTypes, parseDigest } from "../oci/index.ts";
+import { cleanTitle } from "../unpack/index.ts";
+import { isFiltered, type Selection, selects } from "./selection.ts";
+
+/** What a layer becomes in the tree. */
+export interface PlacedLayer {
+  /** `file`: the blob itself, at the path. `folder`: a tar whose entries lie at or below the path. */
+  readonly kind: "file" | "folder";
+  readonly descriptor: Descriptor;
+  /** The cleaned title: a relative path, or `.` for the tree's root. */
+  readonly path: string;
+  /** What the tar must hash to once uncompressed, where the manifest says so. */
+  readonly uncompressedDigest: Digest | undefined;
+}
+
+/** Which layers make a tree, in the manifest's order, and how many layers have no meaning to us. */
+export interface Plan {
+  readonly layers: readonly PlacedLayer[];
+  readonly skipped: number;
+}
+
+const imageConfigs: ReadonlySet<string> = new Set([mediaTypes.imageConfig, mediaTypes.dockerImageConfig]);
+
+/** Decides what an artifact becomes (contract.md, "What an artifact becomes"). Throws "refused" for what it cannot be. */
+export function planOf(manifest: Manifest, selection: Selection): Plan {
+  const layers = manifest.layers.filter((layer) => layer.mediaType !== mediaTypes.empty);
+  if (layers.length === 0) return { layers: [], skipped: 0 };
+  if (!layers.some((layer) => titleOf(layer) !== undefined)) throw notAnArtifact(manifest, selection);
+  const placed: PlacedLayer[] = [];
+  let skipped = 0;
+  for (const descriptor of layers) {
+    const layer = placeLayer(descriptor);
+    if (layer === undefined) skipped++;
+    else if (selects(selection, descriptor.mediaType, layer.path)) placed.push(layer);
+  }
+  refuseCollisions(placed);
+  return { layers: placed, skipped };
+}
+
+function placeLayer(descriptor: Descriptor): PlacedLayer | undefined {
+  const title = titleOf(descriptor);
+  if (title === undefined) return undefined;
+  const path = cleanTitle(title);
+  const kind = descriptor.annotations[annotationKeys.unpack] === "true" ? "folder" : "file";
+  if (kind === "file" && path === ".") throw new DriverError("refused", `a layer's title ${show(title)} names the volume itself, not a file in it`);
+  refuseForeign(descriptor, title);
+  const digest = kind === "folder" ? descriptor.annotations[annotationKeys.uncompressedDigest] : undefined;
+  return { kind, descriptor, path, uncompressedDigest: digest === undefined ? undefined : parseDigest(digest) };
+}
+
+/** Layers that registries do not hold, only their `urls`, are refused rather than fetched from anywhere. */
+function refuseForeign(descriptor: Descriptor, title: string): void {
+  if (descriptor.urls.length === 0 || !/foreign|nondistributable/.test(descriptor.mediaType)) return;
+  throw new DriverError("refused", `layer ${show(title)} is not in the registry but at other addresses, which are not fetched`);
+}
+
+/** Refuses two layers that make one file, and a file where another layer needs a folder. */
+function refuseCollisions(layers: readonly PlacedLayer[]): void {
+  const files = new Set<string>();
+  for (const { kind, path } of layers) {
+    if (kind === "file" && files.has(path)) throw new DriverError("refused", `two layers are titled ${show(path)}: one of them would be lost`);
+    if (kind === "file") files.add(path);
+  }
+  for (const { kind, path } of layers) {
+    const within = kind === "folder" && files.has(path) ? path : parentsOf(path).find((parent) => files.has(parent));
+    if (within !== undefined) throw new DriverError("refused", `layer ${show(within)} is a file where layer ${show(path)} needs a folder`);
+  }
+}
+
+function parentsOf(path: string): readonly string[] {
+  const parts = path.split("/");
+  return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join("/"));
+}
+
+function notAnArtifact(manifest: Manifest, selection: Selection): DriverError {
+  if (manifest.config !== undefined && imageConfigs.has(manifest.config.mediaType)) {
+    if (isFiltered(selection)) return new DriverError("bad-input", "layers of an image cannot be chosen: leave out oras.artifact.layers.*");
+    return new DriverError("refused", "this is a container image: this version of the driver mounts artifacts only");
+  }
+  const found = manifest.layers.slice(0, 10).map((layer) => `${layer.mediaType || "no media type"} (${layer.size} bytes)`);
+  const more = manifest.layers.length > found.length ? ` and ${manifest.layers.length - found.length} more` : "";
+  const kind = manifest.artifactType ?? manifest.config?.mediaType ?? "unknown";
+  return new DriverError(
+    "refused",
+    `no layer of this artifact of type ${kind} has a title, so there are no names for files; it has ${found.join(", ")}${more}`,
+  );
+}
+
+/** A layer's title; an empty one is none. */
+function titleOf(descriptor: Descriptor): string | undefined {
+  return descriptor.annotations[annotationKeys.title] || undefined;
+}
+
+function show(text: string): string {
+  return JSON.stringify(text.length > 120 ? `${text.slice(0, 60)}…${text.slice(-40)}` : text);
+}

@@ -1,0 +1,218 @@
+import { join } from "node:path";
+import { type CallContext, DriverError, errnoOf, type KeyedLock, Semaphore } from "../base/index.ts";
+import { Blobs, createLayout, hasLayer, type Layout } from "../cache/index.ts";
+import type { RegistryClient } from "../registry/index.ts";
+import { readLayerIndex } from "../unpack/index.ts";
+import { onceMoreIfCorrupt } from "./once-more.ts";
+import { BlobAccess } from "./blob-access.ts";
+import { IngestFile } from "./ingest-file.ts";
+import type { LayerUnpacker, PullUnpacking, Unpacking } from "./layer-unpacker.ts";
+import type { PlacedLayer } from "./plan.ts";
+import { TreeLinker } from "./tree-linker.ts";
+import type { PullJob, PullWorkerCalls, StagedTree } from "./worker-calls.ts";
+
+/** What all pulls of the worker share. */
+export interface PullTools {
+  readonly client: RegistryClient;
+  readonly unpacker: LayerUnpacker;
+  /** Held by digest while a blob is fetched. */
+  readonly fetching: KeyedLock;
+  readonly nowMs: () => number;
+}
+
+type PullContext = CallContext<PullWorkerCalls["pull"]>;
+
+/** Progress is told at most this often. */
+const PROGRESS_MS = 200;
+
+/** One pull, in the worker: fetches what the cache lacks, then puts the tree together in the staging folder. */
+export class PullRun {
+  readonly #job: PullJob;
+  readonly #context: PullContext;
+  readonly #tools: PullTools;
+  readonly #layout: Layout;
+  readonly #blobs: Blobs;
+  readonly #access: BlobAccess;
+  #doneBytes = 0;
+  #totalBytes = 0;
+  #toldMs = Number.NEGATIVE_INFINITY;
+  #skippedEntries = 0;
+
+  constructor(job: PullJob, context: PullContext, tools: PullTools) {
+    this.#job = job;
+    this.#context = context;
+    this.#tools = tools;
+    this.#layout = createLayout(job.dataDir);
+    this.#blobs = new Blobs(this.#layout);
+    this.#access = new BlobAccess(job.credentials);
+  }
+
+  async run(): Promise<StagedTree> {
+    try {
+      await this.#fetchMissing();
+      this.#context.signal.throwIfAborted();
+      this.#tell("assembling");
+      return this.#assemble();
+    } catch (error) {
+      throw diskError(error, this.#job.reference);
+    }
+  }
+
+  async #fetchMissing(): Promise<void> {
+    const missing = await this.#missing();
+    this.#totalBytes = missing.reduce((sum, layer) => sum + layer.descriptor.size, 0);
+    this.#tell("fetching");
+    const tars = missing.filter((layer) => layer.kind === "folder");
+    const packedBytes = tars.reduce((sum, layer) => sum + layer.descriptor.size, 0);
+    const { staging, maxUnpackRatio, concurrency } = this.#job;
+    const unpacking = tars.length === 0 ? undefined : this.#tools.unpacker.beginPull({ staging, maxUnpackRatio, packedBytes });
+    const places = new Semaphore(concurrency);
+    const stop = new AbortController();
+    const onAbort = () => stop.abort(this.#context.signal.reason);
+    this.#context.signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      const fetches = missing.map(async (layer) => {
+        const release = await places.acquire(stop.signal);
+        try {
+          await this.#fetchOnce(layer, unpacking, stop.signal);
+        } finally {
+          release();
+        }
+      });
+      // The first failure stops the others; all of them have let go before the pull ends.
+      for (const fetch of fetches) fetch.catch((error: unknown) => stop.abort(error));
+      const failed = (await Promise.allSettled(fetches)).some((fetch) => fetch.status === "rejected");
+      if (failed) throw stop.signal.reason;
+    } finally {
+      this.#context.signal.removeEventListener("abort", onAbort);
+      unpacking?.end();
+    }
+  }
+
+  /** Each layer that the cache lacks, once per digest and kind. */
+  async #missing(): Promise<readonly PlacedLayer[]> {
+    const byKey = new Map(this.#job.layers.map((layer) => [`${layer.kind} ${layer.descriptor.digest}`, layer]));
+    const missing: PlacedLayer[] = [];
+    for (const layer of byKey.values()) if (!(await this.#isThere(layer))) missing.push(layer);
+    return missing;
+  }
+
+  #isThere({ kind, descriptor }: PlacedLayer): Promise<boolean> {
+    return kind === "file" ? this.#blobs.has(descriptor) : hasLayer(this.#layout, descriptor.digest, "artifact");
+  }
+
+  /** Fetches a layer unless another pull did so meanwhile: one blob has one ingest file, so one fetch at a time. */
+  async #fetchOnce(layer: PlacedLayer, unpacking: PullUnpacking | undefined, signal: AbortSignal): Promise<void> {
+    await this.#tools.fetching.run(
+      layer.descriptor.digest,
+      async () => {
+        if (await this.#isThere(layer)) this.#advance(layer.descriptor.size);
+        else if (layer.kind === "folder" && unpacking !== undefined) await this.#fetchTar(layer, unpacking, signal);
+        else await this.#fetchFile(layer, signal);
+      },
+      signal,
+    );
+  }
+
+  async #fetchFile(layer: PlacedLayer, signal: AbortSignal): Promise<void> {
+    const { digest } = layer.descriptor;
+    const ingest = new IngestFile(this.#layout.ingestFile(digest));
+    try {
+      await this.#fetchInto(layer, ingest, { written: () => undefined, restarted: async () => undefined }, signal);
+      ingest.close();
+      await this.#blobs.commit(ingest.path, digest);
+    } finally {
+      ingest.discard();
+    }
+  }
+
+  async #fetchTar(layer: PlacedLayer, unpacking: PullUnpacking, signal: AbortSignal): Promise<void> {
+    const ingest = new IngestFile(this.#layout.ingestFile(layer.descriptor.digest));
+    let current: Unpacking | undefined;
+    try {
+      current = unpacking.start(layer, ingest.path);
+      await this.#fetchInto(
+        layer,
+        ingest,
+        {
+          written: (length) => current?.advance(length),
+          restarted: async () => {
+            await current?.abandon();
+            current = unpacking.start(layer, ingest.path);
+          },
+        },
+        signal,
+      );
+      this.#tell("unpacking");
+      const { staged, skippedEntries } = await current.finish();
+      this.#skippedEntries += skippedEntries;
+      await this.#context.ask(staged);
+    } catch (error) {
+      await current?.abandon();
+      throw error;
+    } finally {
+      ingest.discard();
+    }
+  }
+
+  async #fetchInto(layer: PlacedLayer, ingest: IngestFile, follower: IngestFollower, signal: AbortSignal): Promise<void> {
+    const sink = {
+      write: (chunk: Buffer) => {
+        ingest.write(chunk);
+        this.#advance(chunk.length);
+        follower.written(ingest.length);
+      },
+      restart: async () => {
+        this.#advance(-ingest.length);
+        ingest.restart();
+        await follower.restarted();
+      },
+    };
+    const { repository } = this.#job;
+    const onFailedTry = (failedTry: string) => this.#context.emit({ failedTry });
+    const query = { repository, descriptor: layer.descriptor, signal, sink, onFailedTry };
+    await this.#access.withCredential((credential) =>
+      onceMoreIfCorrupt(() => this.#tools.client.fetchBlob({ ...query, credential }), sink.restart),
+    );
+  }
+
+  #assemble(): StagedTree {
+    const folder = join(this.#job.staging, "tree");
+    const linker = new TreeLinker(folder);
+    for (const { kind, descriptor, path } of this.#job.layers) {
+      const { digest, size } = descriptor;
+      if (kind === "file") linker.addFile(path, this.#layout.blob(digest), size);
+      else linker.addLayer(readLayerIndex(this.#layout.layerIndex(digest, "artifact")), this.#layout.layerFolder(digest, "artifact"), path);
+    }
+    return { folder, ...linker.finish(), skippedEntries: this.#skippedEntries };
+  }
+
+  #advance(bytes: number): void {
+    this.#doneBytes += bytes;
+    if (this.#tools.nowMs() - this.#toldMs >= PROGRESS_MS) this.#tell("fetching");
+  }
+
+  #tell(phase: "fetching" | "unpacking" | "assembling"): void {
+    this.#toldMs = this.#tools.nowMs();
+    this.#context.emit({ phase, doneBytes: this.#doneBytes, totalBytes: this.#totalBytes });
+  }
+}
+
+/** Who follows what is written to an ingest file. */
+interface IngestFollower {
+  readonly written: (length: number) => void;
+  readonly restarted: () => Promise<void>;
+}
+
+/** What the disk says, as the contract names it. */
+function diskError(error: unknown, reference: string): unknown {
+  if (error instanceof DriverError) return error;
+  const code = errnoOf(error);
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new DriverError("no-space", `cannot pull ${reference}: the node's disk is full (${code}) below the driver's data dir`, error);
+  }
+  if (code === "ENAMETOOLONG") {
+    return new DriverError("refused", `cannot pull ${reference}: a path in it is longer than this node can hold`, error);
+  }
+  return error;
+}

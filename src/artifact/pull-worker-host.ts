@@ -1,0 +1,52 @@
+import { type CallOptions, type Clock, startWorker, WorkerHost } from "../base/index.ts";
+import type { StagedLayer } from "../cache/index.ts";
+import type { Digest } from "../oci/index.ts";
+import type { FetchedManifest } from "../registry/index.ts";
+import type { ManifestSource } from "./resolver.ts";
+import type { FailedTry, ManifestRequest, PullJob, PullProgress, PullWorkerCalls, StagedTree } from "./worker-calls.ts";
+
+/** How long the worker is kept when no pull runs: long enough for the next pod of a batch. */
+const IDLE_MS = 30_000;
+
+/** The thread that talks to registries and writes to the cache, as the main thread sees it. */
+export class PullWorker implements ManifestSource {
+  readonly #host: WorkerHost<PullWorkerCalls>;
+  readonly #failedTries = new Map<string, string>();
+
+  constructor(clock: Clock) {
+    const start = () => startWorker("pull-worker", new URL("./pull-worker.ts", import.meta.url), undefined);
+    this.#host = new WorkerHost({ start, idleMs: IDLE_MS, clock });
+  }
+
+  fetch(request: ManifestRequest): Promise<FetchedManifest> {
+    return this.#noting(request, (onEvent) => this.#host.call("manifest", request, { onEvent }));
+  }
+
+  head(request: ManifestRequest): Promise<Digest | undefined> {
+    return this.#noting(request, (onEvent) => this.#host.call("head", request, { onEvent }));
+  }
+
+  /** Makes a tree in tmp/. Rejects when all of it is let go, also after a cancel. */
+  pull(job: PullJob, options: CallOptions<PullProgress | FailedTry, StagedLayer>): Promise<StagedTree> {
+    return this.#host.call("pull", job, options);
+  }
+
+  /** The last try at a registry that failed while more are to come; undefined when none did. */
+  failedTry(registry: string): string | undefined {
+    return this.#failedTries.get(registry);
+  }
+
+  async close(): Promise<void> {
+    await this.#host.close();
+  }
+
+  async #noting<T>({ repository }: ManifestRequest, run: (onEvent: (event: FailedTry) => void) => Promise<T>): Promise<T> {
+    try {
+      return await run(({ failedTry }) => {
+        if (failedTry !== undefined) this.#failedTries.set(repository.registry, failedTry);
+      });
+    } finally {
+      this.#failedTries.delete(repository.registry);
+    }
+  }
+}

@@ -1,0 +1,80 @@
+import { type Clock, DriverError } from "../base/index.ts";
+import type { Tree } from "../cache/index.ts";
+import { ProgressMeter } from "./progress.ts";
+import type { FailedTry, PullProgress } from "./worker-calls.ts";
+
+/** What a pull does while it has its place: the worker's part and the commit. */
+export type PullWork = (pull: {
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: PullProgress | FailedTry) => void;
+}) => Promise<Tree>;
+
+/**
+ * The work that makes one tree exist, on its own clock: it outlives the calls that wait for it, and ends early only
+ * when no volume wants it any more.
+ */
+export class Pull {
+  /** The volumes that want the tree: those whose calls wait, and those whose calls were answered "not yet". */
+  readonly wanters = new Set<string>();
+  /** How many calls wait, by volume. */
+  readonly waiting = new Map<string, number>();
+  readonly outcome: Promise<Tree>;
+  readonly #reference: string;
+  readonly #abort = new AbortController();
+  readonly #meter: ProgressMeter;
+  readonly #placesAhead: () => number;
+  #started = false;
+  #failedTry: string | undefined;
+
+  constructor(options: {
+    readonly reference: string;
+    readonly clock: Clock;
+    /** Waits for one of the node's places for pulls; the result gives it back. */
+    readonly acquirePlace: (signal: AbortSignal) => Promise<() => void>;
+    /** How many pulls have a place or wait for one, this one left out. */
+    readonly placesAhead: () => number;
+    readonly work: PullWork;
+  }) {
+    this.#reference = options.reference;
+    this.#meter = new ProgressMeter(options.clock);
+    this.#placesAhead = options.placesAhead;
+    this.outcome = this.#run(options.acquirePlace, options.work);
+    // Whoever waits sees the failure; when nobody does it is remembered, not unhandled.
+    this.outcome.catch(() => undefined);
+  }
+
+  /** Stops the work; what is half-made is thrown away by it. */
+  cancel(): void {
+    this.#abort.abort(new DriverError("cancelled", `pull of ${this.#reference} was cancelled: no volume wants it any more`));
+  }
+
+  get cancelled(): boolean {
+    return this.#abort.signal.aborted;
+  }
+
+  /** What a caller whose time is up is told. */
+  late(): DriverError {
+    if (this.#failedTry !== undefined) return new DriverError("unavailable", this.#failedTry);
+    if (!this.#started) {
+      const ahead = this.#placesAhead();
+      const others = `${ahead} other pull${ahead === 1 ? "" : "s"}`;
+      return new DriverError("in-progress", `pulling ${this.#reference}: waiting for ${others} on this node`);
+    }
+    return new DriverError("in-progress", `pulling ${this.#reference}: ${this.#meter.describe()}`);
+  }
+
+  async #run(acquirePlace: (signal: AbortSignal) => Promise<() => void>, work: PullWork): Promise<Tree> {
+    const release = await acquirePlace(this.#abort.signal);
+    this.#started = true;
+    try {
+      return await work({ signal: this.#abort.signal, onEvent: (event) => this.#onEvent(event) });
+    } finally {
+      release();
+    }
+  }
+
+  #onEvent(event: PullProgress | FailedTry): void {
+    if ("failedTry" in event) this.#failedTry = event.failedTry;
+    else this.#meter.update(event);
+  }
+}

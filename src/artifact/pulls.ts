@@ -1,0 +1,118 @@
+import { type Clock, type DriverError, describeError, errorFromData, errorToData, type Logger, Semaphore } from "../base/index.ts";
+import type { Tree, TreeId } from "../cache/index.ts";
+import { type Patience, waitPatiently } from "./patience.ts";
+import { Pull, type PullWork } from "./pull.ts";
+
+/** How long a failure that nobody waited for is kept for the volume's next call: kubelet's backoff reaches 2 minutes. */
+const FAILURE_KEPT_MS = 5 * 60_000;
+
+/** One volume's wish for a tree. */
+export interface PullRequest {
+  /** Names the volume among all others. */
+  readonly volume: string;
+  readonly treeId: TreeId;
+  /** What messages call the artifact. */
+  readonly reference: string;
+  readonly work: PullWork;
+}
+
+/** All pulls of the node: at most one a tree, and so many at once. */
+export class Pulls {
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #places: Semaphore;
+  readonly #running = new Map<TreeId, Pull>();
+  readonly #ending = new Map<TreeId, Promise<unknown>>();
+  readonly #failures = new Map<string, { readonly treeId: TreeId; readonly error: DriverError; readonly atMs: number }>();
+
+  constructor(options: { readonly maxPulls: number; readonly clock: Clock; readonly log: Logger }) {
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#places = new Semaphore(options.maxPulls);
+  }
+
+  /** Starts the pull of a tree or joins the one under way, and waits for it as long as the caller can. */
+  async join(request: PullRequest, patience: Patience): Promise<Tree> {
+    const { volume, treeId } = request;
+    const failure = this.#takeFailure(volume, treeId);
+    if (failure !== undefined) throw failure;
+    this.leave(volume, treeId);
+    const pull = this.#running.get(treeId) ?? this.#start(request);
+    pull.wanters.add(volume);
+    pull.waiting.set(volume, (pull.waiting.get(volume) ?? 0) + 1);
+    try {
+      return await waitPatiently(pull.outcome, { patience, clock: this.#clock, late: () => pull.late() });
+    } finally {
+      const calls = (pull.waiting.get(volume) ?? 1) - 1;
+      if (calls === 0) pull.waiting.delete(volume);
+      else pull.waiting.set(volume, calls);
+    }
+  }
+
+  /** A volume wants nothing any more (or only `except`): a pull that no volume wants is cancelled. */
+  leave(volume: string, except?: TreeId): void {
+    if (except === undefined) this.#failures.delete(volume);
+    for (const [treeId, pull] of this.#running) {
+      if (treeId === except || !pull.wanters.delete(volume) || pull.wanters.size > 0) continue;
+      this.#running.delete(treeId);
+      this.#log.info("pull cancelled: no volume wants it any more", { tree: treeId });
+      pull.cancel();
+    }
+  }
+
+  /** Cancels everything and waits until it has let go. */
+  async close(): Promise<void> {
+    const ending = [...this.#running.values()].map((pull) => {
+      pull.cancel();
+      return pull.outcome.catch(() => undefined);
+    });
+    await Promise.all([...ending, ...this.#ending.values()]);
+  }
+
+  #start(request: PullRequest): Pull {
+    const { treeId, reference, work } = request;
+    const previous = this.#ending.get(treeId) ?? Promise.resolve();
+    const startedMs = this.#clock.monotonicMs();
+    const pull = new Pull({
+      reference,
+      clock: this.#clock,
+      acquirePlace: (signal) => previous.then(() => this.#places.acquire(signal)),
+      placesAhead: () => this.#running.size - 1,
+      work,
+    });
+    this.#running.set(treeId, pull);
+    this.#log.info("pull started", { reference, tree: treeId });
+    const ended = pull.outcome.then(
+      () => this.#log.info("pull finished", { reference, tree: treeId, seconds: this.#secondsSince(startedMs) }),
+      (error: unknown) => this.#failed(pull, request, error),
+    );
+    const gone = ended.finally(() => {
+      if (this.#running.get(treeId) === pull) this.#running.delete(treeId);
+      if (this.#ending.get(treeId) === gone) this.#ending.delete(treeId);
+    });
+    this.#ending.set(treeId, gone);
+    return pull;
+  }
+
+  #failed(pull: Pull, { reference, treeId }: PullRequest, error: unknown): void {
+    if (pull.cancelled) return;
+    this.#log.warn("pull failed", { reference, tree: treeId, reason: describeError(error) });
+    const atMs = this.#clock.monotonicMs();
+    for (const [volume, kept] of this.#failures) if (atMs - kept.atMs > FAILURE_KEPT_MS) this.#failures.delete(volume);
+    for (const volume of pull.wanters) {
+      if (!pull.waiting.has(volume)) this.#failures.set(volume, { treeId, error: errorFromData(errorToData(error)), atMs });
+    }
+  }
+
+  #takeFailure(volume: string, treeId: TreeId): DriverError | undefined {
+    const failure = this.#failures.get(volume);
+    if (failure === undefined) return undefined;
+    this.#failures.delete(volume);
+    const fresh = this.#clock.monotonicMs() - failure.atMs <= FAILURE_KEPT_MS;
+    return fresh && failure.treeId === treeId ? failure.error : undefined;
+  }
+
+  #secondsSince(startedMs: number): number {
+    return Math.round((this.#clock.monotonicMs() - startedMs) / 100) / 10;
+  }
+}

@@ -1,0 +1,92 @@
+import type { StagedLayer, TreeId } from "../cache/index.ts";
+import type { Digest } from "../oci/index.ts";
+import type { Credential, FetchedManifest, Repository } from "../registry/index.ts";
+import type { PlacedLayer } from "./plan.ts";
+
+/** What a request to a registry needs, whatever it asks for. */
+export interface RegistryAccess {
+  readonly repository: Repository;
+  /** Tried in this order. */
+  readonly credentials: readonly Credential[];
+  /** Roots beside the built-in ones, PEM. */
+  readonly caCertificates: readonly string[];
+}
+
+/** Asks for one manifest; `get` reads it, `head` only asks which one it is. */
+export interface ManifestRequest extends RegistryAccess {
+  readonly tagOrDigest: string;
+}
+
+/** Makes one tree in tmp/: everything that the pull worker needs to know. */
+export interface PullJob extends RegistryAccess {
+  readonly dataDir: string;
+  /** An empty folder in tmp/ for whatever is half-made; the caller removes it with what is left in it. */
+  readonly staging: string;
+  readonly treeId: TreeId;
+  /** What messages call the artifact. */
+  readonly reference: string;
+  readonly layers: readonly PlacedLayer[];
+  /** Blobs at once. */
+  readonly concurrency: number;
+  /** Tar layers may unpack to this many times their packed size (or 1 GiB, if that is more); 0: to any size. */
+  readonly maxUnpackRatio: number;
+}
+
+/** A tree that stands in tmp/, not yet synced. */
+export interface StagedTree {
+  readonly folder: string;
+  readonly bytes: number;
+  readonly inodes: number;
+  /** Entries of tar layers that were left out: devices, FIFOs, sockets. */
+  readonly skippedEntries: number;
+}
+
+/** How far a pull is. */
+export interface PullProgress {
+  readonly phase: "fetching" | "unpacking" | "assembling";
+  /** Bytes of the blobs that had to be fetched. */
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+/** A try that failed while the worker goes on trying. */
+export interface FailedTry {
+  readonly failedTry: string | undefined;
+}
+
+/** The calls of the pull worker. */
+export type PullWorkerCalls = {
+  readonly manifest: { payload: ManifestRequest; result: FetchedManifest; event: FailedTry; ask: never };
+  readonly head: { payload: ManifestRequest; result: Digest | undefined; event: FailedTry; ask: never };
+  readonly pull: { payload: PullJob; result: StagedTree; event: PullProgress | FailedTry; ask: StagedLayer };
+};
+
+/** One tar layer for the unpack worker: the compressed file grows while it is unpacked. */
+export interface UnpackJob {
+  /** Whose budget it draws on. */
+  readonly pull: string;
+  readonly file: string;
+  /** The other side of the file's `Growth`. */
+  readonly growth: SharedArrayBuffer;
+  /** A fresh, empty folder. */
+  readonly folder: string;
+  /** Where the layer's index is written. */
+  readonly indexFile: string;
+  /** What messages call the layer. */
+  readonly what: string;
+  /** Bytes of content that it may unpack to. */
+  readonly maxBytes: number;
+  readonly uncompressedDigest: Digest | undefined;
+}
+
+/** What all tar layers of one pull together may unpack to; held for as long as the call runs, which is until it is cancelled. */
+export interface BudgetHold {
+  readonly pull: string;
+  readonly maxBytes: number;
+}
+
+/** The calls of the unpack worker. */
+export type UnpackWorkerCalls = {
+  readonly hold: { payload: BudgetHold; result: never; event: never; ask: never };
+  readonly unpack: { payload: UnpackJob; result: { readonly skippedEntries: number }; event: never; ask: never };
+};

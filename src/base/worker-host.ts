@@ -1,0 +1,119 @@
+import type { Worker } from "node:worker_threads";
+import type { Clock } from "./clock.ts";
+import { DriverError, describeError, errorFromData, errorToData } from "./errors.ts";
+import type { CallTable, FromWorker, ToWorker } from "./worker-messages.ts";
+
+/** How a call is watched while it runs. */
+export interface CallOptions<Event, Ask> {
+  /** Tells the worker to stop; the call then rejects once the worker has let go of everything. */
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: Event) => void;
+  /** Does what the worker asks for; a rejection is the answer, too. */
+  readonly onAsk?: (ask: Ask) => Promise<void>;
+}
+
+interface PendingCall {
+  readonly resolve: (value: never) => void;
+  readonly reject: (reason: unknown) => void;
+  readonly options: CallOptions<never, never>;
+}
+
+/** What a host needs from outside. */
+export interface WorkerHostOptions {
+  readonly start: () => Worker;
+  /** How long an idle worker is kept, in milliseconds. */
+  readonly idleMs: number;
+  readonly clock: Clock;
+}
+
+/**
+ * One worker thread, started by the first call and ended when it was idle for a while. If it dies, the calls under way
+ * fail and the next one starts another.
+ */
+export class WorkerHost<Calls extends CallTable> {
+  readonly #options: WorkerHostOptions;
+  readonly #pending = new Map<number, PendingCall>();
+  #worker: Worker | undefined;
+  #cancelIdle: (() => void) | undefined;
+  #lastId = 0;
+
+  constructor(options: WorkerHostOptions) {
+    this.#options = options;
+  }
+
+  /** Runs one call in the worker and resolves to its result. */
+  async call<Name extends keyof Calls & string>(
+    name: Name,
+    payload: Calls[Name]["payload"],
+    options: CallOptions<Calls[Name]["event"], Calls[Name]["ask"]> = {},
+  ): Promise<Calls[Name]["result"]> {
+    options.signal?.throwIfAborted();
+    const worker = this.#running();
+    const id = ++this.#lastId;
+    const onAbort = () => worker.postMessage({ kind: "cancel", id } satisfies ToWorker);
+    options.signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      return await new Promise<Calls[Name]["result"]>((resolve, reject) => {
+        this.#pending.set(id, { resolve, reject, options });
+        worker.postMessage({ kind: "call", id, name, payload } satisfies ToWorker);
+      });
+    } finally {
+      options.signal?.removeEventListener("abort", onAbort);
+      this.#pending.delete(id);
+      if (this.#pending.size === 0) this.#endWhenIdle();
+    }
+  }
+
+  /** Ends the worker at once; calls under way fail. */
+  async close(): Promise<void> {
+    this.#cancelIdle?.();
+    await this.#worker?.terminate();
+  }
+
+  #running(): Worker {
+    this.#cancelIdle?.();
+    if (this.#worker !== undefined) return this.#worker;
+    const worker = this.#options.start();
+    worker.on("message", (message: FromWorker) => this.#receive(worker, message));
+    worker.on("error", (error: unknown) => this.#lost(worker, error));
+    worker.on("exit", (code) => this.#lost(worker, new Error(`it ended with code ${code}`)));
+    this.#worker = worker;
+    return worker;
+  }
+
+  #receive(worker: Worker, message: FromWorker): void {
+    const pending = this.#pending.get(message.id);
+    if (pending === undefined) return;
+    if (message.kind === "result") pending.resolve(message.value as never);
+    else if (message.kind === "error") pending.reject(errorFromData(message.error));
+    else if (message.kind === "event") pending.options.onEvent?.(message.value as never);
+    else void this.#answer(worker, pending, message);
+  }
+
+  async #answer(worker: Worker, pending: PendingCall, ask: FromWorker & { kind: "ask" }): Promise<void> {
+    let error: ReturnType<typeof errorToData> | undefined;
+    try {
+      await pending.options.onAsk?.(ask.value as never);
+    } catch (reason) {
+      error = errorToData(reason);
+    }
+    worker.postMessage({ kind: "answer", askId: ask.askId, error } satisfies ToWorker);
+  }
+
+  #lost(worker: Worker, error: unknown): void {
+    if (this.#worker !== worker) return;
+    this.#worker = undefined;
+    const why = `a worker thread of the driver was lost and is started anew: ${describeError(error)}`;
+    for (const pending of this.#pending.values()) pending.reject(new DriverError("unavailable", why, error));
+  }
+
+  #endWhenIdle(): void {
+    this.#cancelIdle?.();
+    this.#cancelIdle = this.#options.clock.after(this.#options.idleMs, () => {
+      const idle = this.#worker;
+      if (this.#pending.size > 0 || idle === undefined) return;
+      this.#worker = undefined;
+      void idle.terminate();
+    });
+  }
+}

@@ -1,0 +1,89 @@
+import { randomUUID } from "node:crypto";
+import { promises as fs } from "node:fs";
+import { join } from "node:path";
+import type { Clock, Logger } from "../base/index.ts";
+import type { Descriptor } from "../oci/index.ts";
+import { Blobs } from "./blobs.ts";
+import { type DataDir, openDataDir } from "./data-dir.ts";
+import { commitLayer, hasLayer, type StagedLayer } from "./layers.ts";
+import type { Layout, TreeId } from "./layout.ts";
+import { Names } from "./names.ts";
+import { References } from "./references.ts";
+import { Sweeper } from "./sweeper.ts";
+import { type Tree, type TreeFacts, Trees } from "./trees.ts";
+
+/** What a cache needs from outside. */
+export interface CacheOptions {
+  /** Absolute path; the caller holds the lock on it. */
+  readonly dataDir: string;
+  /** Makes everything written so far to the file system at a path durable (syncfs). */
+  readonly syncFileSystem: (path: string) => Promise<void>;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** The store on disk, opened: one for each data dir and process. */
+export class Cache {
+  readonly blobs: Blobs;
+  readonly trees: Trees;
+  readonly references: References;
+  readonly names: Names;
+  readonly dataDir: DataDir;
+  readonly sweeper: Sweeper;
+  readonly #syncFileSystem: CacheOptions["syncFileSystem"];
+
+  private constructor(dataDir: DataDir, options: CacheOptions) {
+    const { clock, log } = options;
+    this.dataDir = dataDir;
+    this.sweeper = new Sweeper(dataDir.layout.tmp, log);
+    this.blobs = new Blobs(dataDir.layout);
+    this.trees = new Trees({ dataDir, sweeper: this.sweeper, clock });
+    this.references = new References(dataDir, clock);
+    this.names = new Names(dataDir.layout, log);
+    this.#syncFileSystem = options.syncFileSystem;
+  }
+
+  /** Opens the data dir; what an earlier run left half-made is deleted in the background. */
+  static async open(options: CacheOptions): Promise<Cache> {
+    const cache = new Cache(await openDataDir(options.dataDir, options.log), options);
+    await cache.sweeper.sweepLeftovers();
+    return cache;
+  }
+
+  get layout(): Layout {
+    return this.dataDir.layout;
+  }
+
+  /** Whether a layer is there in the form that a tree needs it in: as a blob, or unpacked. */
+  hasContent(descriptor: Pick<Descriptor, "digest" | "size">, kind: "file" | "folder"): Promise<boolean> {
+    return kind === "file" ? this.blobs.has(descriptor) : hasLayer(this.layout, descriptor.digest, "artifact");
+  }
+
+  /** Runs `work` with a fresh folder in tmp/ for what is half-made; what is left in it goes when the work ends. */
+  async withStaging<T>(work: (folder: string) => Promise<T>): Promise<T> {
+    const folder = join(this.layout.tmp, randomUUID());
+    await fs.mkdir(folder, { mode: 0o700 });
+    try {
+      return await work(folder);
+    } finally {
+      await this.sweeper.discard(folder);
+    }
+  }
+
+  /** Makes a layer that was staged in tmp/ durable, then visible. */
+  async commitLayer(staged: StagedLayer): Promise<void> {
+    await this.#syncFileSystem(staged.folder);
+    await commitLayer(this.layout, this.sweeper, staged);
+  }
+
+  /** Makes a tree that was staged in tmp/ durable, then visible. */
+  async commitTree(id: TreeId, staged: string, facts: TreeFacts): Promise<Tree> {
+    await this.#syncFileSystem(staged);
+    return this.trees.commit(id, staged, facts);
+  }
+
+  /** Stops background work. */
+  async close(): Promise<void> {
+    await this.sweeper.close();
+  }
+}

@@ -1,0 +1,45 @@
+import { promises as fs } from "node:fs";
+import { dirname } from "node:path";
+import { errnoOf, syncFolder } from "../base/index.ts";
+import type { Digest } from "../oci/index.ts";
+import type { Layout, UnpackWay } from "./layout.ts";
+import type { Sweeper } from "./sweeper.ts";
+
+/** An unpacked layer in tmp/, with the index of what is in it. Both are synced already. */
+export interface StagedLayer {
+  readonly digest: Digest;
+  readonly way: UnpackWay;
+  readonly folder: string;
+  readonly indexFile: string;
+}
+
+/** Whether a tar layer is there, unpacked, with its index. Used on the main and the pull thread. */
+export async function hasLayer(layout: Layout, digest: Digest, way: UnpackWay): Promise<boolean> {
+  const paths = [layout.layerFolder(digest, way), layout.layerIndex(digest, way)];
+  const found = await Promise.all(paths.map(exists));
+  return found.every((there) => there);
+}
+
+/**
+ * Makes a staged layer visible. The index goes last and a layer counts only with both, so a crash in between leaves a
+ * folder that the next commit of this layer replaces.
+ */
+export async function commitLayer(layout: Layout, sweeper: Sweeper, staged: StagedLayer): Promise<void> {
+  const folder = layout.layerFolder(staged.digest, staged.way);
+  const indexFile = layout.layerIndex(staged.digest, staged.way);
+  await sweeper.discard(indexFile);
+  await sweeper.discard(folder);
+  await fs.rename(staged.folder, folder);
+  await fs.rename(staged.indexFile, indexFile);
+  await syncFolder(dirname(folder));
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await fs.lstat(path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return false;
+    throw error;
+  }
+}

@@ -1,0 +1,60 @@
+import { join } from "node:path";
+import { type Digest, digestParts } from "../oci/index.ts";
+
+/** How a tar layer is unpacked: as an artifact's folder, or as a layer of an image (their modes and owners differ). */
+export type UnpackWay = "artifact" | "image";
+
+/** A tree's name: hex sha256 of what it is made of. */
+export type TreeId = string & { readonly treeId: unique symbol };
+
+/** Where everything lies in a data dir (docs/architecture.md, "The disk"). Pure: makes and checks nothing. */
+export interface Layout {
+  readonly dataDir: string;
+  readonly formatFile: string;
+  readonly lockFile: string;
+  readonly blobs: string;
+  readonly layers: string;
+  readonly trees: string;
+  readonly ingest: string;
+  readonly references: string;
+  readonly volumes: string;
+  readonly names: string;
+  readonly tmp: string;
+  blob(digest: Digest): string;
+  layerFolder(digest: Digest, way: UnpackWay): string;
+  layerIndex(digest: Digest, way: UnpackWay): string;
+  treeFolder(id: TreeId): string;
+  treeRecord(id: TreeId): string;
+  ingestFile(digest: Digest): string;
+}
+
+/** The layout of the data dir at an absolute path. */
+export function createLayout(dataDir: string): Layout {
+  const [blobs, layers, trees] = [join(dataDir, "blobs"), join(dataDir, "layers"), join(dataDir, "trees")];
+  const under = (folder: string, digest: Digest, suffix = "") => {
+    const { algorithm, hex } = digestParts(digest);
+    return join(folder, algorithm, hex + suffix);
+  };
+  return {
+    dataDir,
+    formatFile: join(dataDir, "format.json"),
+    lockFile: join(dataDir, "lock"),
+    blobs,
+    layers,
+    trees,
+    ingest: join(dataDir, "ingest"),
+    references: join(dataDir, "references"),
+    volumes: join(dataDir, "volumes"),
+    names: join(dataDir, "names"),
+    tmp: join(dataDir, "tmp"),
+    blob: (digest) => under(blobs, digest),
+    layerFolder: (digest, way) => under(layers, digest, `.${way}`),
+    layerIndex: (digest, way) => under(layers, digest, `.${way}.index`),
+    treeFolder: (id) => join(trees, id),
+    treeRecord: (id) => join(trees, `${id}.json`),
+    ingestFile: (digest) => {
+      const { algorithm, hex } = digestParts(digest);
+      return join(dataDir, "ingest", `${algorithm}-${hex}`);
+    },
+  };
+}

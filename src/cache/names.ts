@@ -1,0 +1,42 @@
+import { randomUUID } from "node:crypto";
+import { promises as fs } from "node:fs";
+import { join, relative } from "node:path";
+import { describeError, type Logger } from "../base/index.ts";
+import { formatReference, type Reference } from "../oci/index.ts";
+import type { Layout, TreeId } from "./layout.ts";
+
+/** Links that let people find trees by name: `names/<namespace>/<reference>`, as the Go driver names them. */
+export class Names {
+  readonly #layout: Layout;
+  readonly #log: Logger;
+
+  constructor(layout: Layout, log: Logger) {
+    this.#layout = layout;
+    this.#log = log;
+  }
+
+  /** Points a reference's link at its newest tree. A link that cannot be made is a log line: nothing depends on it. */
+  async link(namespace: string, reference: Reference, tree: TreeId): Promise<void> {
+    const folder = join(this.#layout.names, namespace);
+    const link = join(folder, formatReference(reference).replaceAll(/[/.:@]/g, "-"));
+    const target = relative(folder, this.#layout.treeFolder(tree));
+    try {
+      if ((await readLink(link)) === target) return;
+      await fs.mkdir(folder, { recursive: true, mode: 0o700 });
+      const temporary = join(this.#layout.tmp, `link-${randomUUID()}`);
+      await fs.symlink(target, temporary);
+      await fs.rename(temporary, link);
+    } catch (error) {
+      this.#log.warn("cannot make the link that names a tree", { link, reason: describeError(error) });
+    }
+  }
+}
+
+async function readLink(path: string): Promise<string | undefined> {
+  try {
+    return await fs.readlink(path);
+  } catch {
+    // Not there, or not a link: either way the link is made anew, and that reports what is wrong.
+    return undefined;
+  }
+}

@@ -1,0 +1,82 @@
+import { createHash } from "node:crypto";
+import { promises as fs } from "node:fs";
+import { dirname, join } from "node:path";
+import type { Clock } from "../base/index.ts";
+import { type Digest, parseDigest } from "../oci/index.ts";
+import type { DataDir } from "./data-dir.ts";
+import { numberAt, textAt } from "./state-file.ts";
+
+/** A repository as it was asked: what is learned over one transport counts for that one only. */
+export interface AskedRepository {
+  readonly registry: string;
+  readonly repository: string;
+  /** Verified TLS, unverified TLS, or plain http. */
+  readonly transport: string;
+}
+
+/**
+ * What registries told: which manifest a tag was, and which namespaces were let into which repository. On disk:
+ * `references/<hash of transport and repository>/{tags,namespaces}/`, one small file a fact.
+ */
+export class References {
+  readonly #dataDir: DataDir;
+  readonly #clock: Clock;
+
+  constructor(dataDir: DataDir, clock: Clock) {
+    this.#dataDir = dataDir;
+    this.#clock = clock;
+  }
+
+  /** The digest that a tag had when the registry was last asked; undefined if it never was. */
+  async digestOfTag(repository: AskedRepository, tag: string): Promise<Digest | undefined> {
+    return this.#dataDir.state.read(this.#tagFile(repository, tag), (value) => parseDigest(textAt(value, "digest")));
+  }
+
+  /** Notes what the registry said that a tag is now. */
+  async rememberTag(repository: AskedRepository, tag: string, digest: Digest): Promise<void> {
+    await this.#write(this.#tagFile(repository, tag), { ...named(repository), tag, digest, askedAt: this.#clock.now() });
+  }
+
+  /** Whether the registry once gave this namespace a manifest of this repository, and did not refuse it since. */
+  async isAllowed(repository: AskedRepository, namespace: string): Promise<boolean> {
+    const file = this.#namespaceFile(repository, namespace);
+    return (await this.#dataDir.state.read(file, (value) => numberAt(value, "allowedAt"))) !== undefined;
+  }
+
+  /** Notes that the registry gave this namespace a manifest of this repository. */
+  async allow(repository: AskedRepository, namespace: string): Promise<void> {
+    const file = this.#namespaceFile(repository, namespace);
+    await this.#write(file, { ...named(repository), namespace, allowedAt: this.#clock.now() });
+  }
+
+  /** Notes that the registry refused this namespace this repository. */
+  async revoke(repository: AskedRepository, namespace: string): Promise<void> {
+    await fs.rm(this.#namespaceFile(repository, namespace), { force: true });
+  }
+
+  #tagFile(repository: AskedRepository, tag: string): string {
+    return join(this.#folder(repository), "tags", `${hashOf(tag)}.json`);
+  }
+
+  #namespaceFile(repository: AskedRepository, namespace: string): string {
+    return join(this.#folder(repository), "namespaces", `${namespace}.json`);
+  }
+
+  #folder({ transport, registry, repository }: AskedRepository): string {
+    return join(this.#dataDir.layout.references, hashOf(`${transport} ${registry}/${repository}`));
+  }
+
+  async #write(file: string, value: Readonly<Record<string, string | number>>): Promise<void> {
+    await fs.mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    await this.#dataDir.state.write(file, value);
+  }
+}
+
+/** The repository in words, so that a person can tell what a file is about. */
+function named({ transport, registry, repository }: AskedRepository) {
+  return { repository: `${registry}/${repository}`, transport };
+}
+
+function hashOf(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}

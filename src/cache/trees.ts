@@ -1,0 +1,76 @@
+import { promises as fs } from "node:fs";
+import { type Clock, errnoOf, syncFolder } from "../base/index.ts";
+import { type Digest, type JsonObject, parseDigest } from "../oci/index.ts";
+import type { DataDir } from "./data-dir.ts";
+import type { TreeId } from "./layout.ts";
+import { numberAt, textAt } from "./state-file.ts";
+import type { Sweeper } from "./sweeper.ts";
+
+/** A tree that is ready to be mounted. */
+export interface Tree {
+  readonly id: TreeId;
+  readonly folder: string;
+  /** The manifest that it was made from. */
+  readonly manifest: Digest;
+  /** Sum of its files' sizes. */
+  readonly bytes: number;
+  /** Files, folders and links in it, its root included. */
+  readonly inodes: number;
+}
+
+/** What a new tree's record says beside its id. */
+export type TreeFacts = Omit<Tree, "id" | "folder"> & { readonly layers: readonly Digest[] };
+
+/** The ready trees of a data dir. A tree is there when both its folder and its record are. */
+export class Trees {
+  readonly #dataDir: DataDir;
+  readonly #sweeper: Sweeper;
+  readonly #clock: Clock;
+
+  constructor(options: { readonly dataDir: DataDir; readonly sweeper: Sweeper; readonly clock: Clock }) {
+    this.#dataDir = options.dataDir;
+    this.#sweeper = options.sweeper;
+    this.#clock = options.clock;
+  }
+
+  /** A tree, if it is there and whole. */
+  async find(id: TreeId): Promise<Tree | undefined> {
+    const { layout, state } = this.#dataDir;
+    const folder = layout.treeFolder(id);
+    const tree = await state.read(layout.treeRecord(id), (value) => ({ ...treeFrom(value), id, folder }));
+    if (tree === undefined) return undefined;
+    return (await isFolder(folder)) ? tree : undefined;
+  }
+
+  /**
+   * Makes a staged folder, synced by the caller, the tree of that id. The record goes last: a crash in between leaves
+   * a folder without one, which the next commit replaces.
+   */
+  async commit(id: TreeId, staged: string, facts: TreeFacts): Promise<Tree> {
+    const { layout, state } = this.#dataDir;
+    const folder = layout.treeFolder(id);
+    await this.#sweeper.discard(layout.treeRecord(id));
+    await this.#sweeper.discard(folder);
+    await fs.rename(staged, folder);
+    await syncFolder(layout.trees);
+    await state.write(layout.treeRecord(id), { id, ...facts, createdAt: this.#clock.now() });
+    return { id, folder, manifest: facts.manifest, bytes: facts.bytes, inodes: facts.inodes };
+  }
+}
+
+function treeFrom(value: JsonObject): Omit<Tree, "id" | "folder"> {
+  return {
+    manifest: parseDigest(textAt(value, "manifest")),
+    bytes: numberAt(value, "bytes"),
+    inodes: numberAt(value, "inodes"),
+  };
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await fs.lstat(path)).isDirectory();
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return false;
+    throw error;
+  }
+}

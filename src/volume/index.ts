@@ -1,0 +1,9 @@
+export { type AttributeInfo, attributeTable } from "./attributes.ts";
+export type {
+  PublishRequest,
+  VolumeHealthEntry,
+  VolumeService,
+  VolumeStats,
+  VolumeUsage,
+} from "./volume-service.ts";
+export { Volumes, type VolumesOptions } from "./volumes.ts";

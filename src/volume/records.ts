@@ -1,0 +1,90 @@
+import { createHash } from "node:crypto";
+import { promises as fs } from "node:fs";
+import { join } from "node:path";
+import { syncFolder } from "../base/index.ts";
+import { type Layout, type StateFiles, type TreeId, textAt } from "../cache/index.ts";
+import type { JsonObject } from "../oci/index.ts";
+
+/** Names a volume among all others: hex sha256 of volume id, NUL, target path. Ids never become paths themselves. */
+export type VolumeKey = string & { readonly volumeKey: unique symbol };
+
+/** A published volume, as it stands on disk. */
+export interface VolumeRecord {
+  readonly key: VolumeKey;
+  readonly volumeId: string;
+  readonly targetPath: string;
+  readonly tree: TreeId;
+  /** What a republish must have in common with it (`specIdentity`). */
+  readonly spec: string;
+  readonly readOnly: boolean;
+  /** For people: whose volume it is, and what it shows. */
+  readonly namespace: string;
+  readonly reference: string;
+}
+
+/** The key of a volume. */
+export function volumeKeyOf(volumeId: string, targetPath: string): VolumeKey {
+  return createHash("sha256").update(`${volumeId}\0${targetPath}`).digest("hex") as VolumeKey;
+}
+
+/** The records of published volumes: in memory, and one file each in `volumes/`. */
+export class Records {
+  readonly #layout: Layout;
+  readonly #state: StateFiles;
+  readonly #byKey = new Map<VolumeKey, VolumeRecord>();
+
+  private constructor(layout: Layout, state: StateFiles) {
+    this.#layout = layout;
+    this.#state = state;
+  }
+
+  /** Reads all records; a corrupt one is reported and moved aside. */
+  static async load(layout: Layout, state: StateFiles): Promise<Records> {
+    const records = new Records(layout, state);
+    for (const name of await fs.readdir(layout.volumes)) {
+      if (!/^[0-9a-f]{64}\.json$/.test(name)) continue;
+      const record = await state.read(join(layout.volumes, name), recordFrom);
+      if (record !== undefined) records.#byKey.set(record.key, record);
+    }
+    return records;
+  }
+
+  get(key: VolumeKey): VolumeRecord | undefined {
+    return this.#byKey.get(key);
+  }
+
+  /** The records of one volume id, at whatever targets. */
+  ofVolume(volumeId: string): readonly VolumeRecord[] {
+    return [...this.#byKey.values()].filter((record) => record.volumeId === volumeId);
+  }
+
+  async put(record: VolumeRecord): Promise<void> {
+    await this.#state.write(this.#file(record.key), { ...record });
+    this.#byKey.set(record.key, record);
+  }
+
+  async delete(key: VolumeKey): Promise<void> {
+    await fs.rm(this.#file(key), { force: true });
+    await syncFolder(this.#layout.volumes);
+    this.#byKey.delete(key);
+  }
+
+  #file(key: VolumeKey): string {
+    return join(this.#layout.volumes, `${key}.json`);
+  }
+}
+
+function recordFrom(value: JsonObject): VolumeRecord {
+  const volumeId = textAt(value, "volumeId");
+  const targetPath = textAt(value, "targetPath");
+  return {
+    key: volumeKeyOf(volumeId, targetPath),
+    volumeId,
+    targetPath,
+    tree: textAt(value, "tree") as TreeId,
+    spec: textAt(value, "spec"),
+    readOnly: value["readOnly"] === true,
+    namespace: textAt(value, "namespace"),
+    reference: textAt(value, "reference"),
+  };
+}

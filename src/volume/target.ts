@@ -1,0 +1,43 @@
+import { promises as fs } from "node:fs";
+import { dirname } from "node:path";
+import { DriverError, errnoOf } from "../base/index.ts";
+
+/** Kubelet's own folders above a target have this mode, too. */
+const TARGET_MODE = 0o750;
+
+/**
+ * Makes the target an empty folder, or finds it to be one. Throws "refused" for a missing parent and for anything else
+ * at the target, which stays as it is.
+ */
+export async function prepareTarget(targetPath: string): Promise<void> {
+  try {
+    await fs.mkdir(targetPath, { mode: TARGET_MODE });
+    return;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") {
+      const parent = dirname(targetPath);
+      throw new DriverError("refused", `the folder ${parent} above the target is missing: is kubelet's pods folder mounted into the driver at the same path?`);
+    }
+    if (errnoOf(error) !== "EEXIST") throw error;
+  }
+  const found = await fs.lstat(targetPath);
+  if (found.isSymbolicLink()) throw new DriverError("refused", `the target ${targetPath} is a symlink: it is not followed`);
+  if (!found.isDirectory()) throw new DriverError("refused", `the target ${targetPath} is a file, it must be a folder or missing`);
+  if ((await fs.readdir(targetPath)).length > 0) {
+    throw new DriverError("refused", `the target ${targetPath} has something in it: it is left alone`);
+  }
+}
+
+/** Removes the target's folder, on which nothing is mounted any more. What is not there is no error. */
+export async function removeTarget(targetPath: string): Promise<void> {
+  try {
+    await fs.rmdir(targetPath);
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === "ENOENT") return;
+    if (code === "ENOTEMPTY" || code === "EEXIST") {
+      throw new DriverError("unavailable", `the target ${targetPath} has something in it that is not the volume's: it is left alone`, error);
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,43 @@
+import { promises as fs } from "node:fs";
+import { join } from "node:path";
+import type { Cache } from "../cache/index.ts";
+import type { VolumeKey } from "./records.ts";
+
+/** The folders of a writable volume. */
+export interface UpperLayer {
+  readonly upper: string;
+  readonly work: string;
+}
+
+/** What pods write into their volumes: one upper layer a volume, in `volumes/<key>/`. */
+export class UpperLayers {
+  readonly #cache: Cache;
+
+  constructor(cache: Cache) {
+    this.#cache = cache;
+  }
+
+  /** The folders of a volume's upper layer. */
+  paths(key: VolumeKey): UpperLayer {
+    const folder = join(this.#cache.layout.volumes, key);
+    return { upper: join(folder, "upper"), work: join(folder, "work") };
+  }
+
+  /**
+   * Makes the upper layer, or finds the one that is there with what was written. Its root is the volume's: anybody may
+   * write there; with a group (a decimal id) it belongs to that and hands it down.
+   */
+  async prepare(key: VolumeKey, mountGroup: string): Promise<UpperLayer> {
+    const { upper, work } = this.paths(key);
+    await fs.mkdir(work, { recursive: true, mode: 0o700 });
+    await fs.mkdir(upper, { recursive: true });
+    if (mountGroup !== "") await fs.chown(upper, 0, Number(mountGroup));
+    await fs.chmod(upper, mountGroup === "" ? 0o777 : 0o2777);
+    return { upper, work };
+  }
+
+  /** Takes an upper layer away at once; its bytes are freed in the background. */
+  async discard(key: VolumeKey): Promise<void> {
+    await this.#cache.sweeper.discard(join(this.#cache.layout.volumes, key));
+  }
+}

@@ -1,0 +1,133 @@
+import type { PullPolicy, Selection } from "../artifact/index.ts";
+import { DriverError, nearestName, parseBool } from "../base/index.ts";
+import { formatReference, type Platform, parsePlatform, parseReference, type Reference } from "../oci/index.ts";
+import { type AttributeKey, attributeTable, podInfoKeys } from "./attributes.ts";
+
+/** What a volume is to show, as its attributes mean it; what they leave out is undefined or the contract's default. */
+export interface VolumeSpec {
+  readonly reference: Reference;
+  readonly selection: Selection;
+  readonly platform: Platform | undefined;
+  readonly transport: "https" | "insecure" | "http";
+  readonly concurrency: number | undefined;
+  readonly policy: PullPolicy;
+}
+
+/** Where a volume belongs, as kubelet tells it. */
+export interface PodInfo {
+  /** The pod's namespace; `_` for a call without pod info. */
+  readonly namespace: string;
+  /** A PersistentVolume, whose writes nobody expects to be forgotten. */
+  readonly persistent: boolean;
+}
+
+type Attributes = Readonly<Record<string, string>>;
+
+const policies: Readonly<Record<string, PullPolicy>> = { always: "Always", ifnotpresent: "IfNotPresent", never: "Never" };
+const dnsLabel = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** Reads all attributes at once. Throws one "bad-input" that lists every problem. */
+export function parseVolumeSpec(attributes: Attributes): VolumeSpec {
+  const problems = unknownKeys(attributes);
+  const attempt = <T>(read: () => T, otherwise: T): T => {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof DriverError)) throw error;
+      problems.push(error.message);
+      return otherwise;
+    }
+  };
+  const text = (key: AttributeKey) => attributes[key]?.trim() ?? "";
+  const flag = (key: AttributeKey) => attempt(() => parseFlag(key, attributes[key]), false);
+  const plainHttp = flag("oras.options.plainhttp");
+  const insecure = flag("oras.options.insecure");
+  const reference = attempt(() => requiredReference(text("oras.artifact.reference")), undefined);
+  const spec = {
+    selection: { mediaTypes: list(text("oras.artifact.layers.mediatype")), titles: list(text("oras.artifact.layers.title")) },
+    platform: attempt(() => optional(text("oras.artifact.platform"), parsePlatform), undefined),
+    transport: plainHttp ? ("http" as const) : insecure ? ("insecure" as const) : ("https" as const),
+    concurrency: attempt(() => optional(text("oras.options.concurrency"), parseConcurrency), undefined),
+    policy: attempt(() => parsePolicy(text("oras.options.pullpolicy"), flag("oras.options.pullalways")), "IfNotPresent"),
+  };
+  if (problems.length > 0 || reference === undefined) {
+    throw new DriverError("bad-input", `volume attributes: ${[...new Set(problems)].join("; ")}`);
+  }
+  return { reference, ...spec };
+}
+
+/** Reads what kubelet says about the pod. Throws "bad-input" for a namespace that cannot be one. */
+export function parsePodInfo(attributes: Attributes): PodInfo {
+  const namespace = attributes[podInfoKeys.namespace] ?? "";
+  if (namespace !== "" && !dnsLabel.test(namespace)) {
+    throw new DriverError("bad-input", `${podInfoKeys.namespace} ${JSON.stringify(namespace.slice(0, 80))} is no namespace's name`);
+  }
+  return { namespace: namespace || "_", persistent: attributes[podInfoKeys.ephemeral] === "false" };
+}
+
+/**
+ * What two requests for one volume must have in common, as text: the meaning of the attributes and whether it is
+ * read-only. How many blobs are fetched at once does not count.
+ */
+export function specIdentity(spec: VolumeSpec, readOnly: boolean): string {
+  const { reference, selection, platform, transport, policy } = spec;
+  const sorted = (texts: readonly string[]) => [...new Set(texts)].sort();
+  const { mediaTypes, titles } = selection;
+  return JSON.stringify({
+    reference: formatReference(reference),
+    mediaTypes: sorted(mediaTypes),
+    titles: sorted(titles),
+    platform: platform ?? null,
+    transport,
+    policy,
+    readOnly,
+  });
+}
+
+function unknownKeys(attributes: Attributes): string[] {
+  const known = Object.keys(attributeTable);
+  const unknown = Object.keys(attributes).filter((key) => key.startsWith("oras.") && !known.includes(key));
+  return unknown.map((key) => {
+    const near = nearestName(key, known);
+    return `there is no ${JSON.stringify(key.slice(0, 100))}${near === undefined ? "" : `, is ${near} meant?`}`;
+  });
+}
+
+function requiredReference(text: string): Reference {
+  if (text === "") throw new DriverError("bad-input", "oras.artifact.reference is missing");
+  return parseReference(text);
+}
+
+function optional<T>(text: string, parse: (text: string) => T): T | undefined {
+  return text === "" ? undefined : parse(text);
+}
+
+function list(text: string): readonly string[] {
+  return text.split(",").map((part) => part.trim()).filter((part) => part !== "");
+}
+
+/** Go's strconv.ParseBool. */
+function parseFlag(key: AttributeKey, text: string | undefined): boolean {
+  if (text === undefined) return false;
+  const value = parseBool(text);
+  if (value !== undefined) return value;
+  throw new DriverError("bad-input", `${key} is ${JSON.stringify(text.slice(0, 40))}, it must be "true" or "false"`);
+}
+
+function parseConcurrency(text: string): number {
+  const count = Number(text);
+  if (/^[0-9]+$/.test(text) && count >= 1 && count <= 64) return count;
+  throw new DriverError("bad-input", `oras.options.concurrency is ${JSON.stringify(text.slice(0, 40))}, it must be 1 to 64`);
+}
+
+function parsePolicy(text: string, always: boolean): PullPolicy {
+  const policy = text === "" ? undefined : policies[text.toLowerCase()];
+  if (text !== "" && policy === undefined) {
+    const shown = JSON.stringify(text.slice(0, 40));
+    throw new DriverError("bad-input", `oras.options.pullpolicy is ${shown}, it must be Always, IfNotPresent or Never`);
+  }
+  if (always && policy !== undefined && policy !== "Always") {
+    throw new DriverError("bad-input", `oras.options.pullalways contradicts oras.options.pullpolicy ${policy}`);
+  }
+  return always ? "Always" : (policy ?? "IfNotPresent");
+}

@@ -1,0 +1,51 @@
+import { DriverError } from "../base/index.ts";
+import { type MountFlags, parseMountFlags } from "../mount/index.ts";
+import { type VolumeKey, volumeKeyOf } from "./records.ts";
+import type { PublishRequest } from "./volume-service.ts";
+import { type PodInfo, parsePodInfo, parseVolumeSpec, specIdentity, type VolumeSpec } from "./volume-spec.ts";
+
+/** A publish request, understood. */
+export interface WantedVolume {
+  readonly key: VolumeKey;
+  readonly volumeId: string;
+  readonly targetPath: string;
+  readonly spec: VolumeSpec;
+  /** `specIdentity` of it. */
+  readonly identity: string;
+  readonly pod: PodInfo;
+  readonly readOnly: boolean;
+  readonly flags: MountFlags;
+  /** Decimal group id of the volume's root; "" for none. */
+  readonly mountGroup: string;
+}
+
+/** Reads a publish request. Throws one "bad-input" that lists all that is wrong with it. */
+export function parseWantedVolume(request: PublishRequest): WantedVolume {
+  const { volumeId, targetPath, mountGroup, volumeContext } = request;
+  const problems: string[] = [];
+  const attempt = <T>(read: () => T): T | undefined => {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof DriverError) || error.kind !== "bad-input") throw error;
+      problems.push(error.message);
+      return undefined;
+    }
+  };
+  const spec = attempt(() => parseVolumeSpec(volumeContext));
+  const pod = attempt(() => parsePodInfo(volumeContext));
+  const mount = attempt(() => parseMountFlags(request.mountFlags));
+  attempt(() => checkGroup(mountGroup));
+  if (spec === undefined || pod === undefined || mount === undefined || problems.length > 0) {
+    throw new DriverError("bad-input", problems.join("; "));
+  }
+  const readOnly = request.readOnly || mount.readOnly || pod.persistent;
+  const identity = specIdentity(spec, readOnly);
+  const key = volumeKeyOf(volumeId, targetPath);
+  return { key, volumeId, targetPath, spec, identity, pod, readOnly, flags: mount.flags, mountGroup };
+}
+
+function checkGroup(group: string): void {
+  if (group === "" || (/^[0-9]{1,10}$/.test(group) && Number(group) < 2 ** 32 - 1)) return;
+  throw new DriverError("bad-input", `the volume's mount group ${JSON.stringify(group.slice(0, 40))} is no group id`);
+}
