@@ -1,0 +1,10 @@
+export { createMounter, type MounterOptions } from "./create-mounter.ts";
+export {
+  type AccessTimes,
+  defaultMountFlags,
+  type MountFlags,
+  type ParsedMountFlags,
+  parseMountFlags,
+} from "./mount-flags.ts";
+export { hasUpperDir, type MountEntry } from "./mount-table.ts";
+export type { BindOptions, MountAt, Mounter, OverlayOptions, UnmountHow } from "./mounter.ts";

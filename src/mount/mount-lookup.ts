@@ -1,0 +1,92 @@
+import { fstat, promises as fs } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { errnoOf } from "../base/index.ts";
+import { entriesBelow, findInMountTable, type MountEntry, parseMountTable } from "./mount-table.ts";
+import type { MountAt, Mounter } from "./mounter.ts";
+import { mountIdOfHandle, pathOfHandle, withPathHandle } from "./path-handle.ts";
+
+const MOUNT_TABLE = "/proc/self/mountinfo";
+const statHandle = promisify(fstat);
+
+/** The part of a mounter that only looks, the same on every kernel. */
+export type MountLookup = Pick<Mounter, "mountAt" | "mountHolding" | "mountsBelow" | "mounts">;
+
+/** Looks mounts up in the process's own namespace. Failures are those of node:fs. */
+export const mountLookup: MountLookup = {
+  async mountAt(path) {
+    return ifThere(() =>
+      withPathHandle(dirname(path), { follow: true, folder: true }, (parent) => mountInFolder(parent, basename(path))),
+    );
+  },
+
+  async mountHolding(path) {
+    return ifThere(() =>
+      withPathHandle(path, { follow: true, folder: false }, async (fd) =>
+        findInMountTable(await fs.readFile(MOUNT_TABLE), await mountIdOfHandle(fd)),
+      ),
+    );
+  },
+
+  async mountsBelow(path) {
+    const found = await ifThere(() =>
+      withPathHandle(path, { follow: false, folder: false }, async (fd) => {
+        const canonical = await fs.readlink(pathOfHandle(fd), { encoding: "buffer" });
+        return entriesBelow(await readMounts(), { mountId: await mountIdOfHandle(fd), canonical });
+      }),
+    );
+    return found ?? [];
+  },
+
+  mounts: readMounts,
+};
+
+async function readMounts(): Promise<MountEntry[]> {
+  return parseMountTable(await fs.readFile(MOUNT_TABLE));
+}
+
+/** What is at a name is a mount's root if it lies on another mount than the folder that the name is in. */
+async function mountInFolder(parent: number, name: string): Promise<MountAt | undefined> {
+  const parentId = await mountIdOfHandle(parent);
+  try {
+    const path = `${pathOfHandle(parent)}/${name}`;
+    return await withPathHandle(path, { follow: false, folder: false }, async (fd) => {
+      const mountId = await mountIdOfHandle(fd);
+      return mountId === parentId ? undefined : { mountId, ...(await identityOf(fd)) };
+    });
+  } catch (error) {
+    if (!isDead(error)) throw error;
+    // A dead file system of some kinds (NFS) cannot even be opened as a place: the table still names it.
+    const folder = await fs.readlink(pathOfHandle(parent));
+    const path = join(folder, name);
+    const entry = (await readMounts()).findLast((candidate) => candidate.mountPoint === path);
+    if (entry === undefined) throw error;
+    return { mountId: entry.mountId, dead: true, device: undefined, inode: undefined };
+  }
+}
+
+async function identityOf(fd: number): Promise<Omit<MountAt, "mountId">> {
+  try {
+    const { dev, ino } = await statHandle(fd, { bigint: true });
+    return { dead: false, device: dev, inode: ino };
+  } catch (error) {
+    // What cannot be asked (a FUSE file system of another user says EACCES) is a mount all the same, and not ours.
+    return { dead: isDead(error), device: undefined, inode: undefined };
+  }
+}
+
+function isDead(error: unknown): boolean {
+  const code = errnoOf(error);
+  return code === "ENOTCONN" || code === "ESTALE";
+}
+
+/** Nothing is mounted at a path that does not lead anywhere. */
+async function ifThere<T>(look: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await look();
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,32 @@
+import { promises as fs } from "node:fs";
+import { DriverError, errnoOf } from "../base/index.ts";
+import { withPathHandle } from "./path-handle.ts";
+
+/**
+ * Calls `mount` with a descriptor of the folder at `target`, so that no symlink that is put there meanwhile is followed.
+ * "refused" if the target is missing, a symlink or no folder.
+ */
+export async function withTarget(target: string, mount: (fd: number) => Promise<void>): Promise<void> {
+  let opened = false;
+  try {
+    await withPathHandle(target, { follow: false, folder: true }, (fd) => {
+      opened = true;
+      return mount(fd);
+    });
+  } catch (error) {
+    if (opened) throw error;
+    throw await targetError(target, error);
+  }
+}
+
+async function targetError(target: string, error: unknown): Promise<unknown> {
+  const code = errnoOf(error);
+  if (code === "ENOENT") return new DriverError("refused", `mount at ${target}: there is no such folder`, error);
+  if (code !== "ENOTDIR") return error;
+  const isLink = await fs.lstat(target).then(
+    (stats) => stats.isSymbolicLink(),
+    () => false, // A part above it is no folder, or it has gone meanwhile: no link to warn of.
+  );
+  const what = isLink ? "it is a symbolic link, which is never followed" : "it is not a folder";
+  return new DriverError("refused", `mount at ${target}: ${what}`, error);
+}

@@ -1,0 +1,87 @@
+import { promises as fs } from "node:fs";
+import { DriverError, errnoOf, type Libc } from "../base/index.ts";
+import { mountError } from "./mount-errors.ts";
+import { mountCallFlags } from "./mount-flags.ts";
+import { mountLookup } from "./mount-lookup.ts";
+import { escapeOverlayPath } from "./mount-table.ts";
+import { withTarget } from "./mount-target.ts";
+import type { OverlayOptions } from "./mounter.ts";
+import { pathOfHandle } from "./path-handle.ts";
+import { unmount } from "./unmount.ts";
+
+/** mount(2) reads one page and ends it with a NUL. */
+const MAX_OPTION_BYTES = 4095;
+
+const HINT = "set readOnly: true or give the data dir a hostPath";
+
+/** What the kernel's overlay can do. */
+export interface OverlayFeatures {
+  /** Linux 4.19: chown and chmod copy no data up. Older kernels refuse the option. */
+  readonly metacopy: boolean;
+}
+
+/** `Mounter.overlay` by mount(2), which sets all flags of a new file system before it is visible. */
+export async function mountOverlay(libc: Libc, features: OverlayFeatures, options: OverlayOptions): Promise<void> {
+  const data = overlayData(features, options);
+  const flags = mountCallFlags(options.flags, false);
+  try {
+    await withTarget(options.target, (fd) =>
+      libc.mount({ source: "overlay", target: pathOfHandle(fd), fsType: "overlay", flags, data }),
+    );
+  } catch (error) {
+    throw await overlayError(options, error);
+  }
+  await assertWritable(libc, options.target);
+}
+
+/**
+ * The options, all said outright because a node may have set other defaults. Indexed or exported overlays would join
+ * hard-linked files that the cache keeps apart.
+ */
+function overlayData(features: OverlayFeatures, { lower, upper, work }: OverlayOptions): string {
+  const folders = { lowerdir: lower, upperdir: upper, workdir: work };
+  const data = [
+    ...Object.entries(folders).map(([name, path]) => `${name}=${escapeOverlayPath(path)}`),
+    "index=off",
+    "nfs_export=off",
+    "redirect_dir=on",
+    "xino=off",
+    ...(features.metacopy ? ["metacopy=on"] : []),
+  ].join(",");
+  const length = Buffer.byteLength(data);
+  if (length <= MAX_OPTION_BYTES) return data;
+  const says = `its options have ${length} bytes, the kernel takes ${MAX_OPTION_BYTES}: choose a shorter data dir`;
+  throw new DriverError("refused", `mount an overlay: ${says}`);
+}
+
+async function overlayError({ target, upper }: OverlayOptions, error: unknown): Promise<DriverError> {
+  const action = `mount an overlay at ${target}`;
+  switch (error instanceof DriverError ? "" : errnoOf(error)) {
+    case "EINVAL":
+    case "EOPNOTSUPP": {
+      const fsType = (await mountLookup.mountHolding(upper))?.fsType ?? "unknown";
+      const says = `the data dir's file system (${fsType}) cannot hold an upper layer: ${HINT}`;
+      return new DriverError("refused", `${action}: ${says}`, error);
+    }
+    case "ENODEV":
+      return new DriverError(
+        "refused",
+        `${action}: the node's kernel has no overlay file system: set readOnly: true`,
+        error,
+      );
+    default:
+      return mountError(action, error);
+  }
+}
+
+/** An overlay that cannot make its work folder (a full disk, say) comes up read-only, without an error. */
+async function assertWritable(libc: Libc, target: string): Promise<void> {
+  try {
+    await fs.access(target, fs.constants.W_OK);
+  } catch (error) {
+    await unmount(libc, target, "detach");
+    if (errnoOf(error) !== "EROFS") throw mountError(`mount an overlay at ${target}`, error);
+    const says = "it came up read-only: the data dir's file system is full or read-only";
+    throw new DriverError("no-space", `mount an overlay at ${target}: ${says}`, error);
+  }
+}
