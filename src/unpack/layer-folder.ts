@@ -45,7 +45,7 @@ export class LayerFolder {
   finishFolder(path: Buffer, mode: number, mtime: number | undefined): void {
     this.#call("set the mode of", path, (at) => {
       chmodSync(at, mode);
-      if (mtime !== undefined) utimesSync(at, seconds(mtime), seconds(mtime));
+      if (mtime !== undefined) utimesSync(at, fileTime(mtime), fileTime(mtime));
     });
   }
 
@@ -66,7 +66,7 @@ export class LayerFolder {
   /** Sets mode (whatever the umask) and time of an open file and closes it. */
   finishFile(file: number, path: Buffer, mode: number, mtime: number): void {
     this.#guard("finish", path, () => {
-      futimesSync(file, seconds(mtime), seconds(mtime));
+      futimesSync(file, fileTime(mtime), fileTime(mtime));
       fchmodSync(file, mode);
       closeSync(file);
     });
@@ -123,8 +123,10 @@ export class LayerFolder {
   }
 }
 
-function seconds(mtime: number): number {
-  return Math.min(Math.max(mtime, -MAX_SECONDS), MAX_SECONDS);
+/** What node:fs takes for this time. It reads negative numbers as "now", and does not get fractions of them right. */
+function fileTime(mtime: number): number | Date {
+  if (mtime >= 0) return Math.min(mtime, MAX_SECONDS);
+  return new Date(Math.floor(Math.max(mtime, -MAX_SECONDS)) * 1000);
 }
 
 function failure(verb: string, path: Buffer, cause: unknown): unknown {
