@@ -74,11 +74,16 @@ function createCaller(client: Client): Caller {
       const { path, requestSerialize, responseDeserialize } = method;
       const done = (error: ServiceError | null, answer?: object) => {
         if (error === null) resolve(answer);
-        else reject(new CsiError(status[error.code], decodeDetails(error.details)));
+        else reject(new CsiError(codeName(error.code), decodeDetails(error.details)));
       };
       client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, new Metadata(), { deadline }, done);
     });
   };
+}
+
+/** grpc-js has its own spelling of one code. */
+function codeName(code: status): string {
+  return code === status.CANCELLED ? "CANCELED" : status[code];
 }
 
 /**

@@ -55,7 +55,8 @@ for (const { connect, readonly } of rows) {
         at % 2 === 0 ? client.publish(request) : client.unpublish("v", targetPath),
       );
       for (const { status, reason } of (await Promise.allSettled(calls)) as PromiseRejectedResult[]) {
-        if (status === "rejected") assert.equal(reason.code, "ABORTED", reason.message);
+        // Overtaken by an unpublish: kubelet takes either for "not known", and asks again.
+        if (status === "rejected") assert.match(reason.code, /^(ABORTED|CANCELED)$/, reason.message);
       }
       await client.unpublish("v", targetPath);
       assert.equal(existsSync(targetPath), false);

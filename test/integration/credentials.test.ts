@@ -189,7 +189,10 @@ test("no secret gets into a log at trace level, nor onto the disk", REAL, async 
     bytes: artifact([fileLayer("b", "b\n")]).bytes,
   });
   const broken = { ...asked, "oras.artifact.reference": `${registry.host}/team/thing:v2` };
-  const { message } = await rejectsWith(sandbox.kubelet.volume({ ...spec, attributes: broken }).publish(), "NOT_FOUND");
+  const { message } = await rejectsWith(
+    sandbox.kubelet.volume({ ...spec, attributes: broken }).publish(),
+    "UNAVAILABLE",
+  );
   await good.unpublish();
   await sandbox.driver.stop("SIGTERM");
 

@@ -27,7 +27,7 @@ test("requests that are wrong are INVALID_ARGUMENT and say what is", REAL, async
     { change: { block: true }, says: /block/ },
     { change: { mountFlags: ["wobbly"] }, says: /wobbly/ },
     { change: { volumeContext: {} }, says: /oras\.artifact\.reference/ },
-    { change: withAttributes({ "oras.artifact.reference": "registry.test/Team/thing" }), says: /lower/ },
+    { change: withAttributes({ "oras.artifact.reference": "registry.test/Team/thing" }), says: /capitals/ },
     { change: withAttributes({ "oras.artifact.reference": "registry.test/team/thing@sha256:abc" }), says: /digest/ },
     {
       change: withAttributes({ "oras.artifact.refrence": "x" }),
@@ -118,7 +118,11 @@ test("targets that must not be used are refused, and left as they are", REAL, as
   await writeFile(join(at("full"), "inside"), "mine");
   const good = { volumeId: "v", readonly: true, volumeContext: attributes(reference) };
   for (const name of ["link", "file", "full", "missing/target"]) {
-    await rejectsWith(client.publish({ ...good, targetPath: at(name) }), "FAILED_PRECONDITION", new RegExp(name));
+    await rejectsWith(
+      client.publish({ ...good, targetPath: at(name) }),
+      "FAILED_PRECONDITION",
+      new RegExp(name.split("/")[0] ?? name),
+    );
   }
   assert.equal(await readFile(at("file"), "utf8"), "mine");
   assert.deepEqual([await readdir(at("full")), await readdir(at("elsewhere"))], [["inside"], []]);
