@@ -88,7 +88,7 @@ async function answerAsOwner(refusal: Refusal, asked: Target): Promise<boolean> 
     tools.authorizer.forget(endpoint, credential, shown);
     progress.own = undefined;
     // Without a challenge in hand, the registry is asked once more with nothing, and will say what it wants.
-    if (error.status !== 401) return true;
+    if (error.status !== 401 || challenges.length === 0) return true;
   }
   if (error.status === 401) {
     const refused = refusedAt(progress, asked);

@@ -52,10 +52,12 @@ export async function fetchManifest(tools: ClientTools, query: ManifestQuery): P
   let firstRefusal: StatusError | undefined;
   for (const credential of shown) {
     try {
-      return await withRetries(retrier, async (patienceMs) => {
-        const response = await ask(tools, query, { method: "GET", endpoint, credential, patienceMs });
-        return await readManifest(tools, response, { query, credential, purpose });
-      });
+      return await onceMoreIfCorrupt(() =>
+        withRetries(retrier, async (patienceMs) => {
+          const response = await ask(tools, query, { method: "GET", endpoint, credential, patienceMs });
+          return await readManifest(tools, response, { query, credential, purpose });
+        }),
+      );
     } catch (error) {
       if (!(error instanceof StatusError && error.isRefusal)) throw failureFrom(error, purpose, tools.clock);
       firstRefusal ??= error;
@@ -97,6 +99,16 @@ function ask(tools: ClientTools, query: ManifestQuery, how: Ask): Promise<HttpRe
     headers: new Map([["Accept", MANIFEST_ACCEPT]]),
     signal: query.signal,
   });
+}
+
+async function onceMoreIfCorrupt<T>(attempt: () => Promise<T>): Promise<T> {
+  try {
+    return await attempt();
+  } catch (error) {
+    // contract.md, Codes: DATA_LOSS only "also after one more try from the start".
+    if (error instanceof DriverError && error.kind === "corrupt") return await attempt();
+    throw error;
+  }
 }
 
 interface Reading {

@@ -105,6 +105,9 @@ export class Exchange {
   #takeHead(chunk: Buffer): void {
     this.#headBytes = this.#headBytes.length === 0 ? chunk : Buffer.concat([this.#headBytes, chunk]);
     try {
+      const start = this.#headBytes.toString("latin1", 0, 5);
+      // Told at once: who waits for the end of a TLS alert's or another protocol's "head" waits in vain.
+      if (!"HTTP/".startsWith(start)) throw new HttpSyntaxError("the answer is not HTTP/1.1");
       let end = this.#headBytes.indexOf("\r\n\r\n");
       while (end >= 0) {
         const head = parseResponseHead(this.#headBytes.toString("latin1", 0, end));

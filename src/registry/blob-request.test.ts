@@ -1,0 +1,220 @@
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { test } from "node:test";
+import { failsAs, type ScriptedAnswer, type SeenRequest, useClient } from "../../test/registry-client/index.ts";
+import { DriverError } from "../base/index.ts";
+import { type Descriptor, digestOf } from "../oci/index.ts";
+import { anonymous, type BlobQuery } from "./index.ts";
+
+const blob = randomBytes(3 * 1024 * 1024);
+
+function descriptorOf(bytes: Uint8Array, more: Partial<Descriptor> = {}): Descriptor {
+  const none = { annotations: {}, platform: undefined, urls: [], data: undefined };
+  return { mediaType: "x/y", digest: digestOf(bytes), size: bytes.length, ...none, ...more };
+}
+
+/** Takes a blob as the driver's ingest files do, and remembers how it came. */
+class MemorySink {
+  bytes = Buffer.alloc(0);
+  restarts = 0;
+
+  write(chunk: Buffer): void {
+    this.bytes = Buffer.concat([this.bytes, chunk]);
+  }
+
+  restart(): void {
+    this.restarts++;
+    this.bytes = Buffer.alloc(0);
+  }
+}
+
+async function useBlob(answer: (request: SeenRequest, count: number) => ScriptedAnswer, bytes: Uint8Array = blob) {
+  const sink = new MemorySink();
+  const bench = await useClient((request) => answer(request, bench.server.seen.length));
+  return Object.assign(bench, {
+    sink,
+    /** Fetches into the sink, after `prefix`. */
+    fetch(more: Partial<BlobQuery> = {}, prefix?: Uint8Array) {
+      if (prefix !== undefined) sink.bytes = Buffer.from(prefix);
+      return bench.client.fetchBlob({
+        repository: bench.query().repository,
+        descriptor: descriptorOf(bytes),
+        credential: anonymous,
+        sink,
+        ...(prefix === undefined
+          ? {}
+          : { resume: { offset: prefix.length, hash: createHash("sha256").update(prefix) } }),
+        ...more,
+      });
+    },
+    ranges: () => bench.server.seen.map(({ headers }) => headers.range),
+  });
+}
+
+/** A server that understands ranges as it should. */
+function ranged({ headers }: SeenRequest, bytes: Buffer = blob): ScriptedAnswer {
+  const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? "") ?? [];
+  if (first === undefined) return { body: bytes };
+  const headersOut = { "content-range": `bytes ${first}-${last}/${bytes.length}` };
+  return { status: 206, headers: headersOut, body: bytes.subarray(Number(first), Number(last) + 1) };
+}
+
+test("a blob, verified while it streams", async () => {
+  await using bench = await useBlob((request) => ranged(request));
+  assert.deepEqual(await bench.fetch(), { transferredBytes: blob.length });
+  assert.ok(bench.sink.bytes.equals(blob));
+  assert.deepEqual(bench.server.lines, [`GET /v2/org/app/blobs/${digestOf(blob)} -`]);
+});
+
+test("sha512, and a blob of no bytes", async () => {
+  await using bench = await useBlob((request) => ranged(request));
+  await bench.fetch({ descriptor: descriptorOf(blob, { digest: digestOf(blob, "sha512") }) });
+  await using empty = await useBlob(() => ({ body: "" }), Buffer.alloc(0));
+  assert.deepEqual(await empty.fetch(), { transferredBytes: 0 });
+});
+
+const wrong: { name: string; answer: ScriptedAnswer; says: RegExp }[] = [
+  { name: "other bytes", answer: { body: Buffer.alloc(blob.length) }, says: /another digest \(sha256:/ },
+  { name: "a shorter blob", answer: { body: blob.subarray(1) }, says: /too short/ },
+  { name: "a longer blob", answer: { body: Buffer.concat([blob, blob]) }, says: /too long/ },
+  {
+    name: "a longer blob, chunked",
+    answer: { body: Buffer.concat([blob, blob]), headers: { "transfer-encoding": "chunked", "content-length": [] } },
+    says: /longer than 3145728 bytes/,
+  },
+  {
+    name: "a shorter blob, chunked",
+    answer: { body: blob.subarray(1), headers: { "transfer-encoding": "chunked", "content-length": [] } },
+    says: /shorter than 3145728 bytes/,
+  },
+];
+for (const { name, answer, says } of wrong) {
+  test(`corrupt: ${name}`, async () => {
+    await using bench = await useBlob(() => answer);
+    await assert.rejects(
+      bench.fetch(),
+      failsAs("corrupt", /^cannot fetch blob sha256:\w+ of \S+\/org\/app from /, says),
+    );
+    assert.ok(bench.sink.bytes.length <= blob.length, "never more than the blob's size");
+    assert.equal(bench.server.seen.length, 1);
+  });
+}
+
+const refused: { status: number; kind: "not-found" | "forbidden" | "unauthenticated" | "unavailable" }[] = [
+  { status: 404, kind: "not-found" },
+  { status: 403, kind: "forbidden" },
+  { status: 401, kind: "unauthenticated" },
+  { status: 400, kind: "unavailable" },
+];
+for (const { status, kind } of refused) {
+  test(`refused with ${status}`, async () => {
+    await using bench = await useBlob(() => ({ status, body: '{"errors":[{"code":"BLOB_UNKNOWN"}]}' }));
+    await assert.rejects(bench.fetch(), failsAs(kind, new RegExp(`${status} .*BLOB_UNKNOWN`)));
+  });
+}
+
+test("a connection that breaks is gone on with where it broke", async () => {
+  const breaks = [1_000_000, 1_100_000];
+  await using bench = await useBlob((request, count) => {
+    const answer = ranged(request);
+    const length = breaks[count - 1];
+    if (length === undefined) return answer;
+    const body = (answer.body as Buffer).subarray(0, length);
+    return {
+      ...answer,
+      body,
+      cut: true,
+      headers: { ...answer.headers, "content-length": String((answer.body as Buffer).length) },
+    };
+  });
+  assert.deepEqual(await bench.fetch(), { transferredBytes: blob.length });
+  assert.ok(bench.sink.bytes.equals(blob));
+  assert.equal(bench.sink.restarts, 0);
+  const last = blob.length - 1;
+  assert.deepEqual(bench.ranges(), [undefined, `bytes=1000000-${last}`, `bytes=2100000-${last}`]);
+});
+
+test("a host that moves is not given up: tries are counted from the last mebibyte", async () => {
+  const big = randomBytes(9 * 1024 * 1024);
+  await using bench = await useBlob((request) => {
+    const answer = ranged(request, big);
+    const body = answer.body as Buffer;
+    if (body.length <= 1024 * 1024) return answer;
+    const headers = { ...answer.headers, "content-length": String(body.length) };
+    return { ...answer, headers, body: body.subarray(0, 1024 * 1024), cut: true };
+  }, big);
+  await bench.fetch();
+  assert.ok(bench.sink.bytes.equals(big));
+  assert.equal(bench.server.seen.length, 9);
+});
+
+test("one that does not move is given up after five tries", async () => {
+  await using bench = await useBlob((request) => {
+    const answer = ranged(request);
+    const headers = { ...answer.headers, "content-length": String((answer.body as Buffer).length) };
+    return { ...answer, headers, body: (answer.body as Buffer).subarray(0, 1000), cut: true };
+  });
+  await assert.rejects(bench.fetch(), failsAs("unavailable", /the connection was cut in mid-answer;/));
+  assert.equal(bench.server.seen.length, 5);
+});
+
+test("a prefix is resumed", async () => {
+  await using bench = await useBlob((request) => ranged(request));
+  const found = await bench.fetch({}, blob.subarray(0, 1000));
+  assert.deepEqual(found, { transferredBytes: blob.length - 1000 });
+  assert.ok(bench.sink.bytes.equals(blob));
+});
+
+test("a prefix that is all of it needs no request", async () => {
+  await using bench = await useBlob((request) => ranged(request));
+  assert.deepEqual(await bench.fetch({}, blob), { transferredBytes: 0 });
+  assert.equal(bench.server.seen.length, 0);
+});
+
+test("a wrong prefix is found out", async () => {
+  await using bench = await useBlob((request) => ranged(request));
+  await assert.rejects(bench.fetch({}, Buffer.alloc(1000)), failsAs("corrupt", /another digest/));
+});
+
+const rangeRefusals: { name: string; answer: ScriptedAnswer; requests: number }[] = [
+  { name: "200 with everything", answer: { body: blob }, requests: 1 },
+  { name: "416", answer: { status: 416 }, requests: 2 },
+  { name: "404", answer: { status: 404 }, requests: 2 },
+  { name: "501", answer: { status: 501 }, requests: 3 },
+  {
+    name: "another part",
+    answer: { status: 206, headers: { "content-range": `bytes 0-99/${blob.length}` }, body: blob.subarray(0, 100) },
+    requests: 2,
+  },
+  {
+    name: "a part of another size",
+    answer: { status: 206, headers: { "content-range": "bytes 1000-1999/2000" }, body: blob.subarray(0, 1000) },
+    requests: 2,
+  },
+  { name: "a part that says nothing", answer: { status: 206, body: blob.subarray(1000) }, requests: 2 },
+];
+for (const { name, answer, requests } of rangeRefusals) {
+  test(`a range answered with ${name}: the blob in one piece`, async () => {
+    await using bench = await useBlob((request) => (request.headers.range === undefined ? { body: blob } : answer));
+    await bench.fetch({}, blob.subarray(0, 1000));
+    assert.ok(bench.sink.bytes.equals(blob));
+    assert.equal(bench.sink.restarts, 1);
+    assert.equal(bench.server.seen.length, requests);
+  });
+}
+
+test("a sink's own error comes out as it is, and nothing is tried again", async () => {
+  const full = new DriverError("no-space", "the disk is full");
+  await using bench = await useBlob((request) => ranged(request));
+  const sink = { write: () => Promise.reject(full), restart: () => undefined };
+  await assert.rejects(bench.fetch({ sink }), (e) => e === full);
+  assert.equal(bench.server.seen.length, 1);
+});
+
+test("an abort in mid-blob", async () => {
+  const controller = new AbortController();
+  const reason = new DriverError("cancelled", "nobody wants it");
+  await using bench = await useBlob((request) => ranged(request));
+  const sink = { write: () => controller.abort(reason), restart: () => undefined };
+  await assert.rejects(bench.fetch({ sink, signal: controller.signal }), (e) => e === reason);
+});
