@@ -5,6 +5,7 @@ import type { Transport } from "../registry/index.ts";
 import type { CredentialFinder } from "./credential-finder.ts";
 import { type Patience, waitPatiently } from "./patience.ts";
 import { type PlacedLayer, planOf } from "./plan.ts";
+import { Pull, type PullWork } from "./pull.ts";
 import { Pulls } from "./pulls.ts";
 import type { PullWorker } from "./pull-worker-host.ts";
 import { type PullPolicy, type Resolved, type ResolveRequest, Resolver } from "./resolver.ts";
@@ -43,6 +44,8 @@ export class Artifacts {
   readonly #options: ArtifactsOptions;
   readonly #resolver: Resolver;
   readonly #pulls: Pulls;
+  /** The volumes that want something, from their first call until they have it, fail for good or are unpublished. */
+  readonly #wanted = new Map<string, symbol>();
 
   constructor(options: ArtifactsOptions) {
     const { cache, worker, enforceNamespaces, maxPulls, clock, log } = options;
@@ -57,22 +60,16 @@ export class Artifacts {
    */
   async present(request: ArtifactRequest, patience: Patience): Promise<Tree> {
     const { cache, clock } = this.#options;
-    const resolving = await this.#resolveRequest(request);
-    const resolved = await waitPatiently(this.#resolver.resolve(resolving), {
-      patience,
-      clock,
-      late: () => this.#lateResolving(request),
-    });
-    const treeId = treeIdOf(resolved.digest, request.selection);
-    const found = await cache.trees.find(treeId);
-    if (found !== undefined) this.#pulls.leave(request.volume);
-    const tree = found ?? (await this.#pull({ request, resolving, resolved, treeId }, patience));
+    const reached = await waitPatiently(this.#reach(request), { patience, clock, late: () => this.#lateResolving(request) });
+    const tree = reached instanceof Pull ? await this.#pulls.wait(reached, request.volume, patience) : reached;
+    this.#wanted.delete(request.volume);
     await cache.names.link(request.namespace, request.reference, tree.id);
     return tree;
   }
 
   /** A volume wants nothing any more: a pull that only it wanted ends. */
   leave(volume: string): void {
+    this.#wanted.delete(volume);
     this.#pulls.leave(volume);
   }
 
@@ -80,6 +77,26 @@ export class Artifacts {
   async close(): Promise<void> {
     await this.#pulls.close();
     await this.#options.worker.close();
+  }
+
+  /** Resolves, and finds the tree or starts its pull; goes on whether or not the caller still waits. */
+  async #reach(request: ArtifactRequest): Promise<Tree | Pull> {
+    const { volume, selection } = request;
+    const wish = this.#wanted.get(volume) ?? Symbol(volume);
+    this.#wanted.set(volume, wish);
+    const resolving = await this.#resolveRequest(request);
+    const resolved = await this.#resolver.resolve(resolving);
+    const treeId = treeIdOf(resolved.digest, selection);
+    const found = await this.#options.cache.trees.find(treeId);
+    if (found !== undefined) {
+      this.#pulls.leave(volume);
+      return found;
+    }
+    const subject = { request, resolving, resolved, treeId };
+    const layers = await this.#plan(subject);
+    if (this.#wanted.get(volume) !== wish) throw new DriverError("in-progress", "the volume was unpublished meanwhile");
+    const reference = formatReference(request.reference);
+    return this.#pulls.join({ volume, treeId, reference, work: (pull) => this.#makeTree(subject, layers, pull) });
   }
 
   async #resolveRequest(request: ArtifactRequest): Promise<ResolveRequest> {
@@ -103,21 +120,17 @@ export class Artifacts {
     return new DriverError("in-progress", `pulling ${what}: waiting for the registry's answer`);
   }
 
-  async #pull(what: PullSubject, patience: Patience): Promise<Tree> {
-    const { request, resolved, treeId } = what;
+  async #plan({ request, resolved }: PullSubject): Promise<readonly PlacedLayer[]> {
     this.#options.cache.dataDir.requireOwnFormat();
     const reference = formatReference(request.reference);
     const plan = planOf(resolved.manifest, request.selection);
     if (plan.layers.length === 0) this.#options.log.warn("no layer is left: the volume will be empty", { reference });
     if (plan.skipped > 0) this.#options.log.info("layers without a title are left out", { reference, layers: plan.skipped });
     if (request.policy === "Never") await this.#requireCached(plan.layers, reference);
-    return this.#pulls.join(
-      { volume: request.volume, treeId, reference, work: (pull) => this.#makeTree(what, plan.layers, pull) },
-      patience,
-    );
+    return plan.layers;
   }
 
-  async #makeTree(what: PullSubject, layers: readonly PlacedLayer[], pull: Parameters<Parameters<Pulls["join"]>[0]["work"]>[0]): Promise<Tree> {
+  async #makeTree(what: PullSubject, layers: readonly PlacedLayer[], pull: Parameters<PullWork>[0]): Promise<Tree> {
     const { request, resolving, resolved, treeId } = what;
     const { cache, worker, maxUnpackRatio, log } = this.#options;
     const reference = formatReference(request.reference);

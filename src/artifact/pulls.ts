@@ -31,14 +31,22 @@ export class Pulls {
     this.#places = new Semaphore(options.maxPulls);
   }
 
-  /** Starts the pull of a tree or joins the one under way, and waits for it as long as the caller can. */
-  async join(request: PullRequest, patience: Patience): Promise<Tree> {
+  /**
+   * Starts the pull of a tree or joins the one under way. Throws the failure of an earlier one that this volume wanted
+   * and has not been told of.
+   */
+  join(request: PullRequest): Pull {
     const { volume, treeId } = request;
     const failure = this.#takeFailure(volume, treeId);
     if (failure !== undefined) throw failure;
     this.leave(volume, treeId);
     const pull = this.#running.get(treeId) ?? this.#start(request);
     pull.wanters.add(volume);
+    return pull;
+  }
+
+  /** Waits for a pull that the volume joined, as long as the caller can. */
+  async wait(pull: Pull, volume: string, patience: Patience): Promise<Tree> {
     pull.waiting.set(volume, (pull.waiting.get(volume) ?? 0) + 1);
     try {
       return await waitPatiently(pull.outcome, { patience, clock: this.#clock, late: () => pull.late() });

@@ -58,7 +58,7 @@ function splitRegistry(text: string, whole: string): { registry: string; rest: s
 function checkRepository(repository: string, whole: string): void {
   if (repository === "") throw malformed(whole, "it names no repository");
   if (/[A-Z]/.test(repository)) {
-    throw malformed(whole, `repositories have no capitals: write ${JSON.stringify(repository.toLowerCase())}`);
+    throw malformed(whole, `repositories are in lower case: write ${JSON.stringify(repository.toLowerCase())}`);
   }
   if (repository.length > 255) throw malformed(whole, "the repository is longer than 255 characters");
   for (const part of repository.split("/")) {

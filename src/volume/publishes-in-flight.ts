@@ -25,7 +25,7 @@ export class PublishesInFlight {
   /** Ends the publish calls of a volume that did not get as far as mounting. */
   abort(key: VolumeKey): void {
     for (const controller of this.#running.get(key) ?? []) {
-      controller.abort(new DriverError("cancelled", "the volume was unpublished meanwhile"));
+      controller.abort(new DriverError("in-progress", "the volume was unpublished meanwhile"));
     }
   }
 }

@@ -53,6 +53,11 @@ export class Records {
     return this.#byKey.get(key);
   }
 
+  /** The record of whatever volume is at a target path. */
+  atTarget(targetPath: string): VolumeRecord | undefined {
+    return [...this.#byKey.values()].find((record) => record.targetPath === targetPath);
+  }
+
   /** The records of one volume id, at whatever targets. */
   ofVolume(volumeId: string): readonly VolumeRecord[] {
     return [...this.#byKey.values()].filter((record) => record.volumeId === volumeId);

@@ -1,5 +1,4 @@
 import { promises as fs } from "node:fs";
-import { dirname } from "node:path";
 import { DriverError, errnoOf } from "../base/index.ts";
 
 /** Kubelet's own folders above a target have this mode, too. */
@@ -15,8 +14,10 @@ export async function prepareTarget(targetPath: string): Promise<void> {
     return;
   } catch (error) {
     if (errnoOf(error) === "ENOENT") {
-      const parent = dirname(targetPath);
-      throw new DriverError("refused", `the folder ${parent} above the target is missing: is kubelet's pods folder mounted into the driver at the same path?`);
+      throw new DriverError(
+        "refused",
+        `the folder above the target ${targetPath} is missing: is kubelet's pods folder mounted into the driver at the same path?`,
+      );
     }
     if (errnoOf(error) !== "EEXIST") throw error;
   }

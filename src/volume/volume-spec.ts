@@ -24,6 +24,8 @@ export interface PodInfo {
 type Attributes = Readonly<Record<string, string>>;
 
 const policies: Readonly<Record<string, PullPolicy>> = { always: "Always", ifnotpresent: "IfNotPresent", never: "Never" };
+/** Kubelet's form of a target path; the pod's uid is in it. */
+const kubeletTarget = /\/pods\/([^/]+)\/volumes\/kubernetes\.io~csi\/[^/]+\/mount$/;
 const dnsLabel = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** Reads all attributes at once. Throws one "bad-input" that lists every problem. */
@@ -56,11 +58,19 @@ export function parseVolumeSpec(attributes: Attributes): VolumeSpec {
   return { reference, ...spec };
 }
 
-/** Reads what kubelet says about the pod. Throws "bad-input" for a namespace that cannot be one. */
-export function parsePodInfo(attributes: Attributes): PodInfo {
+/**
+ * Reads what kubelet says about the pod. Throws "bad-input" for a namespace that cannot be one, and for the uid of
+ * another pod than the target path's.
+ */
+export function parsePodInfo(attributes: Attributes, targetPath: string): PodInfo {
   const namespace = attributes[podInfoKeys.namespace] ?? "";
   if (namespace !== "" && !dnsLabel.test(namespace)) {
     throw new DriverError("bad-input", `${podInfoKeys.namespace} ${JSON.stringify(namespace.slice(0, 80))} is no namespace's name`);
+  }
+  const uid = attributes[podInfoKeys.uid];
+  const uidOfTarget = kubeletTarget.exec(targetPath)?.[1];
+  if (uid !== undefined && uidOfTarget !== undefined && uid !== uidOfTarget) {
+    throw new DriverError("bad-input", `${podInfoKeys.uid} ${JSON.stringify(uid.slice(0, 80))} is not the pod of the target ${targetPath}`);
   }
   return { namespace: namespace || "_", persistent: attributes[podInfoKeys.ephemeral] === "false" };
 }

@@ -136,6 +136,10 @@ export class Volumes implements VolumeService {
       return false;
     }
     if (record !== undefined && (await this.#isMountOf(record, mounted))) return true;
+    const other = this.#records.atTarget(targetPath);
+    if (other !== undefined && other.key !== key) {
+      throw new DriverError("conflict", `another volume, ${other.volumeId}, is published at ${targetPath} already`);
+    }
     throw new DriverError("refused", `the target ${targetPath} has a mount that is not this volume's: it is left alone`);
   }
 

@@ -33,7 +33,7 @@ export function parseWantedVolume(request: PublishRequest): WantedVolume {
     }
   };
   const spec = attempt(() => parseVolumeSpec(volumeContext));
-  const pod = attempt(() => parsePodInfo(volumeContext));
+  const pod = attempt(() => parsePodInfo(volumeContext, targetPath));
   const mount = attempt(() => parseMountFlags(request.mountFlags));
   attempt(() => checkGroup(mountGroup));
   if (spec === undefined || pod === undefined || mount === undefined || problems.length > 0) {
