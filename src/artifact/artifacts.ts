@@ -60,7 +60,11 @@ export class Artifacts {
    */
   async present(request: ArtifactRequest, patience: Patience): Promise<Tree> {
     const { cache, clock } = this.#options;
-    const reached = await waitPatiently(this.#reach(request), { patience, clock, late: () => this.#lateResolving(request) });
+    const reached = await waitPatiently(this.#reach(request), {
+      patience,
+      clock,
+      late: () => this.#lateResolving(request),
+    });
     const tree = reached instanceof Pull ? await this.#pulls.wait(reached, request.volume, patience) : reached;
     this.#wanted.delete(request.volume);
     await cache.names.link(request.namespace, request.reference, tree.id);
@@ -125,7 +129,8 @@ export class Artifacts {
     const reference = formatReference(request.reference);
     const plan = planOf(resolved.manifest, request.selection);
     if (plan.layers.length === 0) this.#options.log.warn("no layer is left: the volume will be empty", { reference });
-    if (plan.skipped > 0) this.#options.log.info("layers without a title are left out", { reference, layers: plan.skipped });
+    if (plan.skipped > 0)
+      this.#options.log.info("layers without a title are left out", { reference, layers: plan.skipped });
     if (request.policy === "Never") await this.#requireCached(plan.layers, reference);
     return plan.layers;
   }
@@ -138,11 +143,28 @@ export class Artifacts {
     const { concurrency } = request;
     return cache.withStaging(async (staging) => {
       const { dataDir } = cache.layout;
-      const job = { repository, credentials, caCertificates, dataDir, staging, treeId, reference, layers, concurrency, maxUnpackRatio };
+      const job = {
+        repository,
+        credentials,
+        caCertificates,
+        dataDir,
+        staging,
+        treeId,
+        reference,
+        layers,
+        concurrency,
+        maxUnpackRatio,
+      };
       const onAsk = (layer: StagedLayer) => cache.commitLayer(layer);
       const { bytes, inodes, skippedEntries, folder } = await worker.pull(job, { ...pull, onAsk });
-      if (skippedEntries > 0) log.warn("devices, FIFOs and sockets in the artifact are left out", { reference, entries: skippedEntries });
-      const facts = { manifest: resolved.digest, bytes, inodes, layers: layers.map((layer) => layer.descriptor.digest) };
+      if (skippedEntries > 0)
+        log.warn("devices, FIFOs and sockets in the artifact are left out", { reference, entries: skippedEntries });
+      const facts = {
+        manifest: resolved.digest,
+        bytes,
+        inodes,
+        layers: layers.map((layer) => layer.descriptor.digest),
+      };
       return cache.commitTree(treeId, folder, facts);
     });
   }

@@ -15,7 +15,11 @@ export class CredentialFinder {
   readonly #dockerConfig: FileValue<DockerConfig> | undefined;
   readonly #caFile: FileValue<string> | undefined;
 
-  constructor(options: { readonly dockerConfig: string | undefined; readonly caFile: string | undefined; readonly log: Logger }) {
+  constructor(options: {
+    readonly dockerConfig: string | undefined;
+    readonly caFile: string | undefined;
+    readonly log: Logger;
+  }) {
     const { dockerConfig, caFile, log } = options;
     const parse = (text: string) => parseDockerConfig(text, "--docker-config");
     this.#dockerConfig = dockerConfig === undefined ? undefined : new FileValue({ path: dockerConfig, parse, log });

@@ -13,7 +13,9 @@ export function matchesGlob(pattern: string, title: string): boolean {
   return withSkips(tokens, states).has(tokens.length);
 }
 
-type Token = { readonly kind: "literal"; readonly char: string } | { readonly kind: "one" | "part" | "path" | "folders" };
+type Token =
+  | { readonly kind: "literal"; readonly char: string }
+  | { readonly kind: "one" | "part" | "path" | "folders" };
 
 function tokensOf(pattern: string): readonly Token[] {
   const tokens: Token[] = [];
@@ -44,7 +46,8 @@ function step(tokens: readonly Token[], states: ReadonlySet<number>, char: strin
     if (token === undefined) continue;
     if (token.kind === "literal") {
       if (token.char === char) next.add(state + 1);
-    } else if (token.kind === "folders") next.add(char === "/" ? (state < 0 ? ~state : state) : state < 0 ? state : ~state);
+    } else if (token.kind === "folders")
+      next.add(char === "/" ? (state < 0 ? ~state : state) : state < 0 ? state : ~state);
     else if (token.kind === "path") next.add(state);
     else if (char !== "/") next.add(token.kind === "one" ? state + 1 : state);
   }

@@ -76,7 +76,8 @@ export class GrowingFileReader {
   #readUpTo(available: number): Buffer {
     const part = Buffer.allocUnsafe(Math.min(READ_BYTES, available - this.#position));
     const bytesRead = readSync(this.#fd, part, 0, part.length, this.#position);
-    if (bytesRead === 0) throw new DriverError("internal", "the file of a download is shorter than what was written to it");
+    if (bytesRead === 0)
+      throw new DriverError("internal", "the file of a download is shorter than what was written to it");
     this.#position += bytesRead;
     return part.subarray(0, bytesRead);
   }

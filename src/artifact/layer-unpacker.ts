@@ -44,10 +44,7 @@ export class PullUnpacking {
   readonly #pull = randomUUID();
   readonly #ended = new AbortController();
 
-  constructor(
-    host: WorkerHost<UnpackWorkerCalls>,
-    options: PullUnpackingOptions,
-  ) {
+  constructor(host: WorkerHost<UnpackWorkerCalls>, options: PullUnpackingOptions) {
     this.#host = host;
     this.#staging = options.staging;
     this.#maxUnpackRatio = options.maxUnpackRatio;

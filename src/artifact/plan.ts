@@ -43,7 +43,8 @@ function placeLayer(descriptor: Descriptor): PlacedLayer | undefined {
   if (title === undefined) return undefined;
   const path = cleanTitle(title);
   const kind = descriptor.annotations[annotationKeys.unpack] === "true" ? "folder" : "file";
-  if (kind === "file" && path === ".") throw new DriverError("refused", `a layer's title ${show(title)} names the volume itself, not a file in it`);
+  if (kind === "file" && path === ".")
+    throw new DriverError("refused", `a layer's title ${show(title)} names the volume itself, not a file in it`);
   refuseForeign(descriptor, title);
   const digest = kind === "folder" ? descriptor.annotations[annotationKeys.uncompressedDigest] : undefined;
   return { kind, descriptor, path, uncompressedDigest: digest === undefined ? undefined : parseDigest(digest) };
@@ -52,19 +53,24 @@ function placeLayer(descriptor: Descriptor): PlacedLayer | undefined {
 /** Layers that registries do not hold, only their `urls`, are refused rather than fetched from anywhere. */
 function refuseForeign(descriptor: Descriptor, title: string): void {
   if (descriptor.urls.length === 0 || !/foreign|nondistributable/.test(descriptor.mediaType)) return;
-  throw new DriverError("refused", `layer ${show(title)} is not in the registry but at other addresses, which are not fetched`);
+  throw new DriverError(
+    "refused",
+    `layer ${show(title)} is not in the registry but at other addresses, which are not fetched`,
+  );
 }
 
 /** Refuses two layers that make one file, and a file where another layer needs a folder. */
 function refuseCollisions(layers: readonly PlacedLayer[]): void {
   const files = new Set<string>();
   for (const { kind, path } of layers) {
-    if (kind === "file" && files.has(path)) throw new DriverError("refused", `two layers are titled ${show(path)}: one of them would be lost`);
+    if (kind === "file" && files.has(path))
+      throw new DriverError("refused", `two layers are titled ${show(path)}: one of them would be lost`);
     if (kind === "file") files.add(path);
   }
   for (const { kind, path } of layers) {
     const within = kind === "folder" && files.has(path) ? path : parentsOf(path).find((parent) => files.has(parent));
-    if (within !== undefined) throw new DriverError("refused", `layer ${show(within)} is a file where layer ${show(path)} needs a folder`);
+    if (within !== undefined)
+      throw new DriverError("refused", `layer ${show(within)} is a file where layer ${show(path)} needs a folder`);
   }
 }
 
@@ -75,10 +81,13 @@ function parentsOf(path: string): readonly string[] {
 
 function notAnArtifact(manifest: Manifest, selection: Selection): DriverError {
   if (manifest.config !== undefined && imageConfigs.has(manifest.config.mediaType)) {
-    if (isFiltered(selection)) return new DriverError("bad-input", "layers of an image cannot be chosen: leave out oras.artifact.layers.*");
+    if (isFiltered(selection))
+      return new DriverError("bad-input", "layers of an image cannot be chosen: leave out oras.artifact.layers.*");
     return new DriverError("refused", "this is a container image: this version of the driver mounts artifacts only");
   }
-  const found = manifest.layers.slice(0, 10).map((layer) => `${layer.mediaType || "no media type"} (${layer.size} bytes)`);
+  const found = manifest.layers
+    .slice(0, 10)
+    .map((layer) => `${layer.mediaType || "no media type"} (${layer.size} bytes)`);
   const more = manifest.layers.length > found.length ? ` and ${manifest.layers.length - found.length} more` : "";
   const kind = manifest.artifactType ?? manifest.config?.mediaType ?? "unknown";
   return new DriverError(

@@ -65,7 +65,8 @@ export class PullRun {
     const tars = missing.filter((layer) => layer.kind === "folder");
     const packedBytes = tars.reduce((sum, layer) => sum + layer.descriptor.size, 0);
     const { staging, maxUnpackRatio, concurrency } = this.#job;
-    const unpacking = tars.length === 0 ? undefined : this.#tools.unpacker.beginPull({ staging, maxUnpackRatio, packedBytes });
+    const unpacking =
+      tars.length === 0 ? undefined : this.#tools.unpacker.beginPull({ staging, maxUnpackRatio, packedBytes });
     const places = new Semaphore(concurrency);
     const stop = new AbortController();
     const onAbort = () => stop.abort(this.#context.signal.reason);
@@ -155,7 +156,12 @@ export class PullRun {
     }
   }
 
-  async #fetchInto(layer: PlacedLayer, ingest: IngestFile, follower: IngestFollower, signal: AbortSignal): Promise<void> {
+  async #fetchInto(
+    layer: PlacedLayer,
+    ingest: IngestFile,
+    follower: IngestFollower,
+    signal: AbortSignal,
+  ): Promise<void> {
     const sink = {
       write: (chunk: Buffer) => {
         ingest.write(chunk);
@@ -182,7 +188,12 @@ export class PullRun {
     for (const { kind, descriptor, path } of this.#job.layers) {
       const { digest, size } = descriptor;
       if (kind === "file") linker.addFile(path, this.#layout.blob(digest), size);
-      else linker.addLayer(readLayerIndex(this.#layout.layerIndex(digest, "artifact")), this.#layout.layerFolder(digest, "artifact"), path);
+      else
+        linker.addLayer(
+          readLayerIndex(this.#layout.layerIndex(digest, "artifact")),
+          this.#layout.layerFolder(digest, "artifact"),
+          path,
+        );
     }
     return { folder, ...linker.finish(), skippedEntries: this.#skippedEntries };
   }
@@ -209,10 +220,18 @@ function diskError(error: unknown, reference: string): unknown {
   if (error instanceof DriverError) return error;
   const code = errnoOf(error);
   if (code === "ENOSPC" || code === "EDQUOT") {
-    return new DriverError("no-space", `cannot pull ${reference}: the node's disk is full (${code}) below the driver's data dir`, error);
+    return new DriverError(
+      "no-space",
+      `cannot pull ${reference}: the node's disk is full (${code}) below the driver's data dir`,
+      error,
+    );
   }
   if (code === "ENAMETOOLONG") {
-    return new DriverError("refused", `cannot pull ${reference}: a path in it is longer than this node can hold`, error);
+    return new DriverError(
+      "refused",
+      `cannot pull ${reference}: a path in it is longer than this node can hold`,
+      error,
+    );
   }
   return error;
 }

@@ -40,7 +40,10 @@ export class PullWorker implements ManifestSource {
     await this.#host.close();
   }
 
-  async #noting<T>({ repository }: ManifestRequest, run: (onEvent: (event: FailedTry) => void) => Promise<T>): Promise<T> {
+  async #noting<T>(
+    { repository }: ManifestRequest,
+    run: (onEvent: (event: FailedTry) => void) => Promise<T>,
+  ): Promise<T> {
     try {
       return await run(({ failedTry }) => {
         if (failedTry !== undefined) this.#failedTries.set(repository.registry, failedTry);

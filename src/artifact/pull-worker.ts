@@ -16,7 +16,8 @@ function servePulls(port: NonNullable<typeof parentPort>): void {
   serveCalls<PullWorkerCalls>(port, {
     manifest: (request, { signal, emit }) =>
       onceMoreIfCorrupt(() => clientFor(request).fetchManifest(queryOf(request, signal, emit))),
-    head: async (request, { signal, emit }) => (await clientFor(request).headManifest(queryOf(request, signal, emit)))?.digest,
+    head: async (request, { signal, emit }) =>
+      (await clientFor(request).headManifest(queryOf(request, signal, emit)))?.digest,
     pull: (job, context) =>
       new PullRun(job, context, { client: clientFor(job), unpacker, fetching, nowMs: clock.monotonicMs }).run(),
   });

@@ -45,7 +45,9 @@ export class Pull {
 
   /** Stops the work; what is half-made is thrown away by it. */
   cancel(): void {
-    this.#abort.abort(new DriverError("cancelled", `pull of ${this.#reference} was cancelled: no volume wants it any more`));
+    this.#abort.abort(
+      new DriverError("cancelled", `pull of ${this.#reference} was cancelled: no volume wants it any more`),
+    );
   }
 
   get cancelled(): boolean {

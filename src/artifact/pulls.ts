@@ -1,4 +1,12 @@
-import { type Clock, type DriverError, describeError, errorFromData, errorToData, type Logger, Semaphore } from "../base/index.ts";
+import {
+  type Clock,
+  type DriverError,
+  describeError,
+  errorFromData,
+  errorToData,
+  type Logger,
+  Semaphore,
+} from "../base/index.ts";
 import type { Tree, TreeId } from "../cache/index.ts";
 import { type Patience, waitPatiently } from "./patience.ts";
 import { Pull, type PullWork } from "./pull.ts";
@@ -23,7 +31,10 @@ export class Pulls {
   readonly #places: Semaphore;
   readonly #running = new Map<TreeId, Pull>();
   readonly #ending = new Map<TreeId, Promise<unknown>>();
-  readonly #failures = new Map<string, { readonly treeId: TreeId; readonly error: DriverError; readonly atMs: number }>();
+  readonly #failures = new Map<
+    string,
+    { readonly treeId: TreeId; readonly error: DriverError; readonly atMs: number }
+  >();
 
   constructor(options: { readonly maxPulls: number; readonly clock: Clock; readonly log: Logger }) {
     this.#clock = options.clock;
@@ -108,7 +119,8 @@ export class Pulls {
     const atMs = this.#clock.monotonicMs();
     for (const [volume, kept] of this.#failures) if (atMs - kept.atMs > FAILURE_KEPT_MS) this.#failures.delete(volume);
     for (const volume of pull.wanters) {
-      if (!pull.waiting.has(volume)) this.#failures.set(volume, { treeId, error: errorFromData(errorToData(error)), atMs });
+      if (!pull.waiting.has(volume))
+        this.#failures.set(volume, { treeId, error: errorFromData(errorToData(error)), atMs });
     }
   }
 

@@ -56,7 +56,11 @@ export class Resolver {
   readonly #enforceNamespaces: boolean;
   readonly #flights = new SingleFlight<Resolved>();
 
-  constructor(options: { readonly cache: Cache; readonly source: ManifestSource; readonly enforceNamespaces: boolean }) {
+  constructor(options: {
+    readonly cache: Cache;
+    readonly source: ManifestSource;
+    readonly enforceNamespaces: boolean;
+  }) {
     this.#cache = options.cache;
     this.#source = options.source;
     this.#enforceNamespaces = options.enforceNamespaces;
@@ -71,7 +75,8 @@ export class Resolver {
     let known = await this.#top(request);
     for (let depth = 0; known.content.kind === "index"; depth++) {
       const what = formatReference(request.reference);
-      if (depth === MAX_INDEX_DEPTH) throw new DriverError("refused", `${what} is an index of indexes, too deep to follow`);
+      if (depth === MAX_INDEX_DEPTH)
+        throw new DriverError("refused", `${what} is an index of indexes, too deep to follow`);
       known = await this.#entry(request, selectPlatform(known.content, request.platform, what));
     }
     return { digest: known.digest, manifest: known.content };
@@ -86,9 +91,13 @@ export class Resolver {
     if (policy === "Never") {
       if (cached !== undefined) return cached;
       const what = formatReference(reference);
-      throw new DriverError("not-found", `${what} is not in this node's cache for namespace ${namespace}, and oras.options.pullpolicy is Never`);
+      throw new DriverError(
+        "not-found",
+        `${what} is not in this node's cache for namespace ${namespace}, and oras.options.pullpolicy is Never`,
+      );
     }
-    if (cached !== undefined && (policy === "IfNotPresent" || (await this.#isUnchanged(request, cached.digest)))) return cached;
+    if (cached !== undefined && (policy === "IfNotPresent" || (await this.#isUnchanged(request, cached.digest))))
+      return cached;
     return this.#fetch(request, reference.digest ?? reference.tag ?? "latest");
   }
 
@@ -97,13 +106,20 @@ export class Resolver {
     if (cached !== undefined) return cached;
     if (request.policy === "Never") {
       const what = formatReference(request.reference);
-      throw new DriverError("not-found", `the manifest of ${what} for this platform is not in this node's cache, and oras.options.pullpolicy is Never`);
+      throw new DriverError(
+        "not-found",
+        `the manifest of ${what} for this platform is not in this node's cache, and oras.options.pullpolicy is Never`,
+      );
     }
     return this.#fetch(request, entry.digest);
   }
 
   async #isUnchanged(request: ResolveRequest, digest: Digest): Promise<boolean> {
-    return (await this.#source.head(manifestRequest(request, request.reference.digest ?? request.reference.tag ?? "latest"))) === digest;
+    return (
+      (await this.#source.head(
+        manifestRequest(request, request.reference.digest ?? request.reference.tag ?? "latest"),
+      )) === digest
+    );
   }
 
   async #cached(digest: Digest): Promise<Known | undefined> {

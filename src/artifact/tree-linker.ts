@@ -84,7 +84,10 @@ export class TreeLinker {
     } catch (error) {
       if (errnoOf(error) !== "EEXIST") throw error;
       if (lstatSync(full).isDirectory()) return;
-      throw new DriverError("refused", `${show(path)} is a file or a link of one layer where another layer needs a folder`);
+      throw new DriverError(
+        "refused",
+        `${show(path)} is a file or a link of one layer where another layer needs a folder`,
+      );
     }
     chmodSync(full, FOLDER_MODE);
     this.#inodes++;
@@ -95,7 +98,8 @@ export class TreeLinker {
     try {
       linkSync(source, full);
     } catch (error) {
-      if (errnoOf(error) === "EEXIST") throw new DriverError("refused", `two layers make ${show(path)}: one of them would be lost`);
+      if (errnoOf(error) === "EEXIST")
+        throw new DriverError("refused", `two layers make ${show(path)}: one of them would be lost`);
       // The file system's limit of links to one file: this tree gets a copy of its own.
       if (errnoOf(error) !== "EMLINK") throw error;
       copyFileSync(source, full, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
@@ -111,9 +115,11 @@ export class TreeLinker {
 
 /** An entry is the title's folder, in it, or one of the folders that only the title's own path implies. */
 function requireWithin(title: Buffer, path: Buffer, implied: boolean): void {
-  const isBelow = path.length > title.length && path[title.length] === SLASH[0] && path.subarray(0, title.length).equals(title);
+  const isBelow =
+    path.length > title.length && path[title.length] === SLASH[0] && path.subarray(0, title.length).equals(title);
   if (isBelow || path.equals(title)) return;
-  const isAbove = title.length > path.length && title[path.length] === SLASH[0] && title.subarray(0, path.length).equals(path);
+  const isAbove =
+    title.length > path.length && title[path.length] === SLASH[0] && title.subarray(0, path.length).equals(path);
   if (isAbove && implied) return;
   throw new DriverError("refused", `the layer titled ${show(title)} holds ${show(path)}, which is outside of it`);
 }

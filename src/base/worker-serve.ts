@@ -49,7 +49,8 @@ export function serveCalls<Calls extends CallTable>(port: MessagePort, handlers:
 
   port.on("message", (message: ToWorker) => {
     if (message.kind === "call") void run(message.id, message.name, message.payload);
-    else if (message.kind === "cancel") running.get(message.id)?.abort(new DriverError("cancelled", "nobody waits for it any more"));
+    else if (message.kind === "cancel")
+      running.get(message.id)?.abort(new DriverError("cancelled", "nobody waits for it any more"));
     else {
       asked.get(message.askId)?.(message.error === undefined ? undefined : errorFromData(message.error));
       asked.delete(message.askId);

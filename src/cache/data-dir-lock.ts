@@ -30,7 +30,10 @@ export async function lockDataDir(options: LockOptions): Promise<() => void> {
     for (let tries = 1; !libc.tryLock(fd); tries++) {
       if (tries === 1) log.info("another process holds the data dir: waiting for it to end", { dataDir });
       if (clock.monotonicMs() >= untilMs) {
-        throw new DriverError("refused", `another driver uses the data dir ${dataDir}: only one may write it, see --data-dir`);
+        throw new DriverError(
+          "refused",
+          `another driver uses the data dir ${dataDir}: only one may write it, see --data-dir`,
+        );
       }
       await sleep(clock, RETRY_MS, signal);
     }

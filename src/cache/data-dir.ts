@@ -46,6 +46,7 @@ async function makeFolders(layout: Layout): Promise<void> {
   await fs.mkdir(layout.dataDir, { recursive: true, mode: 0o700 });
   await fs.chmod(layout.dataDir, 0o700);
   const folders = [layout.trees, layout.ingest, layout.references, layout.volumes, layout.names, layout.tmp];
-  for (const algorithm of ["sha256", "sha512"]) folders.push(`${layout.blobs}/${algorithm}`, `${layout.layers}/${algorithm}`);
+  for (const algorithm of ["sha256", "sha512"])
+    folders.push(`${layout.blobs}/${algorithm}`, `${layout.layers}/${algorithm}`);
   for (const folder of folders) await fs.mkdir(folder, { recursive: true, mode: 0o700 });
 }

@@ -34,7 +34,12 @@ export class References {
 
   /** Notes what the registry said that a tag is now. */
   async rememberTag(repository: AskedRepository, tag: string, digest: Digest): Promise<void> {
-    await this.#write(this.#tagFile(repository, tag), { ...named(repository), tag, digest, askedAt: this.#clock.now() });
+    await this.#write(this.#tagFile(repository, tag), {
+      ...named(repository),
+      tag,
+      digest,
+      askedAt: this.#clock.now(),
+    });
   }
 
   /** Whether the registry once gave this namespace a manifest of this repository, and did not refuse it since. */

@@ -19,7 +19,11 @@ export class StateFiles {
    * The value that `parse` makes of a state file, or undefined if there is none. What cannot be parsed is reported,
    * moved aside and then told by the caller as `onCorrupt` says: never silently as "absent".
    */
-  async read<T>(path: string, parse: (value: JsonObject) => T, onCorrupt?: () => Promise<void>): Promise<T | undefined> {
+  async read<T>(
+    path: string,
+    parse: (value: JsonObject) => T,
+    onCorrupt?: () => Promise<void>,
+  ): Promise<T | undefined> {
     let text: string;
     try {
       text = await fs.readFile(path, "utf8");

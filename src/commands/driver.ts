@@ -2,7 +2,16 @@ import { closeSync, openSync } from "node:fs";
 import { arch, release } from "node:os";
 import { join } from "node:path";
 import { Artifacts, CredentialFinder, PullWorker } from "../artifact/index.ts";
-import { type BuildInfo, type Clock, DriverError, type Libc, type Logger, loadKoffi, openLibc, systemClock } from "../base/index.ts";
+import {
+  type BuildInfo,
+  type Clock,
+  DriverError,
+  type Libc,
+  type Logger,
+  loadKoffi,
+  openLibc,
+  systemClock,
+} from "../base/index.ts";
 import { Cache, lockDataDir } from "../cache/index.ts";
 import type { ServeConfig } from "../config/index.ts";
 import { createCsiRoutes } from "../csi/index.ts";
@@ -54,7 +63,12 @@ export class Driver {
       signal,
     });
     const { cache, artifacts } = await openServices({ config, libc, clock, log }, volumes);
-    log.info("the driver runs", { socket: config.csiEndpoint, dataDir: config.dataDir, nodeId, version: vendorVersion });
+    log.info("the driver runs", {
+      socket: config.csiEndpoint,
+      dataDir: config.dataDir,
+      nodeId,
+      version: vendorVersion,
+    });
     return new Driver({ server, artifacts, cache, unlock });
   }
 

@@ -1,12 +1,5 @@
 import { DriverError, describeError, nearestName } from "../base/index.ts";
-import {
-  type AnyOptionTable,
-  flagsHelp,
-  quoted,
-  scanArguments,
-  serveOptions,
-  UsageError,
-} from "../config/index.ts";
+import { type AnyOptionTable, flagsHelp, quoted, scanArguments, serveOptions, UsageError } from "../config/index.ts";
 import type { CommandContext } from "./context.ts";
 import { runServe } from "./serve.ts";
 import { runVersion, versionLine } from "./version.ts";

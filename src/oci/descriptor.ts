@@ -27,7 +27,8 @@ export function isJsonObject(value: unknown): value is JsonObject {
 export function parseDescriptor(value: unknown, where: string): Descriptor {
   if (!isJsonObject(value)) throw malformed(where, "is no object");
   const { mediaType, digest, size } = value;
-  if (mediaType !== undefined && typeof mediaType !== "string") throw malformed(where, "has a mediaType that is no text");
+  if (mediaType !== undefined && typeof mediaType !== "string")
+    throw malformed(where, "has a mediaType that is no text");
   if (typeof digest !== "string") throw malformed(where, "has no digest");
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
     throw malformed(where, `has a size that is no count of bytes (${JSON.stringify(size)?.slice(0, 40)})`);

@@ -38,7 +38,12 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
   const isIndex = mediaType === "" ? Array.isArray(value["manifests"]) : indexTypes.has(mediaType);
   const annotations = parseAnnotations(value["annotations"], "the manifest");
   if (isIndex) {
-    return { kind: "index", mediaType: mediaType || mediaTypes.index, manifests: list(value, "manifests"), annotations };
+    return {
+      kind: "index",
+      mediaType: mediaType || mediaTypes.index,
+      manifests: list(value, "manifests"),
+      annotations,
+    };
   }
   return {
     kind: "manifest",
@@ -63,7 +68,8 @@ function mediaTypeOf(value: JsonObject, contentType: string | undefined): string
   const own = textOrNone(value["mediaType"]) ?? "";
   const served = (contentType ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
   const known = (type: string) => manifestTypes.has(type) || indexTypes.has(type);
-  if (own !== "" && !known(own)) throw malformed(`is of media type ${JSON.stringify(own.slice(0, 200))}, which is no manifest`);
+  if (own !== "" && !known(own))
+    throw malformed(`is of media type ${JSON.stringify(own.slice(0, 200))}, which is no manifest`);
   if (own !== "" && known(served) && own !== served) {
     throw malformed(`says that it is ${own}, but the registry served it as ${served}`);
   }

@@ -8,7 +8,8 @@ export interface AttributeInfo {
 export const attributeTable = {
   "oras.artifact.reference": {
     default: "required",
-    meaning: "`registry/repository[:tag][@digest]`; `oras://` in front is allowed; with tag and digest the digest decides",
+    meaning:
+      "`registry/repository[:tag][@digest]`; `oras://` in front is allowed; with tag and digest the digest decides",
   },
   "oras.artifact.layers.mediatype": { default: "all", meaning: "media types to include, exact, comma-separated" },
   "oras.artifact.layers.title": {
@@ -23,7 +24,10 @@ export const attributeTable = {
     default: "IfNotPresent",
     meaning: "`Always` asks the registry what the tag is now, `IfNotPresent` only what the node lacks, `Never` nothing",
   },
-  "oras.options.pullalways": { default: "false", meaning: "`true` is pullpolicy `Always` (the Go driver's name for it)" },
+  "oras.options.pullalways": {
+    default: "false",
+    meaning: "`true` is pullpolicy `Always` (the Go driver's name for it)",
+  },
 } as const satisfies Readonly<Record<string, AttributeInfo>>;
 
 /** The key of a volume attribute. */

@@ -22,8 +22,10 @@ export async function prepareTarget(targetPath: string): Promise<void> {
     if (errnoOf(error) !== "EEXIST") throw error;
   }
   const found = await fs.lstat(targetPath);
-  if (found.isSymbolicLink()) throw new DriverError("refused", `the target ${targetPath} is a symlink: it is not followed`);
-  if (!found.isDirectory()) throw new DriverError("refused", `the target ${targetPath} is a file, it must be a folder or missing`);
+  if (found.isSymbolicLink())
+    throw new DriverError("refused", `the target ${targetPath} is a symlink: it is not followed`);
+  if (!found.isDirectory())
+    throw new DriverError("refused", `the target ${targetPath} is a file, it must be a folder or missing`);
   if ((await fs.readdir(targetPath)).length > 0) {
     throw new DriverError("refused", `the target ${targetPath} has something in it: it is left alone`);
   }
@@ -37,7 +39,11 @@ export async function removeTarget(targetPath: string): Promise<void> {
     const code = errnoOf(error);
     if (code === "ENOENT") return;
     if (code === "ENOTEMPTY" || code === "EEXIST") {
-      throw new DriverError("unavailable", `the target ${targetPath} has something in it that is not the volume's: it is left alone`, error);
+      throw new DriverError(
+        "unavailable",
+        `the target ${targetPath} has something in it that is not the volume's: it is left alone`,
+        error,
+      );
     }
     throw error;
   }

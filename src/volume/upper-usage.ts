@@ -45,7 +45,9 @@ export class UpperUsage {
         const restMs = Math.max(MIN_REST_MS, (endedMs - startedMs) * REST_FACTOR);
         this.#counted.set(key, { usage, dueMs: endedMs + restMs });
       })
-      .catch((error: unknown) => this.#log.warn("cannot count a volume's upper layer", { folder, reason: describeError(error) }))
+      .catch((error: unknown) =>
+        this.#log.warn("cannot count a volume's upper layer", { folder, reason: describeError(error) }),
+      )
       .finally(() => this.#counting.delete(key));
     this.#counting.set(key, counting);
   }

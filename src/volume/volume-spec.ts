@@ -23,7 +23,11 @@ export interface PodInfo {
 
 type Attributes = Readonly<Record<string, string>>;
 
-const policies: Readonly<Record<string, PullPolicy>> = { always: "Always", ifnotpresent: "IfNotPresent", never: "Never" };
+const policies: Readonly<Record<string, PullPolicy>> = {
+  always: "Always",
+  ifnotpresent: "IfNotPresent",
+  never: "Never",
+};
 /** Kubelet's form of a target path; the pod's uid is in it. */
 const kubeletTarget = /\/pods\/([^/]+)\/volumes\/kubernetes\.io~csi\/[^/]+\/mount$/;
 const dnsLabel = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -46,11 +50,17 @@ export function parseVolumeSpec(attributes: Attributes): VolumeSpec {
   const insecure = flag("oras.options.insecure");
   const reference = attempt(() => requiredReference(text("oras.artifact.reference")), undefined);
   const spec = {
-    selection: { mediaTypes: list(text("oras.artifact.layers.mediatype")), titles: list(text("oras.artifact.layers.title")) },
+    selection: {
+      mediaTypes: list(text("oras.artifact.layers.mediatype")),
+      titles: list(text("oras.artifact.layers.title")),
+    },
     platform: attempt(() => optional(text("oras.artifact.platform"), parsePlatform), undefined),
     transport: plainHttp ? ("http" as const) : insecure ? ("insecure" as const) : ("https" as const),
     concurrency: attempt(() => optional(text("oras.options.concurrency"), parseConcurrency), undefined),
-    policy: attempt(() => parsePolicy(text("oras.options.pullpolicy"), flag("oras.options.pullalways")), "IfNotPresent"),
+    policy: attempt(
+      () => parsePolicy(text("oras.options.pullpolicy"), flag("oras.options.pullalways")),
+      "IfNotPresent",
+    ),
   };
   if (problems.length > 0 || reference === undefined) {
     throw new DriverError("bad-input", `volume attributes: ${[...new Set(problems)].join("; ")}`);
@@ -65,12 +75,18 @@ export function parseVolumeSpec(attributes: Attributes): VolumeSpec {
 export function parsePodInfo(attributes: Attributes, targetPath: string): PodInfo {
   const namespace = attributes[podInfoKeys.namespace] ?? "";
   if (namespace !== "" && !dnsLabel.test(namespace)) {
-    throw new DriverError("bad-input", `${podInfoKeys.namespace} ${JSON.stringify(namespace.slice(0, 80))} is no namespace's name`);
+    throw new DriverError(
+      "bad-input",
+      `${podInfoKeys.namespace} ${JSON.stringify(namespace.slice(0, 80))} is no namespace's name`,
+    );
   }
   const uid = attributes[podInfoKeys.uid];
   const uidOfTarget = kubeletTarget.exec(targetPath)?.[1];
   if (uid !== undefined && uidOfTarget !== undefined && uid !== uidOfTarget) {
-    throw new DriverError("bad-input", `${podInfoKeys.uid} ${JSON.stringify(uid.slice(0, 80))} is not the pod of the target ${targetPath}`);
+    throw new DriverError(
+      "bad-input",
+      `${podInfoKeys.uid} ${JSON.stringify(uid.slice(0, 80))} is not the pod of the target ${targetPath}`,
+    );
   }
   return { namespace: namespace || "_", persistent: attributes[podInfoKeys.ephemeral] === "false" };
 }
@@ -113,7 +129,10 @@ function optional<T>(text: string, parse: (text: string) => T): T | undefined {
 }
 
 function list(text: string): readonly string[] {
-  return text.split(",").map((part) => part.trim()).filter((part) => part !== "");
+  return text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
 }
 
 /** Go's strconv.ParseBool. */
@@ -127,7 +146,10 @@ function parseFlag(key: AttributeKey, text: string | undefined): boolean {
 function parseConcurrency(text: string): number {
   const count = Number(text);
   if (/^[0-9]+$/.test(text) && count >= 1 && count <= 64) return count;
-  throw new DriverError("bad-input", `oras.options.concurrency is ${JSON.stringify(text.slice(0, 40))}, it must be 1 to 64`);
+  throw new DriverError(
+    "bad-input",
+    `oras.options.concurrency is ${JSON.stringify(text.slice(0, 40))}, it must be 1 to 64`,
+  );
 }
 
 function parsePolicy(text: string, always: boolean): PullPolicy {

@@ -87,7 +87,8 @@ export class Volumes implements VolumeService {
     const record = this.#recordAt(request.volumeId, request.volumePath);
     if (!record.readOnly) return this.#writableStats(record);
     const tree = await this.#options.cache.trees.find(record.tree);
-    if (tree === undefined) throw new DriverError("unavailable", `the tree of ${record.reference} is gone from this node's cache`);
+    if (tree === undefined)
+      throw new DriverError("unavailable", `the tree of ${record.reference} is gone from this node's cache`);
     return { bytes: full(tree.bytes), inodes: full(tree.inodes) };
   }
 
@@ -96,7 +97,8 @@ export class Volumes implements VolumeService {
     readonly volumePath: string | undefined;
   }): Promise<readonly VolumeHealthEntry[]> {
     const { volumeId, volumePath } = request;
-    const records = volumePath === undefined ? this.#records.ofVolume(volumeId) : [this.#recordAt(volumeId, volumePath)];
+    const records =
+      volumePath === undefined ? this.#records.ofVolume(volumeId) : [this.#recordAt(volumeId, volumePath)];
     if (records.length === 0) throw new DriverError("not-found", `volume ${volumeId} is not published on this node`);
     const entries = (await Promise.all(records.map((record) => this.#healthOf(record)))).flat();
     const worst = entries.find((entry) => entry.status === "data-loss") ?? entries[0];
@@ -127,7 +129,10 @@ export class Volumes implements VolumeService {
     const { key, targetPath, identity } = wanted;
     const record = this.#records.get(key);
     if (record !== undefined && record.spec !== identity) {
-      throw new DriverError("conflict", `volume ${wanted.volumeId} is published at ${targetPath} with other attributes already`);
+      throw new DriverError(
+        "conflict",
+        `volume ${wanted.volumeId} is published at ${targetPath} with other attributes already`,
+      );
     }
     const mounted = await this.#options.mounter.mountAt(targetPath);
     if (mounted === undefined) return false;
@@ -140,7 +145,10 @@ export class Volumes implements VolumeService {
     if (other !== undefined && other.key !== key) {
       throw new DriverError("conflict", `another volume, ${other.volumeId}, is published at ${targetPath} already`);
     }
-    throw new DriverError("refused", `the target ${targetPath} has a mount that is not this volume's: it is left alone`);
+    throw new DriverError(
+      "refused",
+      `the target ${targetPath} has a mount that is not this volume's: it is left alone`,
+    );
   }
 
   async #isMountOf(record: VolumeRecord, mounted: MountAt): Promise<boolean> {
@@ -167,7 +175,16 @@ export class Volumes implements VolumeService {
     try {
       const { namespace } = wanted.pod;
       const reference = formatReference(wanted.spec.reference);
-      await this.#records.put({ key, volumeId, targetPath, tree: tree.id, spec: identity, readOnly, namespace, reference });
+      await this.#records.put({
+        key,
+        volumeId,
+        targetPath,
+        tree: tree.id,
+        spec: identity,
+        readOnly,
+        namespace,
+        reference,
+      });
       await (readOnly ? this.#bind(wanted, tree) : this.#overlay(wanted, tree));
     } catch (error) {
       if (before === undefined) await this.#undo(wanted);
