@@ -18,11 +18,11 @@ export class PullWorker implements ManifestSource {
     this.#host = new WorkerHost({ start, idleMs: IDLE_MS, clock });
   }
 
-  fetch(request: ManifestRequest): Promise<FetchedManifest> {
+  fetchManifest(request: ManifestRequest): Promise<FetchedManifest> {
     return this.#noting(request, (onEvent) => this.#host.call("manifest", request, { onEvent }));
   }
 
-  head(request: ManifestRequest): Promise<Digest | undefined> {
+  headManifest(request: ManifestRequest): Promise<Digest | undefined> {
     return this.#noting(request, (onEvent) => this.#host.call("head", request, { onEvent }));
   }
 

@@ -36,9 +36,9 @@ export interface Resolved {
 
 /** Asks registries for manifests; the pull worker does it. */
 export interface ManifestSource {
-  fetch(request: ManifestRequest): Promise<FetchedManifest>;
+  fetchManifest(request: ManifestRequest): Promise<FetchedManifest>;
   /** The digest that a HEAD names, or undefined where HEAD is of no use. */
-  head(request: ManifestRequest): Promise<Digest | undefined>;
+  headManifest(request: ManifestRequest): Promise<Digest | undefined>;
 }
 
 /** An index in an index in an index is still followed; more is a loop or a joke. */
@@ -116,7 +116,7 @@ export class Resolver {
 
   async #isUnchanged(request: ResolveRequest, digest: Digest): Promise<boolean> {
     return (
-      (await this.#source.head(
+      (await this.#source.headManifest(
         manifestRequest(request, request.reference.digest ?? request.reference.tag ?? "latest"),
       )) === digest
     );
@@ -132,7 +132,7 @@ export class Resolver {
     const { references, blobs } = this.#cache;
     let fetched: FetchedManifest;
     try {
-      fetched = await this.#source.fetch(manifestRequest(request, tagOrDigest));
+      fetched = await this.#source.fetchManifest(manifestRequest(request, tagOrDigest));
     } catch (error) {
       const refused = error instanceof DriverError && (error.kind === "unauthenticated" || error.kind === "forbidden");
       if (refused) await references.revoke(repository, namespace);
