@@ -98,7 +98,7 @@ export class Resolver {
     }
     if (cached !== undefined && (policy === "IfNotPresent" || (await this.#isUnchanged(request, cached.digest))))
       return cached;
-    return this.#fetch(request, reference.digest ?? reference.tag ?? "latest");
+    return this.#askRegistry(request, reference.digest ?? reference.tag ?? "latest");
   }
 
   async #entry(request: ResolveRequest, entry: Descriptor): Promise<Known> {
@@ -111,7 +111,7 @@ export class Resolver {
         `the manifest of ${what} for this platform is not in this node's cache, and oras.options.pullpolicy is Never`,
       );
     }
-    return this.#fetch(request, entry.digest);
+    return this.#askRegistry(request, entry.digest);
   }
 
   async #isUnchanged(request: ResolveRequest, digest: Digest): Promise<boolean> {
@@ -127,7 +127,7 @@ export class Resolver {
     return bytes === undefined ? undefined : { digest, content: parseManifest(bytes, undefined) };
   }
 
-  async #fetch(request: ResolveRequest, tagOrDigest: string): Promise<Known> {
+  async #askRegistry(request: ResolveRequest, tagOrDigest: string): Promise<Known> {
     const { repository, namespace, reference } = request;
     const { references, blobs } = this.#cache;
     let fetched: FetchedManifest;
