@@ -70,7 +70,9 @@ async function openRegistry(printer: Printer, registry: EmbeddedRegistry): Promi
   await push(registry, "demo/haiku", artifact(layers, { artifactType: "application/vnd.demo.model" }), "v1");
   printer.line(`a small OCI registry listens on ${registry.host}; pushed to it, as oras push does: demo/haiku:v1`);
   for (const { annotations, bytes, mediaType } of layers) {
-    printer.detail(`  ${(annotations[TITLE] ?? "").padEnd(10)} ${formatBytes(bytes.length).padStart(9)}  ${mediaType}`);
+    printer.detail(
+      `  ${(annotations[TITLE] ?? "").concat(mediaType.endsWith("gzip") ? "/" : "").padEnd(10)} ${formatBytes(bytes.length).padStart(9)}  ${mediaType}`,
+    );
   }
   return layers;
 }

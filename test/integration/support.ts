@@ -54,11 +54,19 @@ export async function textFiles(folder: string): Promise<Record<string, string>>
   return Object.fromEntries(await Promise.all(pairs));
 }
 
-/** Paths of all regular files below a folder, sorted. */
+/** Paths of all regular files below a folder, sorted. Follows no links, as Node's own recursive readdir does. */
 export async function filesBelow(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile());
-  return files.map((entry) => join(entry.parentPath, entry.name)).sort();
+  const entries = await readdir(folder, { withFileTypes: true }).catch((reason: NodeJS.ErrnoException) => {
+    // The driver empties its tmp/ in the background.
+    if (reason.code === "ENOENT") return [];
+    throw reason;
+  });
+  const paths = entries.map(async (entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return filesBelow(path);
+    return entry.isFile() ? [path] : [];
+  });
+  return (await Promise.all(paths)).flat().sort();
 }
 
 /** Every blob in the cache has the digest that it is named after. */
