@@ -23,6 +23,7 @@ const checks: readonly Check[] = [
   { name: "imports", run: async () => checkImports(join(root, "src")).join("\n") },
   { name: "wire contracts (buf lint)", run: () => runTool("buf", ["lint"]) },
   { name: "generated code", run: findStaleCode },
+  { name: "generated parts of the docs", run: () => runTool("node", ["scripts/docs.ts", "--check"]) },
   { name: "lock file", run: async () => findAddresses() },
 ];
 

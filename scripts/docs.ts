@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { flagsTable, serveOptions } from "../src/config/index.ts";
+import { attributeTable } from "../src/volume/index.ts";
 
 /** A part of a Markdown file that is generated: what stands between two comments that carry its name. */
 interface Section {
@@ -10,7 +11,15 @@ interface Section {
   readonly content: string;
 }
 
-const SECTIONS: readonly Section[] = [{ file: "docs/flags.md", name: "flags", content: flagsTable(serveOptions) }];
+const SECTIONS: readonly Section[] = [
+  { file: "docs/flags.md", name: "flags", content: flagsTable(serveOptions) },
+  { file: "README.md", name: "attributes", content: attributesTable() },
+];
+
+function attributesTable(): string {
+  const rows = Object.entries(attributeTable).map(([key, info]) => `| \`${key}\` | ${info.default} | ${info.meaning} |`);
+  return ["| attribute | default | meaning |", "| --- | --- | --- |", ...rows].join("\n");
+}
 
 /** `text` with the content of its section `name` replaced; throws when the section's two comments are not there. */
 export function withSection(text: string, { file, name, content }: Section): string {
