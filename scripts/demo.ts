@@ -25,7 +25,13 @@ async function inside(stage: string): Promise<number> {
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
   const started = performance.now();
-  await playStory(printer, stage, stop.signal);
+  try {
+    await playStory(printer, stage, stop.signal);
+  } catch (reason) {
+    if (!stop.signal.aborted) throw reason;
+    printer.line("stopped; everything is taken away again");
+    return 130;
+  }
   printer.line("");
   printer.line(`that was all, in ${formatMs(performance.now() - started)}; README.md goes on with a pod of your own.`);
   return 0;

@@ -22,6 +22,8 @@ export function createPrinter(): Printer {
   const coloured = stdout.isTTY && (env["NO_COLOR"] ?? "") === "";
   const paint = (style: Style, text: string) => (coloured ? styleText(style, text, { validateStream: false }) : text);
   const print = (text: string) => void stdout.write(`${text}\n`);
+  // A reader that went away (`npm run demo | head`) is no reason to stop half-way and leave something behind.
+  stdout.on("error", () => undefined);
   let scenes = 0;
   return {
     scene(title) {

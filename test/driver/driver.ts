@@ -68,6 +68,10 @@ export class Driver implements AsyncDisposable {
         this.#output += text;
       });
     }
+    // A test process that ends early must not leave a driver behind.
+    const killAtExit = () => this.#child.kill("SIGKILL");
+    process.once("exit", killAtExit);
+    this.#child.once("close", () => process.off("exit", killAtExit));
     this.exited = new Promise((resolve, reject) => {
       this.#child.once("error", reject);
       this.#child.once("close", (code, signal) => resolve({ code, signal }));
