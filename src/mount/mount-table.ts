@@ -85,35 +85,34 @@ export function escapeOverlayPath(path: string): string {
   return path.replace(/[\\,:]/g, "\\$&");
 }
 
+// id parent device root mount-point options tag... - type source super-options; blanks in them are escaped.
 function parseLine(line: string): MountEntry | undefined {
-  const separator = line.indexOf(" - ");
+  const fields = line.split(" ");
+  const separator = fields.indexOf("-", 6);
   if (separator < 0) return undefined;
-  const [id, parent, device, root, mountPoint, options, ...tags] = line.slice(0, separator).split(" ");
-  const [fsType, source, superOptions] = line.slice(separator + 3).split(" ");
-  if (id === undefined || device === undefined || root === undefined || mountPoint === undefined) return undefined;
-  if (options === undefined || fsType === undefined) return undefined;
-  const flags = options.split(",");
-  const mountPointText = unescapeOctal(mountPoint);
+  const field = (index: number) => fields[index] ?? "";
+  const mountPoint = unescapeOctal(field(4));
+  const options = field(5).split(",");
   return {
-    mountId: Number(id),
-    parentId: Number(parent),
-    device,
-    root: utf8(unescapeOctal(root)),
-    mountPoint: utf8(mountPointText),
-    mountPointBytes: Buffer.from(mountPointText, "latin1"),
-    options: flags,
-    readOnly: flags.includes("ro"),
-    sharedGroup: peerGroup(tags, "shared:"),
-    masterGroup: peerGroup(tags, "master:"),
-    fsType: utf8(unescapeOctal(fsType)),
-    source: utf8(unescapeOctal(source ?? "")),
-    superOptions: superOptions ?? "",
+    mountId: Number(fields[0]),
+    parentId: Number(fields[1]),
+    device: field(2),
+    root: utf8(unescapeOctal(field(3))),
+    mountPoint: utf8(mountPoint),
+    mountPointBytes: Buffer.from(mountPoint, "latin1"),
+    options,
+    readOnly: options.includes("ro"),
+    sharedGroup: peerGroup(fields, "shared:", separator),
+    masterGroup: peerGroup(fields, "master:", separator),
+    fsType: utf8(unescapeOctal(field(separator + 1))),
+    source: utf8(unescapeOctal(field(separator + 2))),
+    superOptions: field(separator + 3),
   };
 }
 
-function peerGroup(tags: readonly string[], name: string): number | undefined {
-  const tag = tags.find((text) => text.startsWith(name));
-  return tag === undefined ? undefined : Number(tag.slice(name.length));
+function peerGroup(fields: readonly string[], name: string, end: number): number | undefined {
+  for (let i = 6; i < end; i++) if (fields[i]?.startsWith(name)) return Number(fields[i]?.slice(name.length));
+  return undefined;
 }
 
 // Lines are taken apart as one character a byte, so that names that are no UTF-8 survive.
