@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -47,8 +47,8 @@ export function startWorker(name: WorkerName, source: URL, workerData: unknown):
 
 /**
  * The FFI library. In the executable its native part is loaded from memory; where the system forbids that, from a
- * file below `fallbackFolder` (made by the caller), else below the system's folder for temporary files: one of them
- * may be mounted noexec. The file is gone when this returns.
+ * file below `fallbackFolder` (made if missing), else below the system's folder for temporary files: one of them may
+ * be mounted noexec. The file is gone when this returns.
  *
  * Throws `DriverError` "internal" when nothing worked.
  */
@@ -106,6 +106,7 @@ function loadFromMemory(library: Buffer): typeof import("koffi") {
 }
 
 function loadFromFile(library: Buffer, parent: string): typeof import("koffi") {
+  mkdirSync(parent, { recursive: true, mode: 0o700 });
   const folder = mkdtempSync(join(parent, "koffi-"));
   try {
     const path = join(folder, "koffi.node");
