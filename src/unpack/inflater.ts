@@ -1,4 +1,5 @@
 import type { InflateRaw, ZstdDecompress } from "node:zlib";
+import { errnoOf } from "../base/index.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { refuseTar } from "./refusal.ts";
 
@@ -13,38 +14,47 @@ export const INFLATER_OPTIONS = { chunkSize: 256 * 1024, readableHighWaterMark: 
  * not part of it. Throws "refused" for damaged data; what the source throws is thrown on.
  */
 export async function* inflate(stream: InflateRaw | ZstdDecompress, source: ByteSource): AsyncGenerator<Buffer> {
-  const feeding = feed(stream, source);
+  const feeder: Feeder = { stream, source, failure: undefined };
+  const feeding = feed(feeder);
   try {
     for await (const part of stream) yield part;
   } catch (error) {
-    const { sourceFailure } = await feeding;
-    throw sourceFailure ?? refuseTar(`its compressed data is damaged or cut off (${text(error)})`, error);
+    throw feeder.failure ?? refuseTar(whyUnreadable(error), error);
   } finally {
     stream.destroy();
   }
+  // Not after an error: a broken stream never says that it has used a part.
   await feeding;
 }
 
+interface Feeder {
+  readonly stream: InflateRaw | ZstdDecompress;
+  readonly source: ByteSource;
+  /** What the source threw. */
+  failure: unknown;
+}
+
 /** Ends when the stream has what it needs. Never throws: a failing source breaks the stream, which tells the reader. */
-async function feed(stream: InflateRaw | ZstdDecompress, source: ByteSource): Promise<{ sourceFailure?: unknown }> {
+async function feed(feeder: Feeder): Promise<void> {
+  const { stream, source } = feeder;
   try {
     for (let fed = 0; ; ) {
       const part = await source.next();
       if (part === undefined) {
         stream.end();
-        return {};
+        return;
       }
       fed += part.length;
-      if (!(await write(stream, part))) return {};
+      if (!(await write(stream, part))) return;
       const unused = fed - stream.bytesWritten;
       if (unused > 0) {
         source.unread(part.subarray(part.length - unused));
-        return {};
+        return;
       }
     }
   } catch (error) {
+    feeder.failure = error;
     stream.destroy(error instanceof Error ? error : new Error(String(error)));
-    return { sourceFailure: error };
   }
 }
 
@@ -53,6 +63,9 @@ function write(stream: InflateRaw | ZstdDecompress, part: Buffer): Promise<boole
   return new Promise((resolve) => stream.write(part, (error) => resolve(error === null || error === undefined)));
 }
 
-function text(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+function whyUnreadable(error: unknown): string {
+  if (errnoOf(error) === "ZSTD_error_frameParameter_windowTooLarge") {
+    return "its zstd data needs a window of more than 128 MiB: compress it with --long=27 at most";
+  }
+  return `its compressed data is damaged or cut off (${error instanceof Error ? error.message : String(error)})`;
 }
