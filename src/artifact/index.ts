@@ -1,5 +1,6 @@
 export { type ArtifactRequest, Artifacts, type ArtifactsOptions } from "./artifacts.ts";
 export { CredentialFinder } from "./credential-finder.ts";
+export { diskErrorFrom } from "./disk-error.ts";
 export { PullWorker } from "./pull-worker-host.ts";
 export type { PullPolicy } from "./resolver.ts";
 export type { Selection } from "./selection.ts";

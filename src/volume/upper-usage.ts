@@ -12,6 +12,8 @@ export interface Usage {
 const MIN_REST_MS = 60_000;
 const REST_FACTOR = 9;
 
+const nothing: Usage = { bytes: 0, inodes: 0 };
+
 /** Counts upper layers in the background, so that asking for a volume's use never walks its files. */
 export class UpperUsage {
   readonly #clock: Clock;
@@ -29,27 +31,38 @@ export class UpperUsage {
     const last = this.#counted.get(key);
     const due = last === undefined || this.#clock.monotonicMs() >= last.dueMs;
     if (due && !this.#counting.has(key)) this.#startCounting(key, folder);
-    return last?.usage ?? { bytes: 0, inodes: 0 };
+    return last?.usage ?? nothing;
   }
 
-  /** Forgets a volume that is gone. */
+  /** Forgets a volume that is gone; a count under way is thrown away. */
   forget(key: VolumeKey): void {
     this.#counted.delete(key);
+    this.#counting.delete(key);
   }
 
   #startCounting(key: VolumeKey, folder: string): void {
-    const startedMs = this.#clock.monotonicMs();
-    const counting = countFolder(folder)
-      .then((usage) => {
-        const endedMs = this.#clock.monotonicMs();
-        const restMs = Math.max(MIN_REST_MS, (endedMs - startedMs) * REST_FACTOR);
-        this.#counted.set(key, { usage, dueMs: endedMs + restMs });
-      })
-      .catch((error: unknown) =>
-        this.#log.warn("cannot count a volume's upper layer", { folder, reason: describeError(error) }),
-      )
-      .finally(() => this.#counting.delete(key));
+    const counting = this.#count(folder).then((counted) => {
+      if (this.#counting.get(key) !== counting) return;
+      this.#counting.delete(key);
+      this.#counted.set(key, {
+        usage: counted.usage ?? this.#counted.get(key)?.usage ?? nothing,
+        dueMs: counted.dueMs,
+      });
+    });
     this.#counting.set(key, counting);
+  }
+
+  /** The use of a folder, undefined if it could not be counted, and when the next count may begin. Never rejects. */
+  async #count(folder: string): Promise<{ readonly usage: Usage | undefined; readonly dueMs: number }> {
+    const startedMs = this.#clock.monotonicMs();
+    let usage: Usage | undefined;
+    try {
+      usage = await countFolder(folder);
+    } catch (error) {
+      this.#log.warn("cannot count a volume's upper layer", { folder, reason: describeError(error) });
+    }
+    const endedMs = this.#clock.monotonicMs();
+    return { usage, dueMs: endedMs + Math.max(MIN_REST_MS, (endedMs - startedMs) * REST_FACTOR) };
   }
 }
 

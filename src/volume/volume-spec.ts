@@ -1,6 +1,13 @@
 import type { PullPolicy, Selection } from "../artifact/index.ts";
 import { DriverError, nearestName, parseBool } from "../base/index.ts";
-import { formatReference, type Platform, parsePlatform, parseReference, type Reference } from "../oci/index.ts";
+import {
+  formatPlatform,
+  formatReference,
+  type Platform,
+  parsePlatform,
+  parseReference,
+  type Reference,
+} from "../oci/index.ts";
 import { type AttributeKey, attributeTable, podInfoKeys } from "./attributes.ts";
 
 /** What a volume is to show, as its attributes mean it; what they leave out is undefined or the contract's default. */
@@ -80,9 +87,11 @@ export function parsePodInfo(attributes: Attributes, targetPath: string): PodInf
       `${podInfoKeys.namespace} ${JSON.stringify(namespace.slice(0, 80))} is no namespace's name`,
     );
   }
-  const uid = attributes[podInfoKeys.uid];
+  const uid = attributes[podInfoKeys.uid] ?? "";
   const uidOfTarget = kubeletTarget.exec(targetPath)?.[1];
-  if (uid !== undefined && uidOfTarget !== undefined && uid !== uidOfTarget) {
+  // A uid that is missing does not agree either: who makes pod info up knows a namespace, but no uid beforehand.
+  const given = uid !== "" || namespace !== "";
+  if (given && uidOfTarget !== undefined && uid !== uidOfTarget) {
     throw new DriverError(
       "bad-input",
       `${podInfoKeys.uid} ${JSON.stringify(uid.slice(0, 80))} is not the pod of the target ${targetPath}`,
@@ -99,11 +108,14 @@ export function specIdentity(spec: VolumeSpec, readOnly: boolean): string {
   const { reference, selection, platform, transport, policy } = spec;
   const sorted = (texts: readonly string[]) => [...new Set(texts)].sort();
   const { mediaTypes, titles } = selection;
+  // The digest decides over a tag beside it, and arm64 has one variant that is meant by default.
+  const decided = reference.digest === undefined ? reference : { ...reference, tag: undefined };
+  const variant = platform?.variant ?? (platform?.architecture === "arm64" ? "v8" : undefined);
   return JSON.stringify({
-    reference: formatReference(reference),
+    reference: formatReference(decided),
     mediaTypes: sorted(mediaTypes),
     titles: sorted(titles),
-    platform: platform ?? null,
+    platform: platform === undefined ? null : formatPlatform({ ...platform, variant }),
     transport,
     policy,
     readOnly,

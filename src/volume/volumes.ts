@@ -1,21 +1,22 @@
 import { promises as fs } from "node:fs";
-import type { Artifacts } from "../artifact/index.ts";
-import { type Clock, DriverError, type ErrorKind, errnoOf, KeyedLock, type Logger } from "../base/index.ts";
+import { type Artifacts, diskErrorFrom } from "../artifact/index.ts";
+import { type Clock, DriverError, describeError, type ErrorKind, KeyedLock, type Logger } from "../base/index.ts";
 import type { Cache, Tree } from "../cache/index.ts";
-import { hasUpperDir, type MountAt, type Mounter } from "../mount/index.ts";
+import type { Mounter } from "../mount/index.ts";
 import { formatReference, type Platform } from "../oci/index.ts";
 import { PublishesInFlight } from "./publishes-in-flight.ts";
 import { Records, type VolumeRecord, volumeKeyOf } from "./records.ts";
-import { prepareTarget, removeTarget } from "./target.ts";
+import { cleanTargetPath, prepareTarget, removeTarget } from "./target.ts";
 import { unmountTarget } from "./unmount.ts";
 import { UpperLayers } from "./upper-layers.ts";
 import { UpperUsage } from "./upper-usage.ts";
+import { VolumeMounts } from "./volume-mounts.ts";
 import type { PublishRequest, VolumeHealthEntry, VolumeService, VolumeStats } from "./volume-service.ts";
 import { parseWantedVolume, type WantedVolume } from "./wanted-volume.ts";
 
 /** What volumes need from outside. */
 export interface VolumesOptions {
-  readonly artifacts: Artifacts;
+  readonly artifacts: Pick<Artifacts, "present" | "leave">;
   readonly cache: Cache;
   readonly mounter: Mounter;
   /** The node's own. */
@@ -35,6 +36,7 @@ export class Volumes implements VolumeService {
   readonly #records: Records;
   readonly #uppers: UpperLayers;
   readonly #usage: UpperUsage;
+  readonly #mounts: VolumeMounts;
   readonly #locks = new KeyedLock();
   readonly #inFlight = new PublishesInFlight();
 
@@ -43,6 +45,8 @@ export class Volumes implements VolumeService {
     this.#records = records;
     this.#uppers = new UpperLayers(options.cache);
     this.#usage = new UpperUsage(options.clock, options.log);
+    const { mounter, cache } = options;
+    this.#mounts = new VolumeMounts({ mounter, cache, uppers: this.#uppers });
   }
 
   /** Reads the records of what is published already. */
@@ -51,23 +55,22 @@ export class Volumes implements VolumeService {
     return new Volumes(options, await Records.load(layout, state));
   }
 
-  async publish(request: PublishRequest): Promise<void> {
-    const wanted = parseWantedVolume(request);
-    const { key } = wanted;
-    await this.#inFlight.run(key, request.signal, async (signal) => {
-      try {
-        if (await this.#locks.run(key, () => this.#isPublished(wanted), signal)) return;
-        const tree = await this.#present(wanted, { ...request, signal });
-        await this.#locks.run(key, () => this.#mount(wanted, tree, signal), signal);
-      } catch (error) {
-        if (!(error instanceof DriverError && uncertainKinds.has(error.kind))) this.#options.artifacts.leave(key);
-        throw error;
-      }
-    });
+  async publish(asked: PublishRequest): Promise<void> {
+    const request = { ...asked, targetPath: cleanTargetPath(asked.targetPath) };
+    const key = volumeKeyOf(request.volumeId, request.targetPath);
+    try {
+      const wanted = parseWantedVolume(request);
+      await this.#inFlight.run(key, request.signal, (signal) => this.#publish(wanted, { ...request, signal }));
+    } catch (reason) {
+      const error = diskErrorFrom(reason, `publish the volume at ${request.targetPath}`);
+      if (!(error instanceof DriverError && uncertainKinds.has(error.kind))) this.#options.artifacts.leave(key);
+      throw error;
+    }
   }
 
   async unpublish(request: { readonly volumeId: string; readonly targetPath: string }): Promise<void> {
-    const { volumeId, targetPath } = request;
+    const { volumeId } = request;
+    const targetPath = cleanTargetPath(request.targetPath);
     const { artifacts, mounter, clock } = this.#options;
     const key = volumeKeyOf(volumeId, targetPath);
     this.#inFlight.abort(key);
@@ -105,6 +108,16 @@ export class Volumes implements VolumeService {
     return worst === undefined ? [] : [worst];
   }
 
+  async #publish(wanted: WantedVolume, request: PublishRequest): Promise<void> {
+    const { key } = wanted;
+    const { signal } = request;
+    if (await this.#locks.run(key, () => this.#isPublished(wanted), signal)) return;
+    // Unpublished meanwhile: what it wanted was given up already, so nothing new may be wanted for it.
+    signal.throwIfAborted();
+    const tree = await this.#present(wanted, request);
+    await this.#locks.run(key, () => this.#mount(wanted, tree, signal), signal);
+  }
+
   #present(wanted: WantedVolume, request: PublishRequest): Promise<Tree> {
     const { spec, pod, key } = wanted;
     const { artifacts, platform, concurrency } = this.#options;
@@ -138,9 +151,9 @@ export class Volumes implements VolumeService {
     if (mounted === undefined) return false;
     if (mounted.dead) {
       await this.#options.mounter.unmount(targetPath, "detach");
-      return false;
+      return this.#isPublished(wanted);
     }
-    if (record !== undefined && (await this.#isMountOf(record, mounted))) return true;
+    if (record !== undefined && (await this.#mounts.isOf(record, mounted))) return true;
     const other = this.#records.atTarget(targetPath);
     if (other !== undefined && other.key !== key) {
       throw new DriverError("conflict", `another volume, ${other.volumeId}, is published at ${targetPath} already`);
@@ -149,21 +162,6 @@ export class Volumes implements VolumeService {
       "refused",
       `the target ${targetPath} has a mount that is not this volume's: it is left alone`,
     );
-  }
-
-  async #isMountOf(record: VolumeRecord, mounted: MountAt): Promise<boolean> {
-    if (!record.readOnly) {
-      const entry = await this.#options.mounter.mountHolding(record.targetPath);
-      return entry !== undefined && hasUpperDir(entry, this.#uppers.paths(record.key).upper);
-    }
-    try {
-      const tree = await fs.stat(this.#options.cache.layout.treeFolder(record.tree), { bigint: true });
-      return tree.dev === mounted.device && tree.ino === mounted.inode;
-    } catch (error) {
-      // Without the tree's folder nothing tells any more; the record says that it was this volume.
-      if (errnoOf(error) === "ENOENT") return true;
-      throw error;
-    }
   }
 
   async #mount(wanted: WantedVolume, tree: Tree, signal: AbortSignal): Promise<void> {
@@ -185,26 +183,25 @@ export class Volumes implements VolumeService {
         namespace,
         reference,
       });
-      await (readOnly ? this.#bind(wanted, tree) : this.#overlay(wanted, tree));
+      await this.#mounts.make(wanted, tree);
     } catch (error) {
       if (before === undefined) await this.#undo(wanted);
       throw error;
     }
   }
 
-  #bind({ targetPath, flags }: WantedVolume, tree: Tree): Promise<void> {
-    return this.#options.mounter.bind({ source: tree.folder, target: targetPath, readOnly: true, flags });
-  }
-
-  async #overlay({ key, targetPath, flags, mountGroup }: WantedVolume, tree: Tree): Promise<void> {
-    const layer = await this.#uppers.prepare(key, mountGroup);
-    await this.#options.mounter.overlay({ lower: tree.folder, ...layer, target: targetPath, flags });
-  }
-
+  /** Leaves nothing of a volume that could not be mounted. What cannot be undone is logged: the failure itself is told. */
   async #undo({ key, targetPath, readOnly }: WantedVolume): Promise<void> {
-    if (!readOnly) await this.#uppers.discard(key);
-    await this.#records.delete(key);
-    await removeTarget(targetPath);
+    const steps = [
+      ...(readOnly ? [] : [() => this.#uppers.discard(key)]),
+      () => this.#records.delete(key),
+      () => removeTarget(targetPath),
+    ];
+    for (const step of steps) {
+      await step().catch((error: unknown) =>
+        this.#options.log.warn("cannot undo a failed publish", { targetPath, reason: describeError(error) }),
+      );
+    }
   }
 
   async #writableStats(record: VolumeRecord): Promise<VolumeStats> {
@@ -225,13 +222,13 @@ export class Volumes implements VolumeService {
       return [{ status: "data-loss", reason: "TreeMissing", message }];
     }
     const mounted = await this.#options.mounter.mountAt(targetPath);
-    if (mounted !== undefined && !mounted.dead && (await this.#isMountOf(record, mounted))) return [];
+    if (mounted !== undefined && !mounted.dead && (await this.#mounts.isOf(record, mounted))) return [];
     const message = `the volume is not mounted at ${targetPath} any more`;
     return [{ status: "inaccessible", reason: "MountMissing", message }];
   }
 
   #recordAt(volumeId: string, volumePath: string): VolumeRecord {
-    const record = this.#records.get(volumeKeyOf(volumeId, volumePath));
+    const record = this.#records.get(volumeKeyOf(volumeId, cleanTargetPath(volumePath)));
     if (record !== undefined) return record;
     throw new DriverError("not-found", `volume ${volumeId} is not published at ${volumePath} on this node`);
   }

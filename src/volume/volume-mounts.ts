@@ -1,0 +1,44 @@
+import { promises as fs } from "node:fs";
+import { errnoOf } from "../base/index.ts";
+import type { Cache, Tree } from "../cache/index.ts";
+import { hasUpperDir, type MountAt, type Mounter } from "../mount/index.ts";
+import type { VolumeRecord } from "./records.ts";
+import type { UpperLayers } from "./upper-layers.ts";
+import type { WantedVolume } from "./wanted-volume.ts";
+
+/** The mounts of volumes: makes them, and knows them again. */
+export class VolumeMounts {
+  readonly #mounter: Mounter;
+  readonly #cache: Cache;
+  readonly #uppers: UpperLayers;
+
+  constructor(options: { readonly mounter: Mounter; readonly cache: Cache; readonly uppers: UpperLayers }) {
+    this.#mounter = options.mounter;
+    this.#cache = options.cache;
+    this.#uppers = options.uppers;
+  }
+
+  /** Shows a tree at the volume's target, an empty folder: a bind, or an overlay of the volume's own. */
+  async make(wanted: WantedVolume, tree: Tree): Promise<void> {
+    const { key, targetPath, flags, readOnly, mountGroup } = wanted;
+    if (readOnly) return this.#mounter.bind({ source: tree.folder, target: targetPath, readOnly, flags });
+    const layer = await this.#uppers.prepare(key, mountGroup);
+    return this.#mounter.overlay({ lower: tree.folder, ...layer, target: targetPath, flags });
+  }
+
+  /** Whether the mount at a record's target is the one that was made for it. */
+  async isOf(record: VolumeRecord, mounted: MountAt): Promise<boolean> {
+    if (!record.readOnly) {
+      const entry = await this.#mounter.mountHolding(record.targetPath);
+      return entry !== undefined && hasUpperDir(entry, this.#uppers.paths(record.key).upper);
+    }
+    try {
+      const tree = await fs.stat(this.#cache.layout.treeFolder(record.tree), { bigint: true });
+      return tree.dev === mounted.device && tree.ino === mounted.inode;
+    } catch (error) {
+      // Without the tree's folder nothing tells any more; the record says that it was this volume.
+      if (errnoOf(error) === "ENOENT") return true;
+      throw error;
+    }
+  }
+}
