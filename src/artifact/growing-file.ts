@@ -14,8 +14,9 @@ export class Growth {
   readonly shared = new SharedArrayBuffer(2 * BigInt64Array.BYTES_PER_ELEMENT);
   readonly #cells = new BigInt64Array(this.shared);
 
-  /** The file has so many bytes now. */
+  /** The file has so many bytes now. Nothing happens after the end. */
   advance(bytes: number): void {
+    if (Atomics.load(this.#cells, AVAILABLE) >= END_MARK) return;
     Atomics.store(this.#cells, AVAILABLE, BigInt(bytes));
     Atomics.notify(this.#cells, AVAILABLE);
   }
@@ -33,7 +34,7 @@ export class Growth {
   /** The outcome is stored before the mark, so whoever sees the mark sees the outcome and the final count. */
   #end(outcome: bigint): void {
     Atomics.store(this.#cells, OUTCOME, outcome);
-    Atomics.add(this.#cells, AVAILABLE, END_MARK);
+    if (Atomics.load(this.#cells, AVAILABLE) < END_MARK) Atomics.add(this.#cells, AVAILABLE, END_MARK);
     Atomics.notify(this.#cells, AVAILABLE);
   }
 }

@@ -24,7 +24,9 @@ const imageConfigs: ReadonlySet<string> = new Set([mediaTypes.imageConfig, media
 
 /** Decides what an artifact becomes (contract.md, "What an artifact becomes"). Throws "refused" for what it cannot be. */
 export function planOf(manifest: Manifest, selection: Selection): Plan {
-  const layers = manifest.layers.filter((layer) => layer.mediaType !== mediaTypes.empty);
+  const layers = manifest.layers.filter(
+    (layer) => layer.mediaType !== mediaTypes.empty || titleOf(layer) !== undefined,
+  );
   if (layers.length === 0) return { layers: [], skipped: 0 };
   if (!layers.some((layer) => titleOf(layer) !== undefined)) throw notAnArtifact(manifest, selection);
   const placed: PlacedLayer[] = [];
@@ -32,7 +34,10 @@ export function planOf(manifest: Manifest, selection: Selection): Plan {
   for (const descriptor of layers) {
     const layer = placeLayer(descriptor);
     if (layer === undefined) skipped++;
-    else if (selects(selection, descriptor.mediaType, layer.path)) placed.push(layer);
+    else if (selects(selection, descriptor.mediaType, layer.path)) {
+      refuseForeign(layer);
+      placed.push(layer);
+    }
   }
   refuseCollisions(placed);
   return { layers: placed, skipped };
@@ -45,17 +50,16 @@ function placeLayer(descriptor: Descriptor): PlacedLayer | undefined {
   const kind = descriptor.annotations[annotationKeys.unpack] === "true" ? "folder" : "file";
   if (kind === "file" && path === ".")
     throw new DriverError("refused", `a layer's title ${show(title)} names the volume itself, not a file in it`);
-  refuseForeign(descriptor, title);
   const digest = kind === "folder" ? descriptor.annotations[annotationKeys.uncompressedDigest] : undefined;
   return { kind, descriptor, path, uncompressedDigest: digest === undefined ? undefined : parseDigest(digest) };
 }
 
 /** Layers that registries do not hold, only their `urls`, are refused rather than fetched from anywhere. */
-function refuseForeign(descriptor: Descriptor, title: string): void {
+function refuseForeign({ descriptor, path }: PlacedLayer): void {
   if (descriptor.urls.length === 0 || !/foreign|nondistributable/.test(descriptor.mediaType)) return;
   throw new DriverError(
     "refused",
-    `layer ${show(title)} is not in the registry but at other addresses, which are not fetched`,
+    `layer ${show(path)} is not in the registry but at other addresses, which are not fetched`,
   );
 }
 

@@ -1,6 +1,18 @@
-import { chmodSync, constants, copyFileSync, linkSync, lstatSync, mkdirSync, utimesSync } from "node:fs";
+import {
+  type BigIntStats,
+  chmodSync,
+  constants,
+  copyFileSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readlinkSync,
+  symlinkSync,
+  utimesSync,
+} from "node:fs";
 import { DriverError, errnoOf } from "../base/index.ts";
-import type { LayerIndex } from "../unpack/index.ts";
+import { type LayerIndex, quoteName } from "../unpack/index.ts";
+import { withShortPath } from "./long-path.ts";
 
 /** What stands in a tree so far. */
 export interface TreeCount {
@@ -8,6 +20,14 @@ export interface TreeCount {
   readonly bytes: number;
   /** Files, folders and links, the root included. */
   readonly inodes: number;
+}
+
+/** A layer that was linked in, for what is due at the end. */
+interface LinkedLayer {
+  readonly index: LayerIndex;
+  readonly folder: Buffer;
+  /** The first row that is of the tree: the layer's own root is not, unless it is the tree's. */
+  readonly firstRow: number;
 }
 
 const FOLDER_MODE = 0o755;
@@ -20,7 +40,9 @@ const SLASH = Buffer.from("/");
  */
 export class TreeLinker {
   readonly #root: Buffer;
-  readonly #times: { readonly path: Buffer; readonly mode: number; readonly mtime: number }[] = [];
+  readonly #layers: LinkedLayer[] = [];
+  /** Where the tree has a copy of a file that can take no more links; by device and inode. */
+  readonly #copies = new Map<string, Buffer>();
   #bytes = 0;
   #inodes = 1;
 
@@ -29,10 +51,6 @@ export class TreeLinker {
     this.#root = Buffer.from(root);
     mkdirSync(root);
     chmodSync(root, FOLDER_MODE);
-  }
-
-  get count(): TreeCount {
-    return { bytes: this.#bytes, inodes: this.#inodes };
   }
 
   /** Links a blob in as a file; `path` is a cleaned title. */
@@ -51,66 +69,93 @@ export class TreeLinker {
       const type = index.type(row);
       const path = index.path(row);
       if (within !== undefined) requireWithin(within, path, index.isImplied(row));
-      if (type === "folder") this.#layerFolder(index, row, path);
-      else if (type !== "skipped") this.#link(Buffer.concat([source, SLASH, path]), path);
+      if (type === "folder") this.#folder(path);
+      else if (type !== "skipped") this.#link(below(source, path), path);
     }
-    const rootTime = index.mtime(0);
-    if (within === undefined && rootTime !== undefined) {
-      this.#times.push({ path: Buffer.alloc(0), mode: index.mode(0), mtime: rootTime });
-    }
+    this.#layers.push({ index, folder: source, firstRow: within === undefined ? 0 : 1 });
     this.#bytes += index.fileBytes;
   }
 
   /** Sets the folders' modes and times, which would have been in the way or lost before. */
   finish(): TreeCount {
-    for (const { path, mode, mtime } of this.#times) {
-      const full = this.#full(path);
-      chmodSync(full, mode);
-      utimesSync(full, mtime, mtime);
+    for (const { index, folder, firstRow } of this.#layers) {
+      for (let row = firstRow; row < index.rowCount; row++) {
+        if (index.type(row) === "folder" && !index.isImplied(row))
+          this.#finishFolder(below(folder, index.path(row)), index, row);
+      }
     }
-    return this.count;
+    return { bytes: this.#bytes, inodes: this.#inodes };
   }
 
-  #layerFolder(index: LayerIndex, row: number, path: Buffer): void {
-    this.#folder(path);
-    const mtime = index.mtime(row);
-    if (mtime !== undefined) this.#times.push({ path, mode: index.mode(row), mtime });
+  /** The time is taken from the layer's folder on disk: there it is one that the file system can hold. */
+  #finishFolder(source: Buffer, index: LayerIndex, row: number): void {
+    const { mtime } = withShortPath(source, (path) => lstatSync(path));
+    withShortPath(below(this.#root, index.path(row)), (path) => {
+      chmodSync(path, index.mode(row));
+      utimesSync(path, mtime, mtime);
+    });
   }
 
   #folder(path: Buffer): void {
-    const full = this.#full(path);
-    try {
-      mkdirSync(full);
-    } catch (error) {
-      if (errnoOf(error) !== "EEXIST") throw error;
-      if (lstatSync(full).isDirectory()) return;
-      throw new DriverError(
-        "refused",
-        `${show(path)} is a file or a link of one layer where another layer needs a folder`,
-      );
+    const full = below(this.#root, path);
+    if (withShortPath(full, makeFolder)) this.#inodes++;
+    else if (!withShortPath(full, (there) => lstatSync(there).isDirectory())) {
+      const says = "is a file or a link of one layer where another layer needs a folder";
+      throw new DriverError("refused", `${quoteName(path)} ${says}`);
     }
-    chmodSync(full, FOLDER_MODE);
-    this.#inodes++;
   }
 
   #link(source: Buffer, path: Buffer): void {
-    const full = this.#full(path);
+    const full = below(this.#root, path);
     try {
-      linkSync(source, full);
+      if (!tryLink(source, full)) this.#copy(source, full);
     } catch (error) {
-      if (errnoOf(error) === "EEXIST")
-        throw new DriverError("refused", `two layers make ${show(path)}: one of them would be lost`);
-      // The file system's limit of links to one file: this tree gets a copy of its own.
-      if (errnoOf(error) !== "EMLINK") throw error;
-      copyFileSync(source, full, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-      chmodSync(full, lstatSync(source).mode & 0o7777);
+      if (errnoOf(error) !== "EEXIST") throw error;
+      throw new DriverError("refused", `two layers make ${quoteName(path)}: one of them would be lost`);
     }
     this.#inodes++;
   }
 
-  #full(path: Buffer): Buffer {
-    return path.length === 0 ? this.#root : Buffer.concat([this.#root, SLASH, path]);
+  /** The file system allows no more links to a file: the tree gets a copy of its own, and links to that from now on. */
+  #copy(source: Buffer, full: Buffer): void {
+    const found = withShortPath(source, (path) => lstatSync(path, { bigint: true }));
+    const key = `${found.dev} ${found.ino}`;
+    const copy = this.#copies.get(key);
+    if (copy !== undefined && tryLink(copy, full)) return;
+    withShortPath(source, (from) => withShortPath(full, (to) => copyItself(from, to, found)));
+    this.#copies.set(key, full);
   }
+}
+
+/** False if there is something already. */
+function makeFolder(path: Buffer): boolean {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    if (errnoOf(error) === "EEXIST") return false;
+    throw error;
+  }
+  chmodSync(path, FOLDER_MODE);
+  return true;
+}
+
+/** False where the source has as many links as its file system allows. */
+function tryLink(source: Buffer, target: Buffer): boolean {
+  try {
+    withShortPath(source, (from) => withShortPath(target, (to) => linkSync(from, to)));
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "EMLINK") return false;
+    throw error;
+  }
+}
+
+/** Copies a file or a symlink, never what a symlink leads to: that may be anything on the node. */
+function copyItself(source: Buffer, target: Buffer, found: BigIntStats): void {
+  if (found.isSymbolicLink()) return symlinkSync(readlinkSync(source, { encoding: "buffer" }), target);
+  copyFileSync(source, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  chmodSync(target, Number(found.mode & 0o777n));
+  utimesSync(target, found.mtime, found.mtime);
 }
 
 /** An entry is the title's folder, in it, or one of the folders that only the title's own path implies. */
@@ -121,10 +166,12 @@ function requireWithin(title: Buffer, path: Buffer, implied: boolean): void {
   const isAbove =
     title.length > path.length && title[path.length] === SLASH[0] && title.subarray(0, path.length).equals(path);
   if (isAbove && implied) return;
-  throw new DriverError("refused", `the layer titled ${show(title)} holds ${show(path)}, which is outside of it`);
+  throw new DriverError(
+    "refused",
+    `the layer titled ${quoteName(title)} holds ${quoteName(path)}, which is outside of it`,
+  );
 }
 
-function show(path: Buffer): string {
-  const text = path.toString("utf8");
-  return JSON.stringify(text.length > 200 ? `${text.slice(0, 100)}…${text.slice(-80)}` : text);
+function below(folder: Buffer, path: Buffer): Buffer {
+  return path.length === 0 ? folder : Buffer.concat([folder, SLASH, path]);
 }
