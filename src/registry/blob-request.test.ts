@@ -191,6 +191,15 @@ const rangeRefusals: { name: string; answer: ScriptedAnswer; requests: number }[
     answer: { status: 206, headers: { "content-range": "bytes 1000-1999/2000" }, body: blob.subarray(0, 1000) },
     requests: 2,
   },
+  {
+    name: "an earlier part, up to the end",
+    answer: {
+      status: 206,
+      headers: { "content-range": `bytes 500-${blob.length - 1}/${blob.length}` },
+      body: blob.subarray(500),
+    },
+    requests: 2,
+  },
   { name: "a part that says nothing", answer: { status: 206, body: blob.subarray(1000) }, requests: 2 },
 ];
 for (const { name, answer, requests } of rangeRefusals) {

@@ -44,8 +44,10 @@ export async function useClient(
   options: Partial<RegistryClientOptions> = {},
 ): Promise<ClientBench> {
   const server = await ScriptedServer.start(answer);
-  const clock = new ManualClock({ passBelowMs: 4500 });
-  const client = createRegistryClient({ clock, log, caCertificates: [], userAgent: "test", ...options });
+  // Longer than any pause, shorter than any timeout: those only pass when a test says so.
+  const clock = new ManualClock({ passBelowMs: 9_900 });
+  const limits = { idleTimeoutMs: 60_000 };
+  const client = createRegistryClient({ clock, log, caCertificates: [], userAgent: "test", limits, ...options });
   return {
     server,
     clock,
