@@ -1,15 +1,15 @@
 import { type Clock, DriverError, type Logger } from "../base/index.ts";
-import type { Cache, StagedLayer, Tree, TreeId } from "../cache/index.ts";
+import type { Cache, Tree } from "../cache/index.ts";
 import { formatReference, type Platform, type Reference } from "../oci/index.ts";
 import type { Transport } from "../registry/index.ts";
 import type { CredentialFinder } from "./credential-finder.ts";
 import { type Patience, waitPatiently } from "./patience.ts";
-import { type PlacedLayer, planOf } from "./plan.ts";
-import { Pull, type PullWork } from "./pull.ts";
+import { Pull } from "./pull.ts";
 import { Pulls } from "./pulls.ts";
 import type { PullWorker } from "./pull-worker-host.ts";
-import { type PullPolicy, type Resolved, type ResolveRequest, Resolver } from "./resolver.ts";
+import { type PullPolicy, type ResolveRequest, Resolver } from "./resolver.ts";
 import { type Selection, treeIdOf } from "./selection.ts";
+import { TreeMaker } from "./tree-maker.ts";
 
 /** What one volume wants made present. */
 export interface ArtifactRequest {
@@ -43,6 +43,7 @@ export interface ArtifactsOptions {
 export class Artifacts {
   readonly #options: ArtifactsOptions;
   readonly #resolver: Resolver;
+  readonly #trees: TreeMaker;
   readonly #pulls: Pulls;
   /** The volumes that want something, from their first call until they have it, fail for good or are unpublished. */
   readonly #wanted = new Map<string, symbol>();
@@ -51,6 +52,7 @@ export class Artifacts {
     const { cache, worker, enforceNamespaces, maxPulls, clock, log } = options;
     this.#options = options;
     this.#resolver = new Resolver({ cache, source: worker, enforceNamespaces });
+    this.#trees = new TreeMaker(options);
     this.#pulls = new Pulls({ maxPulls, clock, log });
   }
 
@@ -85,22 +87,22 @@ export class Artifacts {
 
   /** Resolves, and finds the tree or starts its pull; goes on whether or not the caller still waits. */
   async #reach(request: ArtifactRequest): Promise<Tree | Pull> {
-    const { volume, selection } = request;
+    const { volume, selection, concurrency } = request;
     const wish = this.#wanted.get(volume) ?? Symbol(volume);
     this.#wanted.set(volume, wish);
     const resolving = await this.#resolveRequest(request);
     const resolved = await this.#resolver.resolve(resolving);
-    const treeId = treeIdOf(resolved.digest, selection);
-    const found = await this.#options.cache.trees.find(treeId);
+    const wanted = { resolving, resolved, selection, concurrency };
+    const found = await this.#trees.find(wanted);
     if (found !== undefined) {
       this.#pulls.leave(volume);
       return found;
     }
-    const subject = { request, resolving, resolved, treeId };
-    const layers = await this.#plan(subject);
+    const work = await this.#trees.plan(wanted);
     if (this.#wanted.get(volume) !== wish) throw new DriverError("in-progress", "the volume was unpublished meanwhile");
-    const reference = formatReference(request.reference);
-    return this.#pulls.join({ volume, treeId, reference, work: (pull) => this.#makeTree(subject, layers, pull) });
+    const { registry, repository, transport } = resolving.repository;
+    const key = `${treeIdOf(resolved.digest, selection)} ${transport} ${registry}/${repository}`;
+    return this.#pulls.join({ volume, key, reference: formatReference(request.reference), work });
   }
 
   async #resolveRequest(request: ArtifactRequest): Promise<ResolveRequest> {
@@ -123,66 +125,4 @@ export class Artifacts {
     if (failedTry !== undefined) return new DriverError("unavailable", failedTry);
     return new DriverError("in-progress", `pulling ${what}: waiting for the registry's answer`);
   }
-
-  async #plan({ request, resolved }: PullSubject): Promise<readonly PlacedLayer[]> {
-    this.#options.cache.dataDir.requireOwnFormat();
-    const reference = formatReference(request.reference);
-    const plan = planOf(resolved.manifest, request.selection);
-    if (plan.layers.length === 0) this.#options.log.warn("no layer is left: the volume will be empty", { reference });
-    if (plan.skipped > 0)
-      this.#options.log.info("layers without a title are left out", { reference, layers: plan.skipped });
-    if (request.policy === "Never") await this.#requireCached(plan.layers, reference);
-    return plan.layers;
-  }
-
-  async #makeTree(what: PullSubject, layers: readonly PlacedLayer[], pull: Parameters<PullWork>[0]): Promise<Tree> {
-    const { request, resolving, resolved, treeId } = what;
-    const { cache, worker, maxUnpackRatio, log } = this.#options;
-    const reference = formatReference(request.reference);
-    const { repository, credentials, caCertificates } = resolving;
-    const { concurrency } = request;
-    return cache.withStaging(async (staging) => {
-      const { dataDir } = cache.layout;
-      const job = {
-        repository,
-        credentials,
-        caCertificates,
-        dataDir,
-        staging,
-        treeId,
-        reference,
-        layers,
-        concurrency,
-        maxUnpackRatio,
-      };
-      const onAsk = (layer: StagedLayer) => cache.commitLayer(layer);
-      const { bytes, inodes, skippedEntries, folder } = await worker.pull(job, { ...pull, onAsk });
-      if (skippedEntries > 0)
-        log.warn("devices, FIFOs and sockets in the artifact are left out", { reference, entries: skippedEntries });
-      const facts = {
-        manifest: resolved.digest,
-        bytes,
-        inodes,
-        layers: layers.map((layer) => layer.descriptor.digest),
-      };
-      return cache.commitTree(treeId, folder, facts);
-    });
-  }
-
-  async #requireCached(layers: readonly PlacedLayer[], reference: string): Promise<void> {
-    for (const layer of layers) {
-      if (await this.#options.cache.hasContent(layer.descriptor, layer.kind)) continue;
-      throw new DriverError(
-        "not-found",
-        `layer ${layer.descriptor.digest} of ${reference} is not in this node's cache, and oras.options.pullpolicy is Never`,
-      );
-    }
-  }
-}
-
-interface PullSubject {
-  readonly request: ArtifactRequest;
-  readonly resolving: ResolveRequest;
-  readonly resolved: Resolved;
-  readonly treeId: TreeId;
 }

@@ -1,12 +1,15 @@
 import { join } from "node:path";
-import { type CallContext, DriverError, errnoOf, type KeyedLock, Semaphore } from "../base/index.ts";
+import { type CallContext, type KeyedLock, Semaphore } from "../base/index.ts";
 import { Blobs, createLayout, hasLayer, type Layout } from "../cache/index.ts";
+import type { Digest } from "../oci/index.ts";
 import type { RegistryClient } from "../registry/index.ts";
-import { readLayerIndex } from "../unpack/index.ts";
-import { onceMoreIfCorrupt } from "./once-more.ts";
+import { quoteName, readLayerIndex } from "../unpack/index.ts";
 import { BlobAccess } from "./blob-access.ts";
+import { diskErrorFrom } from "./disk-error.ts";
+import { errorDuring } from "./error-during.ts";
 import { IngestFile } from "./ingest-file.ts";
 import type { LayerUnpacker, PullUnpacking, Unpacking } from "./layer-unpacker.ts";
+import { onceMoreIfCorrupt } from "./once-more.ts";
 import type { PlacedLayer } from "./plan.ts";
 import { TreeLinker } from "./tree-linker.ts";
 import type { PullJob, PullWorkerCalls, StagedTree } from "./worker-calls.ts";
@@ -33,6 +36,7 @@ export class PullRun {
   readonly #layout: Layout;
   readonly #blobs: Blobs;
   readonly #access: BlobAccess;
+  readonly #unproven: Set<Digest>;
   #doneBytes = 0;
   #totalBytes = 0;
   #toldMs = Number.NEGATIVE_INFINITY;
@@ -45,6 +49,7 @@ export class PullRun {
     this.#layout = createLayout(job.dataDir);
     this.#blobs = new Blobs(this.#layout);
     this.#access = new BlobAccess(job.credentials);
+    this.#unproven = new Set(job.unproven);
   }
 
   async run(): Promise<StagedTree> {
@@ -54,7 +59,7 @@ export class PullRun {
       this.#tell("assembling");
       return this.#assemble();
     } catch (error) {
-      throw diskError(error, this.#job.reference);
+      throw diskErrorFrom(error, `pull ${this.#job.reference}`);
     }
   }
 
@@ -71,6 +76,7 @@ export class PullRun {
     const stop = new AbortController();
     const onAbort = () => stop.abort(this.#context.signal.reason);
     this.#context.signal.addEventListener("abort", onAbort, { once: true });
+    if (this.#context.signal.aborted) onAbort();
     try {
       const fetches = missing.map(async (layer) => {
         const release = await places.acquire(stop.signal);
@@ -90,11 +96,13 @@ export class PullRun {
     }
   }
 
-  /** Each layer that the cache lacks, once per digest and kind. */
+  /** Each layer that has to be fetched, once per digest and kind: the cache lacks it, or the repository never gave it. */
   async #missing(): Promise<readonly PlacedLayer[]> {
     const byKey = new Map(this.#job.layers.map((layer) => [`${layer.kind} ${layer.descriptor.digest}`, layer]));
     const missing: PlacedLayer[] = [];
-    for (const layer of byKey.values()) if (!(await this.#isThere(layer))) missing.push(layer);
+    for (const layer of byKey.values()) {
+      if (this.#unproven.has(layer.descriptor.digest) || !(await this.#isThere(layer))) missing.push(layer);
+    }
     return missing;
   }
 
@@ -107,19 +115,26 @@ export class PullRun {
     await this.#tools.fetching.run(
       layer.descriptor.digest,
       async () => {
-        if (await this.#isThere(layer)) this.#advance(layer.descriptor.size);
-        else if (layer.kind === "folder" && unpacking !== undefined) await this.#fetchTar(layer, unpacking, signal);
-        else await this.#fetchFile(layer, signal);
+        const { digest, size } = layer.descriptor;
+        if (!(await this.#isThere(layer))) await this.#fetchMissingLayer(layer, unpacking, signal);
+        else if (this.#unproven.has(digest)) await this.#fetchInto(layer, new DroppedBytes(), noFollower, signal);
+        else this.#advance(size);
+        if (this.#unproven.delete(digest)) await this.#context.ask({ given: digest });
       },
       signal,
     );
+  }
+
+  #fetchMissingLayer(layer: PlacedLayer, unpacking: PullUnpacking | undefined, signal: AbortSignal): Promise<void> {
+    if (layer.kind === "folder" && unpacking !== undefined) return this.#fetchTar(layer, unpacking, signal);
+    return this.#fetchFile(layer, signal);
   }
 
   async #fetchFile(layer: PlacedLayer, signal: AbortSignal): Promise<void> {
     const { digest } = layer.descriptor;
     const ingest = new IngestFile(this.#layout.ingestFile(digest));
     try {
-      await this.#fetchInto(layer, ingest, { written: () => undefined, restarted: async () => undefined }, signal);
+      await this.#fetchInto(layer, ingest, noFollower, signal);
       ingest.close();
       await this.#blobs.commit(ingest.path, digest);
     } finally {
@@ -130,6 +145,9 @@ export class PullRun {
   async #fetchTar(layer: PlacedLayer, unpacking: PullUnpacking, signal: AbortSignal): Promise<void> {
     const ingest = new IngestFile(this.#layout.ingestFile(layer.descriptor.digest));
     let current: Unpacking | undefined;
+    // The unpacker may be far behind: nobody waits until it has caught up.
+    const onAbort = () => void current?.abandon();
+    signal.addEventListener("abort", onAbort, { once: true });
     try {
       current = unpacking.start(layer, ingest.path);
       await this.#fetchInto(
@@ -145,45 +163,57 @@ export class PullRun {
         signal,
       );
       this.#tell("unpacking");
-      const { staged, skippedEntries } = await current.finish();
+      const { staged, skippedEntries } = await current.finish().catch((error: unknown) => {
+        throw errorDuring(`pull ${this.#job.reference}, layer ${quoteName(Buffer.from(layer.path))}`, error);
+      });
       this.#skippedEntries += skippedEntries;
       await this.#context.ask(staged);
     } catch (error) {
       await current?.abandon();
       throw error;
     } finally {
+      signal.removeEventListener("abort", onAbort);
       ingest.discard();
     }
   }
 
   async #fetchInto(
     layer: PlacedLayer,
-    ingest: IngestFile,
+    receiver: Receiver,
     follower: IngestFollower,
     signal: AbortSignal,
   ): Promise<void> {
     const sink = {
       write: (chunk: Buffer) => {
-        ingest.write(chunk);
+        receiver.write(chunk);
         this.#advance(chunk.length);
-        follower.written(ingest.length);
+        follower.written(receiver.length);
       },
       restart: async () => {
-        this.#advance(-ingest.length);
-        ingest.restart();
+        this.#advance(-receiver.length);
+        receiver.restart();
         await follower.restarted();
       },
     };
     const { repository } = this.#job;
     const onFailedTry = (failedTry: string) => this.#context.emit({ failedTry });
     const query = { repository, descriptor: layer.descriptor, signal, sink, onFailedTry };
-    await this.#access.withCredential((credential) =>
-      onceMoreIfCorrupt(() => this.#tools.client.fetchBlob({ ...query, credential }), sink.restart),
-    );
+    await this.#access.withCredential(async (credential) => {
+      // What came before another credential was refused half-way is not gone on with.
+      if (receiver.length > 0) await sink.restart();
+      await onceMoreIfCorrupt(() => this.#tools.client.fetchBlob({ ...query, credential }), sink.restart);
+    });
   }
 
   #assemble(): StagedTree {
-    const folder = join(this.#job.staging, "tree");
+    try {
+      return this.#link(join(this.#job.staging, "tree"));
+    } catch (error) {
+      throw errorDuring(`pull ${this.#job.reference}`, error);
+    }
+  }
+
+  #link(folder: string): StagedTree {
     const linker = new TreeLinker(folder);
     for (const { kind, descriptor, path } of this.#job.layers) {
       const { digest, size } = descriptor;
@@ -209,29 +239,30 @@ export class PullRun {
   }
 }
 
+/** Takes a blob's bytes in order. */
+interface Receiver {
+  readonly length: number;
+  write(chunk: Uint8Array): void;
+  restart(): void;
+}
+
+/** Bytes that the cache has already: they came only to prove that the repository has them, too. */
+class DroppedBytes implements Receiver {
+  length = 0;
+
+  write(chunk: Uint8Array): void {
+    this.length += chunk.length;
+  }
+
+  restart(): void {
+    this.length = 0;
+  }
+}
+
+const noFollower: IngestFollower = { written: () => undefined, restarted: async () => undefined };
+
 /** Who follows what is written to an ingest file. */
 interface IngestFollower {
   readonly written: (length: number) => void;
   readonly restarted: () => Promise<void>;
-}
-
-/** What the disk says, as the contract names it. */
-function diskError(error: unknown, reference: string): unknown {
-  if (error instanceof DriverError) return error;
-  const code = errnoOf(error);
-  if (code === "ENOSPC" || code === "EDQUOT") {
-    return new DriverError(
-      "no-space",
-      `cannot pull ${reference}: the node's disk is full (${code}) below the driver's data dir`,
-      error,
-    );
-  }
-  if (code === "ENAMETOOLONG") {
-    return new DriverError(
-      "refused",
-      `cannot pull ${reference}: a path in it is longer than this node can hold`,
-      error,
-    );
-  }
-  return error;
 }

@@ -1,9 +1,16 @@
 import { type CallOptions, type Clock, startWorker, WorkerHost } from "../base/index.ts";
-import type { StagedLayer } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { FetchedManifest } from "../registry/index.ts";
 import type { ManifestSource } from "./resolver.ts";
-import type { FailedTry, ManifestRequest, PullJob, PullProgress, PullWorkerCalls, StagedTree } from "./worker-calls.ts";
+import type {
+  FailedTry,
+  ManifestRequest,
+  PullAsk,
+  PullJob,
+  PullProgress,
+  PullWorkerCalls,
+  StagedTree,
+} from "./worker-calls.ts";
 
 /** How long the worker is kept when no pull runs: long enough for the next pod of a batch. */
 const IDLE_MS = 30_000;
@@ -27,7 +34,7 @@ export class PullWorker implements ManifestSource {
   }
 
   /** Makes a tree in tmp/. Rejects when all of it is let go, also after a cancel. */
-  pull(job: PullJob, options: CallOptions<PullProgress | FailedTry, StagedLayer>): Promise<StagedTree> {
+  pull(job: PullJob, options: CallOptions<PullProgress | FailedTry, PullAsk>): Promise<StagedTree> {
     return this.#host.call("pull", job, options);
   }
 

@@ -25,13 +25,14 @@ export class Pull {
   readonly #placesAhead: () => number;
   #started = false;
   #failedTry: string | undefined;
+  #doneBytes = 0;
 
   constructor(options: {
     readonly reference: string;
     readonly clock: Clock;
     /** Waits for one of the node's places for pulls; the result gives it back. */
     readonly acquirePlace: (signal: AbortSignal) => Promise<() => void>;
-    /** How many pulls have a place or wait for one, this one left out. */
+    /** How many pulls were started before and have not ended. */
     readonly placesAhead: () => number;
     readonly work: PullWork;
   }) {
@@ -57,12 +58,15 @@ export class Pull {
   /** What a caller whose time is up is told. */
   late(): DriverError {
     if (this.#failedTry !== undefined) return new DriverError("unavailable", this.#failedTry);
-    if (!this.#started) {
-      const ahead = this.#placesAhead();
-      const others = `${ahead} other pull${ahead === 1 ? "" : "s"}`;
-      return new DriverError("in-progress", `pulling ${this.#reference}: waiting for ${others} on this node`);
-    }
-    return new DriverError("in-progress", `pulling ${this.#reference}: ${this.#meter.describe()}`);
+    return new DriverError("in-progress", `pulling ${this.#reference}: ${this.#describe()}`);
+  }
+
+  #describe(): string {
+    if (this.#started) return this.#meter.describe();
+    const ahead = this.#placesAhead();
+    // A cancelled pull that has not let go yet is not among the others.
+    if (ahead === 0) return "waiting for its turn on this node";
+    return `waiting for ${ahead} other pull${ahead === 1 ? "" : "s"} on this node`;
   }
 
   async #run(acquirePlace: (signal: AbortSignal) => Promise<() => void>, work: PullWork): Promise<Tree> {
@@ -76,7 +80,13 @@ export class Pull {
   }
 
   #onEvent(event: PullProgress | FailedTry): void {
-    if ("failedTry" in event) this.#failedTry = event.failedTry;
-    else this.#meter.update(event);
+    if ("failedTry" in event) {
+      this.#failedTry = event.failedTry;
+      return;
+    }
+    // Bytes came since: the try that failed is not the last one.
+    if (event.doneBytes > this.#doneBytes) this.#failedTry = undefined;
+    this.#doneBytes = event.doneBytes;
+    this.#meter.update(event);
   }
 }

@@ -7,7 +7,7 @@ import {
   type Logger,
   Semaphore,
 } from "../base/index.ts";
-import type { Tree, TreeId } from "../cache/index.ts";
+import type { Tree } from "../cache/index.ts";
 import { type Patience, waitPatiently } from "./patience.ts";
 import { Pull, type PullWork } from "./pull.ts";
 
@@ -18,7 +18,8 @@ const FAILURE_KEPT_MS = 5 * 60_000;
 export interface PullRequest {
   /** Names the volume among all others. */
   readonly volume: string;
-  readonly treeId: TreeId;
+  /** Names the pull: the tree, and the repository that gives its bytes. */
+  readonly key: string;
   /** What messages call the artifact. */
   readonly reference: string;
   readonly work: PullWork;
@@ -29,12 +30,9 @@ export class Pulls {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #places: Semaphore;
-  readonly #running = new Map<TreeId, Pull>();
-  readonly #ending = new Map<TreeId, Promise<unknown>>();
-  readonly #failures = new Map<
-    string,
-    { readonly treeId: TreeId; readonly error: DriverError; readonly atMs: number }
-  >();
+  readonly #running = new Map<string, Pull>();
+  readonly #ending = new Map<string, Promise<unknown>>();
+  readonly #failures = new Map<string, { readonly key: string; readonly error: DriverError; readonly atMs: number }>();
 
   constructor(options: { readonly maxPulls: number; readonly clock: Clock; readonly log: Logger }) {
     this.#clock = options.clock;
@@ -47,11 +45,11 @@ export class Pulls {
    * and has not been told of.
    */
   join(request: PullRequest): Pull {
-    const { volume, treeId } = request;
-    const failure = this.#takeFailure(volume, treeId);
+    const { volume, key } = request;
+    const failure = this.#takeFailure(volume, key);
     if (failure !== undefined) throw failure;
-    this.leave(volume, treeId);
-    const pull = this.#running.get(treeId) ?? this.#start(request);
+    this.leave(volume, key);
+    const pull = this.#running.get(key) ?? this.#start(request);
     pull.wanters.add(volume);
     return pull;
   }
@@ -69,12 +67,12 @@ export class Pulls {
   }
 
   /** A volume wants nothing any more (or only `except`): a pull that no volume wants is cancelled. */
-  leave(volume: string, except?: TreeId): void {
+  leave(volume: string, except?: string): void {
     if (except === undefined) this.#failures.delete(volume);
-    for (const [treeId, pull] of this.#running) {
-      if (treeId === except || !pull.wanters.delete(volume) || pull.wanters.size > 0) continue;
-      this.#running.delete(treeId);
-      this.#log.info("pull cancelled: no volume wants it any more", { tree: treeId });
+    for (const [key, pull] of this.#running) {
+      if (key === except || !pull.wanters.delete(volume) || pull.wanters.size > 0) continue;
+      this.#running.delete(key);
+      this.#log.info("pull cancelled: no volume wants it any more", { pull: key });
       pull.cancel();
     }
   }
@@ -89,47 +87,47 @@ export class Pulls {
   }
 
   #start(request: PullRequest): Pull {
-    const { treeId, reference, work } = request;
-    const previous = this.#ending.get(treeId) ?? Promise.resolve();
+    const { key, reference, work } = request;
+    const previous = this.#ending.get(key) ?? Promise.resolve();
     const startedMs = this.#clock.monotonicMs();
     const pull = new Pull({
       reference,
       clock: this.#clock,
       acquirePlace: (signal) => previous.then(() => this.#places.acquire(signal)),
-      placesAhead: () => this.#running.size - 1,
+      placesAhead: () => [...this.#running.keys()].indexOf(key),
       work,
     });
-    this.#running.set(treeId, pull);
-    this.#log.info("pull started", { reference, tree: treeId });
+    this.#running.set(key, pull);
+    this.#log.info("pull started", { reference, pull: key });
     const ended = pull.outcome.then(
-      () => this.#log.info("pull finished", { reference, tree: treeId, seconds: this.#secondsSince(startedMs) }),
+      () => this.#log.info("pull finished", { reference, pull: key, seconds: this.#secondsSince(startedMs) }),
       (error: unknown) => this.#failed(pull, request, error),
     );
     const gone = ended.finally(() => {
-      if (this.#running.get(treeId) === pull) this.#running.delete(treeId);
-      if (this.#ending.get(treeId) === gone) this.#ending.delete(treeId);
+      if (this.#running.get(key) === pull) this.#running.delete(key);
+      if (this.#ending.get(key) === gone) this.#ending.delete(key);
     });
-    this.#ending.set(treeId, gone);
+    this.#ending.set(key, gone);
     return pull;
   }
 
-  #failed(pull: Pull, { reference, treeId }: PullRequest, error: unknown): void {
+  #failed(pull: Pull, { reference, key }: PullRequest, error: unknown): void {
     if (pull.cancelled) return;
-    this.#log.warn("pull failed", { reference, tree: treeId, reason: describeError(error) });
+    this.#log.warn("pull failed", { reference, pull: key, reason: describeError(error) });
     const atMs = this.#clock.monotonicMs();
     for (const [volume, kept] of this.#failures) if (atMs - kept.atMs > FAILURE_KEPT_MS) this.#failures.delete(volume);
     for (const volume of pull.wanters) {
       if (!pull.waiting.has(volume))
-        this.#failures.set(volume, { treeId, error: errorFromData(errorToData(error)), atMs });
+        this.#failures.set(volume, { key, error: errorFromData(errorToData(error)), atMs });
     }
   }
 
-  #takeFailure(volume: string, treeId: TreeId): DriverError | undefined {
+  #takeFailure(volume: string, key: string): DriverError | undefined {
     const failure = this.#failures.get(volume);
     if (failure === undefined) return undefined;
     this.#failures.delete(volume);
     const fresh = this.#clock.monotonicMs() - failure.atMs <= FAILURE_KEPT_MS;
-    return fresh && failure.treeId === treeId ? failure.error : undefined;
+    return fresh && failure.key === key ? failure.error : undefined;
   }
 
   #secondsSince(startedMs: number): number {

@@ -3,6 +3,8 @@ import type { Cache } from "../cache/index.ts";
 import {
   type Descriptor,
   type Digest,
+  digestOf,
+  digestParts,
   formatReference,
   type Index,
   type Manifest,
@@ -12,6 +14,7 @@ import {
   selectPlatform,
 } from "../oci/index.ts";
 import type { Credential, FetchedManifest, Repository } from "../registry/index.ts";
+import { errorDuring } from "./error-during.ts";
 import type { ManifestRequest } from "./worker-calls.ts";
 
 /** When the registry is asked what a reference is now (contract.md, `oras.options.pullpolicy`). */
@@ -87,7 +90,7 @@ export class Resolver {
     const { reference, repository, policy, namespace } = request;
     const allowed = !this.#enforceNamespaces || (await this.#cache.references.isAllowed(repository, namespace));
     const last = reference.digest ?? (await this.#cache.references.digestOfTag(repository, reference.tag ?? "latest"));
-    const cached = allowed && last !== undefined ? await this.#cached(last) : undefined;
+    const cached = allowed && last !== undefined ? await this.#cached(repository, last) : undefined;
     if (policy === "Never") {
       if (cached !== undefined) return cached;
       const what = formatReference(reference);
@@ -102,7 +105,7 @@ export class Resolver {
   }
 
   async #entry(request: ResolveRequest, entry: Descriptor): Promise<Known> {
-    const cached = await this.#cached(entry.digest);
+    const cached = await this.#cached(request.repository, entry.digest);
     if (cached !== undefined) return cached;
     if (request.policy === "Never") {
       const what = formatReference(request.reference);
@@ -122,9 +125,13 @@ export class Resolver {
     );
   }
 
-  async #cached(digest: Digest): Promise<Known | undefined> {
+  /** A manifest from the cache, if this repository once gave it. */
+  async #cached(repository: Repository, digest: Digest): Promise<Known | undefined> {
+    if (this.#enforceNamespaces && !(await this.#cache.references.wasGiven(repository, digest))) return undefined;
     const bytes = await this.#cache.blobs.read(digest);
-    return bytes === undefined ? undefined : { digest, content: parseManifest(bytes, undefined) };
+    // What the disk has lost or changed is fetched again.
+    if (bytes === undefined || digestOf(bytes, digestParts(digest).algorithm) !== digest) return undefined;
+    return { digest, content: parseManifest(bytes, undefined) };
   }
 
   async #askRegistry(request: ResolveRequest, tagOrDigest: string): Promise<Known> {
@@ -138,13 +145,22 @@ export class Resolver {
       if (refused) await references.revoke(repository, namespace);
       throw error;
     }
-    const content = parseManifest(fetched.bytes, fetched.contentType);
+    const content = readManifest(fetched, reference);
     await blobs.put(fetched.digest, fetched.bytes);
+    await references.rememberGiven(repository, fetched.digest);
     if (tagOrDigest === reference.tag && reference.digest === undefined) {
       await references.rememberTag(repository, tagOrDigest, fetched.digest);
     }
     await references.allow(repository, namespace);
     return { digest: fetched.digest, content };
+  }
+}
+
+function readManifest({ bytes, contentType }: FetchedManifest, reference: Reference): Manifest | Index {
+  try {
+    return parseManifest(bytes, contentType);
+  } catch (error) {
+    throw errorDuring(`pull ${formatReference(reference)}`, error);
   }
 }
 

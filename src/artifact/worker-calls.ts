@@ -1,4 +1,4 @@
-import type { StagedLayer, TreeId } from "../cache/index.ts";
+import type { StagedLayer } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { Credential, FetchedManifest, Repository } from "../registry/index.ts";
 import type { PlacedLayer } from "./plan.ts";
@@ -22,10 +22,11 @@ export interface PullJob extends RegistryAccess {
   readonly dataDir: string;
   /** An empty folder in tmp/ for whatever is half-made; the caller removes it with what is left in it. */
   readonly staging: string;
-  readonly treeId: TreeId;
   /** What messages call the artifact. */
   readonly reference: string;
   readonly layers: readonly PlacedLayer[];
+  /** Which of the layers' digests the repository has not given yet: those are fetched even if the cache has them. */
+  readonly unproven: readonly Digest[];
   /** Blobs at once. */
   readonly concurrency: number;
   /** Tar layers may unpack to this many times their packed size (or 1 GiB, if that is more); 0: to any size. */
@@ -54,11 +55,14 @@ export interface FailedTry {
   readonly failedTry: string | undefined;
 }
 
+/** What a pull has done on the main thread: a staged layer is committed; bytes that came from the repository are noted. */
+export type PullAsk = StagedLayer | { readonly given: Digest };
+
 /** The calls of the pull worker. */
 export type PullWorkerCalls = {
   readonly manifest: { payload: ManifestRequest; result: FetchedManifest; event: FailedTry; ask: never };
   readonly head: { payload: ManifestRequest; result: Digest | undefined; event: FailedTry; ask: never };
-  readonly pull: { payload: PullJob; result: StagedTree; event: PullProgress | FailedTry; ask: StagedLayer };
+  readonly pull: { payload: PullJob; result: StagedTree; event: PullProgress | FailedTry; ask: PullAsk };
 };
 
 /** One tar layer for the unpack worker: the compressed file grows while it is unpacked. */

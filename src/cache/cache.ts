@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
-import type { Clock, Logger } from "../base/index.ts";
+import { type Clock, KeyedLock, type Logger } from "../base/index.ts";
 import type { Descriptor } from "../oci/index.ts";
 import { Blobs } from "./blobs.ts";
 import { type DataDir, openDataDir } from "./data-dir.ts";
@@ -30,6 +30,7 @@ export class Cache {
   readonly names: Names;
   readonly dataDir: DataDir;
   readonly sweeper: Sweeper;
+  readonly #committing = new KeyedLock();
   readonly #syncFileSystem: CacheOptions["syncFileSystem"];
 
   private constructor(dataDir: DataDir, options: CacheOptions) {
@@ -37,7 +38,7 @@ export class Cache {
     this.dataDir = dataDir;
     this.sweeper = new Sweeper(dataDir.layout.tmp, log);
     this.blobs = new Blobs(dataDir.layout);
-    this.trees = new Trees({ dataDir, sweeper: this.sweeper, clock });
+    this.trees = new Trees(dataDir, clock);
     this.references = new References(dataDir, clock);
     this.names = new Names(dataDir.layout, log);
     this.#syncFileSystem = options.syncFileSystem;
@@ -76,10 +77,10 @@ export class Cache {
     await commitLayer(this.layout, this.sweeper, staged);
   }
 
-  /** Makes a tree that was staged in tmp/ durable, then visible. */
+  /** Makes a tree that was staged in tmp/ durable, then visible; one that is there by now stays instead. */
   async commitTree(id: TreeId, staged: string, facts: TreeFacts): Promise<Tree> {
     await this.#syncFileSystem(staged);
-    return this.trees.commit(id, staged, facts);
+    return this.#committing.run(id, async () => (await this.trees.find(id)) ?? this.trees.commit(id, staged, facts));
   }
 
   /** Stops background work. */

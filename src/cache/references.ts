@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Clock } from "../base/index.ts";
+import { type Clock, errnoOf } from "../base/index.ts";
 import { type Digest, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
+import type { TreeId } from "./layout.ts";
 import { numberAt, textAt } from "./state-file.ts";
 
 /** A repository as it was asked: what is learned over one transport counts for that one only. */
@@ -15,8 +16,8 @@ export interface AskedRepository {
 }
 
 /**
- * What registries told: which manifest a tag was, and which namespaces were let into which repository. On disk:
- * `references/<hash of transport and repository>/{tags,namespaces}/`, one small file a fact.
+ * What registries told: which manifest a tag was, which namespaces were let into which repository, and which bytes it
+ * gave. On disk: `references/<hash of transport and repository>/{tags,namespaces,given}/`, one small file a fact.
  */
 export class References {
   readonly #dataDir: DataDir;
@@ -54,6 +55,27 @@ export class References {
     await this.#write(file, { ...named(repository), namespace, allowedAt: this.#clock.now() });
   }
 
+  /** Whether these very bytes were once fetched from this repository: a digest alone proves no access to them. */
+  async wasGiven(repository: AskedRepository, content: Digest | TreeId): Promise<boolean> {
+    try {
+      await fs.stat(this.#givenFile(repository, content));
+      return true;
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Notes that the repository gave these bytes, or all that a tree is made of. An empty file, not synced: if a power cut
+   * takes it, the bytes are fetched for proof once more.
+   */
+  async rememberGiven(repository: AskedRepository, content: Digest | TreeId): Promise<void> {
+    const file = this.#givenFile(repository, content);
+    await fs.mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    await fs.writeFile(file, "", { mode: 0o600 });
+  }
+
   /** Notes that the registry refused this namespace this repository. */
   async revoke(repository: AskedRepository, namespace: string): Promise<void> {
     await fs.rm(this.#namespaceFile(repository, namespace), { force: true });
@@ -65,6 +87,10 @@ export class References {
 
   #namespaceFile(repository: AskedRepository, namespace: string): string {
     return join(this.#folder(repository), "namespaces", `${namespace}.json`);
+  }
+
+  #givenFile(repository: AskedRepository, content: Digest | TreeId): string {
+    return join(this.#folder(repository), "given", content.replace(":", "-"));
   }
 
   #folder({ transport, registry, repository }: AskedRepository): string {

@@ -4,7 +4,6 @@ import { type Digest, type JsonObject, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
 import { numberAt, textAt } from "./state-file.ts";
-import type { Sweeper } from "./sweeper.ts";
 
 /** A tree that is ready to be mounted. */
 export interface Tree {
@@ -24,13 +23,11 @@ export type TreeFacts = Omit<Tree, "id" | "folder"> & { readonly layers: readonl
 /** The ready trees of a data dir. A tree is there when both its folder and its record are. */
 export class Trees {
   readonly #dataDir: DataDir;
-  readonly #sweeper: Sweeper;
   readonly #clock: Clock;
 
-  constructor(options: { readonly dataDir: DataDir; readonly sweeper: Sweeper; readonly clock: Clock }) {
-    this.#dataDir = options.dataDir;
-    this.#sweeper = options.sweeper;
-    this.#clock = options.clock;
+  constructor(dataDir: DataDir, clock: Clock) {
+    this.#dataDir = dataDir;
+    this.#clock = clock;
   }
 
   /** A tree, if it is there and whole. */
@@ -44,15 +41,15 @@ export class Trees {
 
   /**
    * Makes a staged folder, synced by the caller, the tree of that id. The record goes last: a crash in between leaves
-   * a folder without one, which the next commit replaces.
+   * a folder without one. Such a folder is whole, and volumes may be mounted from it: it stays, and gets its record.
    */
   async commit(id: TreeId, staged: string, facts: TreeFacts): Promise<Tree> {
     const { layout, state } = this.#dataDir;
     const folder = layout.treeFolder(id);
-    await this.#sweeper.discard(layout.treeRecord(id));
-    await this.#sweeper.discard(folder);
-    await fs.rename(staged, folder);
-    await syncFolder(layout.trees);
+    if (!(await isFolder(folder))) {
+      await fs.rename(staged, folder);
+      await syncFolder(layout.trees);
+    }
     await state.write(layout.treeRecord(id), { id, ...facts, createdAt: this.#clock.now() });
     return { id, folder, manifest: facts.manifest, bytes: facts.bytes, inodes: facts.inodes };
   }

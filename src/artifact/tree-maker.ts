@@ -1,0 +1,107 @@
+import { DriverError, type Logger } from "../base/index.ts";
+import type { Cache, Tree, TreeId } from "../cache/index.ts";
+import { type Digest, formatReference } from "../oci/index.ts";
+import { type PlacedLayer, planOf } from "./plan.ts";
+import type { PullWork } from "./pull.ts";
+import type { PullWorker } from "./pull-worker-host.ts";
+import type { Resolved, ResolveRequest } from "./resolver.ts";
+import { type Selection, treeIdOf } from "./selection.ts";
+import type { PullAsk } from "./worker-calls.ts";
+
+/** What a tree is made from, and for whom. */
+export interface TreeRequest {
+  readonly resolving: ResolveRequest;
+  readonly resolved: Resolved;
+  readonly selection: Selection;
+  /** Blobs at once. */
+  readonly concurrency: number;
+}
+
+/** What making trees needs from outside. */
+export interface TreeMakerOptions {
+  readonly cache: Cache;
+  readonly worker: PullWorker;
+  /** Whether bytes in the cache count only for the repositories that gave them. */
+  readonly enforceNamespaces: boolean;
+  readonly maxUnpackRatio: number;
+  readonly log: Logger;
+}
+
+/** Finds trees that a repository's volumes may have, and makes those that are missing. */
+export class TreeMaker {
+  readonly #options: TreeMakerOptions;
+
+  constructor(options: TreeMakerOptions) {
+    this.#options = options;
+  }
+
+  /** The tree, if it is there and this repository once gave all that it is made of. */
+  async find({ resolving, resolved, selection }: TreeRequest): Promise<Tree | undefined> {
+    const id = treeIdOf(resolved.digest, selection);
+    return (await this.#wasGiven(resolving, id)) ? this.#options.cache.trees.find(id) : undefined;
+  }
+
+  /** The work that makes the tree. Throws "refused" at once for what cannot be one, "not-found" if it may not be fetched. */
+  async plan(request: TreeRequest): Promise<PullWork> {
+    const { cache, log } = this.#options;
+    cache.dataDir.requireOwnFormat();
+    const { resolving, resolved, selection } = request;
+    const reference = formatReference(resolving.reference);
+    const plan = planOf(resolved.manifest, selection);
+    if (plan.layers.length === 0) log.warn("no layer is left: the volume will be empty", { reference });
+    if (plan.skipped > 0) log.info("layers without a title are left out", { reference, layers: plan.skipped });
+    if (resolving.policy === "Never") await this.#requireCached(resolving, plan.layers);
+    return (pull) => this.#make(request, plan.layers, pull);
+  }
+
+  /**
+   * Fetches what the cache lacks and what this repository has not given yet (that copy is dropped: it only proves that
+   * the repository has the bytes), then puts the tree together, unless another repository's pull did so.
+   */
+  async #make(request: TreeRequest, layers: readonly PlacedLayer[], pull: Parameters<PullWork>[0]): Promise<Tree> {
+    const { resolving, resolved, selection, concurrency } = request;
+    const { cache, worker, maxUnpackRatio, log } = this.#options;
+    const { repository, credentials, caCertificates } = resolving;
+    const { dataDir } = cache.layout;
+    const reference = formatReference(resolving.reference);
+    const treeId = treeIdOf(resolved.digest, selection);
+    const unproven = await this.#unproven(resolving, layers);
+    const access = { repository, credentials, caCertificates };
+    const tree = await cache.withStaging(async (staging) => {
+      const job = { ...access, dataDir, staging, reference, layers, unproven, concurrency, maxUnpackRatio };
+      const onAsk = (ask: PullAsk) =>
+        "given" in ask ? cache.references.rememberGiven(repository, ask.given) : cache.commitLayer(ask);
+      const { bytes, inodes, skippedEntries, folder } = await worker.pull(job, { ...pull, onAsk });
+      if (skippedEntries > 0)
+        log.warn("devices, FIFOs and sockets in the artifact are left out", { reference, entries: skippedEntries });
+      const digests = layers.map((layer) => layer.descriptor.digest);
+      return cache.commitTree(treeId, folder, { manifest: resolved.digest, bytes, inodes, layers: digests });
+    });
+    await cache.references.rememberGiven(repository, treeId);
+    return tree;
+  }
+
+  async #unproven(resolving: ResolveRequest, layers: readonly PlacedLayer[]): Promise<readonly Digest[]> {
+    const unproven: Digest[] = [];
+    for (const digest of new Set(layers.map((layer) => layer.descriptor.digest))) {
+      if (!(await this.#wasGiven(resolving, digest))) unproven.push(digest);
+    }
+    return unproven;
+  }
+
+  async #wasGiven({ repository }: ResolveRequest, content: Digest | TreeId): Promise<boolean> {
+    return !this.#options.enforceNamespaces || (await this.#options.cache.references.wasGiven(repository, content));
+  }
+
+  async #requireCached(resolving: ResolveRequest, layers: readonly PlacedLayer[]): Promise<void> {
+    for (const { descriptor, kind } of layers) {
+      const isThere = await this.#options.cache.hasContent(descriptor, kind);
+      if (isThere && (await this.#wasGiven(resolving, descriptor.digest))) continue;
+      throw new DriverError(
+        "not-found",
+        `layer ${descriptor.digest} of ${formatReference(resolving.reference)} is not in this node's cache ` +
+          "from this repository, and oras.options.pullpolicy is Never",
+      );
+    }
+  }
+}
