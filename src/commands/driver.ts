@@ -29,9 +29,6 @@ export interface DriverOptions {
   readonly signal: AbortSignal;
 }
 
-/** Tar layers may unpack to this many times their packed size (contract.md, Limits). */
-const MAX_UNPACK_RATIO = 200;
-
 /** The services of a node, put together: the lock first, then the socket, then what lies in the data dir. */
 export class Driver {
   readonly #server: GrpcServer;
@@ -89,7 +86,7 @@ interface Surroundings {
 }
 
 async function openServices({ config, libc, clock, log }: Surroundings, volumes: VolumesLater) {
-  const { dataDir, dockerConfig, caFile, enforceNamespaces, maxPulls, concurrency } = config;
+  const { dataDir, dockerConfig, caFile, enforceNamespaces, maxPulls, maxUnpackRatio, concurrency } = config;
   const cache = await Cache.open({ dataDir, syncFileSystem: (path) => syncFileSystem(libc, path), clock, log });
   const artifacts = new Artifacts({
     cache,
@@ -97,7 +94,7 @@ async function openServices({ config, libc, clock, log }: Surroundings, volumes:
     credentials: new CredentialFinder({ dockerConfig, caFile, log }),
     enforceNamespaces,
     maxPulls,
-    maxUnpackRatio: MAX_UNPACK_RATIO,
+    maxUnpackRatio,
     clock,
     log,
   });

@@ -38,11 +38,28 @@ export function keyOfName<Values>(
   return found;
 }
 
-/** Defaults overlaid with what was given; of several texts for one option the last counts, and each must be allowed. */
-export function collectValues<Values>(table: OptionTable<Values>, given: Iterable<GivenText<Values>>): Values {
+/**
+ * Defaults overlaid with what each source gives, the one that wins last. Of several texts for one option in one source
+ * the last counts, or they add up where the option says so. Each must be allowed, also one that does not count.
+ */
+export function collectValues<Values>(
+  table: OptionTable<Values>,
+  sources: readonly (readonly GivenText<Values>[])[],
+): Values {
   const values = {} as { -readonly [Key in keyof Values]: Values[Key] };
   for (const key of optionKeys(table)) values[key] = table[key].defaultValue;
-  for (const { key, text, source } of given) values[key] = parseText(table[key].parser, text, source);
+  for (const texts of sources) Object.assign(values, valuesOf(table, texts));
+  return values;
+}
+
+function valuesOf<Values>(table: OptionTable<Values>, texts: readonly GivenText<Values>[]): Partial<Values> {
+  const values: Partial<Values> = {};
+  for (const { key, text, source } of texts) {
+    const { parser } = table[key];
+    const value = parseText(parser, text, source);
+    const earlier = values[key] as typeof value | undefined;
+    values[key] = earlier === undefined || parser.add === undefined ? value : parser.add(earlier, value);
+  }
   return values;
 }
 

@@ -33,6 +33,26 @@ const read: { name: string; content: string; entries: [key: string, text: string
       ["c", "no"],
     ],
   },
+  {
+    name: "a list, where one may be",
+    content: "many: [a, 007]\nb: 1\n",
+    entries: [
+      ["many", "a"],
+      ["many", "007"],
+      ["b", "1"],
+    ],
+  },
+  {
+    name: "a list with aliases, in quotes and in lines",
+    content: "a: &x '*.b'\nmany:\n  - *x\n  - '**'\n",
+    entries: [
+      ["a", "*.b"],
+      ["many", "*.b"],
+      ["many", "**"],
+    ],
+  },
+  { name: "one value where a list may be", content: "many: a,b", entries: [["many", "a,b"]] },
+  { name: "nothing where a list may be", content: "many:", entries: [] },
   { name: "keys without a value", content: "a:\nb: ~\nc: ''\nd: null\ne: 1", entries: [["e", "1"]] },
   {
     name: "JSON",
@@ -60,10 +80,12 @@ const read: { name: string; content: string; entries: [key: string, text: string
   },
 ];
 
+const takesList = (key: string) => key === "many";
+
 for (const { name, content, entries } of read) {
   test(`reads ${name}`, () => {
     const expected = entries.map(([key, text]) => ({ key, text }));
-    assert.deepEqual(parseConfigFile(content, "/c.yaml"), expected);
+    assert.deepEqual(parseConfigFile(content, "/c.yaml", takesList), expected);
   });
 }
 
@@ -76,13 +98,18 @@ const refused: { name: string; content: string; says: RegExp }[] = [
   { name: "the same key twice", content: "a: 1\na: 2", says: /unique at line 2, column 1$/ },
   { name: "two documents", content: "a: 1\n---\nb: 2", says: /multiple documents/ },
   { name: "broken nesting", content: "a: b: c", says: /line 1, column 4$/ },
-  { name: "an alias of nothing", content: "a: *nope", says: /"a" must have one value/ },
+  { name: "an alias of nothing", content: "a: *nope", says: /"a" refers to a "&nope" that is not there; .* quotes$/ },
+  { name: "stars without quotes in a list", content: "many:\n  - **\n", says: /"many" refers to .* needs quotes$/ },
+  { name: "an empty list", content: "many: []", says: /"many" must be one value or a list of single values/ },
+  { name: "a list with an empty value", content: "many: [a, ~]", says: /"many" must be one value or a list/ },
+  { name: "a list in a list", content: "many: [a, [b]]", says: /"many" must be one value or a list/ },
+  { name: "a map where a list may be", content: "many: {a: b}", says: /"many" must have one value/ },
 ];
 
 for (const { name, content, says } of refused) {
   test(`refuses ${name}, in one line that names the file`, () => {
     assert.throws(
-      () => parseConfigFile(content, "/c.yaml"),
+      () => parseConfigFile(content, "/c.yaml", takesList),
       (error) =>
         error instanceof UsageError &&
         error.message.startsWith('configuration file "/c.yaml": ') &&

@@ -1,6 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { boolean, driverName, integer, logLevel, nodeId, oneOf, type Parser, path, unixEndpoint } from "./parsers.ts";
+import {
+  boolean,
+  driverName,
+  integer,
+  logLevel,
+  nodeId,
+  oneOf,
+  type Parser,
+  path,
+  registryGlobs,
+  unixEndpoint,
+} from "./parsers.ts";
 
 const longest = `/${"a".repeat(106)}`;
 
@@ -78,6 +89,22 @@ const tables: { name: string; parser: Parser<unknown>; good: [text: string, valu
       ...["", "/", "unix://", "unix:///", "unix:", "csi.sock", "./csi.sock", "unix:csi.sock", "unix://csi.sock"],
       ...["unix://host/csi.sock", "tcp://127.0.0.1:1", "unix:unix:///a", "UNIX:///a", "/a/", "/a\0b", "@abstract"],
       ...[`${longest}a`, `unix://${longest}a`, `/${"ä".repeat(54)}`],
+    ],
+  },
+  {
+    name: "registry globs",
+    parser: registryGlobs(),
+    good: [
+      ["ghcr.io/org/app", ["ghcr.io/org/app"]],
+      ["GHCR.io/org/**", ["ghcr.io/org/**"]],
+      ["a.io/*, b.io/* ", ["a.io/*", "b.io/*"]],
+      ["**", ["**"]],
+      ["**.example.org:5000/a?p", ["**.example.org:5000/a?p"]],
+      ["[::1]:5000/app", ["[::1]:5000/app"]],
+    ],
+    bad: [
+      ...["", ",", "a.io/*,", "ghcr.io", "*", "/org/app", "ghcr.io/", "ghcr.io//app", "https://ghcr.io/org"],
+      ...["oras://ghcr.io/org/app", "ghcr.io/org/app:v1", "ghcr.io/org@sha256", "a.io/b c", "a.io/{b,c}", "a.io/b\nc"],
     ],
   },
   {

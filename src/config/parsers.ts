@@ -10,6 +10,8 @@ export interface Parser<Value> {
   readonly standsAlone: boolean;
   /** The value; undefined for a text that is not allowed. */
   parse(text: string): Value | undefined;
+  /** What two texts of one source mean together, for options that may be given more than once. */
+  add?(earlier: Value, later: Value): Value;
 }
 
 /** A boolean in exactly the spellings of Go's `strconv.ParseBool`. */
@@ -64,6 +66,24 @@ export function path(): Parser<string> {
     allowed: "a path",
     standsAlone: false,
     parse: (text) => (text === "" || text.includes("\0") ? undefined : text),
+  };
+}
+
+/** A host with its port, then parts of a repository's name; stars and `?` anywhere. Any other glob matches nothing. */
+const registryGlobForm = /^[a-z0-9._:[\]*?-]+(?:\/[a-z0-9._*?-]+)*$/;
+
+/** Globs on `registry/repository` in lower case, comma-separated; what is given more than once adds up. */
+export function registryGlobs(): Parser<readonly string[]> {
+  const canMatch = (glob: string) => registryGlobForm.test(glob) && (glob.includes("/") || glob.includes("**"));
+  return {
+    placeholder: "GLOB",
+    allowed: "globs on registry/repository, comma-separated: ghcr.io/org/*, ghcr.io/**, **.example.org:5000/app",
+    standsAlone: false,
+    parse(text) {
+      const globs = text.split(",").map((glob) => glob.trim().toLowerCase());
+      return globs.every(canMatch) ? globs : undefined;
+    },
+    add: (earlier, later) => [...earlier, ...later],
   };
 }
 

@@ -23,6 +23,8 @@ const defaults: ServeConfig = {
   enforceNamespaces: true,
   concurrency: 4,
   maxPulls: 4,
+  maxUnpackRatio: 200,
+  allowRegistry: [],
   dockerConfig: undefined,
   caFile: undefined,
   logLevel: "info",
@@ -45,6 +47,8 @@ const samples: Record<Exclude<keyof ServeValues, "config">, { text: string; chan
   enforceNamespaces: { text: "F", changes: { enforceNamespaces: false } },
   concurrency: { text: "64", changes: { concurrency: 64 } },
   maxPulls: { text: "1", changes: { maxPulls: 1 } },
+  maxUnpackRatio: { text: "0", changes: { maxUnpackRatio: 0 } },
+  allowRegistry: { text: "ghcr.io/a/**, b.io/c", changes: { allowRegistry: ["ghcr.io/a/**", "b.io/c"] } },
   dockerConfig: { text: "/etc/docker.json", changes: { dockerConfig: "/etc/docker.json" } },
   caFile: { text: "ca.pem", changes: { caFile: "/here/ca.pem" } },
   logLevel: { text: "5", changes: { logLevel: "debug" } },
@@ -54,7 +58,7 @@ const samples: Record<Exclude<keyof ServeValues, "config">, { text: string; chan
 test("without anything given the defaults hold, frozen", () => {
   const config = parse([]);
   assert.deepEqual(config, defaults);
-  assert.ok(Object.isFrozen(config) && Object.isFrozen(config.ignored));
+  for (const value of [config, config.ignored, config.allowRegistry]) assert.ok(Object.isFrozen(value));
 });
 
 for (const [key, option] of Object.entries(serveOptions)) {
@@ -80,6 +84,17 @@ test("flag wins over environment, environment over file, file over default", () 
   const env = { ORAS_CSI_CONCURRENCY: "6", ORAS_CSI_MAX_PULLS: "6", ORAS_CSI_NODE_ID: "env" };
   const config = parse(["--config", FILE, "--concurrency", "7"], { env, file });
   assert.deepEqual(config, { ...defaults, concurrency: 7, maxPulls: 6, nodeId: "env", logLevel: "trace" });
+});
+
+test("registries that are allowed add up within a source, and never across sources", () => {
+  const file = "allow-registry:\n  - ghcr.io/file/*\n  - '**.example.org/*'\n";
+  const env = { ORAS_CSI_ALLOW_REGISTRY: "env.io/a/*,env.io/b/*" };
+  const named = ["--config", FILE];
+  const allowed = (argv: string[], given: Parameters<typeof parse>[1]) => parse(argv, given).allowRegistry;
+  assert.deepEqual(allowed(named, { file }), ["ghcr.io/file/*", "**.example.org/*"]);
+  assert.deepEqual(allowed(named, { file, env }), ["env.io/a/*", "env.io/b/*"]);
+  const flags = ["--allow-registry=a.io/*", "-allow-registry", "B.io/x, c.io/*"];
+  assert.deepEqual(allowed([...named, ...flags], { file, env }), ["a.io/*", "b.io/x", "c.io/*"]);
 });
 
 test("given twice, the last counts", () => {
@@ -199,6 +214,26 @@ const refused: { name: string; argv: string[]; given?: Partial<ConfigInput> & { 
     given: { file: "max-pulls: x" },
     says: /^bad value "x"/,
   },
+  {
+    name: "a list for an option that has one value",
+    argv: ["--config", FILE],
+    given: { file: "max-pulls: [1, 2]" },
+    says: /"max-pulls" must have one value, not a list or a map$/,
+  },
+  {
+    name: "a list under an unknown key",
+    argv: ["--config", FILE],
+    given: { file: "allow-registries: [a.io/b]" },
+    says: /^unknown key "allow-registries" .*did you mean allow-registry/,
+  },
+  {
+    name: "a list with a value that is not allowed",
+    argv: ["--config", FILE],
+    given: { file: "allow-registry: [a.io/b, https://c.io/d]" },
+    says: /^bad value "https:\/\/c.io\/d" for allow-registry in "\/etc.*must be globs on registry\/repository/,
+  },
+  { name: "no registries at all", argv: ["--allow-registry="], says: /^bad value "" for --allow-registry/ },
+  { name: "a ratio below zero", argv: ["--max-unpack-ratio=-1"], says: /"-1" for --max-unpack-ratio: .* 0 or more/ },
   {
     name: "a file that names another",
     argv: ["--config", FILE],

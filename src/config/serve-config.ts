@@ -11,9 +11,11 @@ import { quoted, UsageError } from "./usage-error.ts";
 type Consumed = "config" | "rootDir" | "pluginDataDir" | "mode" | "handlersCount" | "orasLogging" | "sanityTestRun";
 
 /** All that `serve` is told, complete and frozen. Paths are absolute. */
-export interface ServeConfig extends Omit<ServeValues, Consumed | "nodeId" | "dataDir"> {
+export interface ServeConfig extends Omit<ServeValues, Consumed | "nodeId" | "dataDir" | "allowRegistry"> {
   readonly nodeId: string;
   readonly dataDir: string;
+  /** Globs on `registry/repository`, in lower case; empty: all are allowed. */
+  readonly allowRegistry: readonly string[];
   /** Names of the flags (with dashes) that were given and have no effect. */
   readonly ignored: readonly string[];
 }
@@ -36,10 +38,9 @@ const WITHOUT_EFFECT = ["mode", "handlersCount", "orasLogging", "sanityTestRun"]
 export function parseConfig(input: ConfigInput): ServeConfig {
   const fromFlags = flagTexts(input.argv);
   const fromEnvironment = environmentTexts(serveOptions, input.env);
-  const { config } = collectValues(serveOptions, [...fromEnvironment, ...fromFlags]);
+  const { config } = collectValues(serveOptions, [fromEnvironment, fromFlags]);
   const fromFile = config === undefined ? [] : fileTexts(posix.resolve(input.cwd, config), input.readFile);
-  const given = [...fromFile, ...fromEnvironment, ...fromFlags];
-  const values = collectValues(serveOptions, given);
+  const values = collectValues(serveOptions, [fromFile, fromEnvironment, fromFlags]);
   return Object.freeze({
     csiEndpoint: values.csiEndpoint,
     nodeId: values.nodeId ?? defaultNodeId(input),
@@ -48,6 +49,8 @@ export function parseConfig(input: ConfigInput): ServeConfig {
     enforceNamespaces: values.enforceNamespaces,
     concurrency: values.concurrency,
     maxPulls: values.maxPulls,
+    maxUnpackRatio: values.maxUnpackRatio,
+    allowRegistry: Object.freeze(values.allowRegistry ?? []),
     dockerConfig: absolute(input.cwd, values.dockerConfig),
     caFile: absolute(input.cwd, values.caFile),
     logLevel: values.logLevel,
@@ -85,9 +88,11 @@ function fileTexts(path: string, readFile: ConfigInput["readFile"]): GivenText<S
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new UsageError(`cannot read the configuration file ${quoted(path)}: ${reason}`, cause);
   }
-  return parseConfigFile(content, path).map(({ key: name, text }) => {
-    const refuse = (known: readonly string[]) => unknownName("key", name, known, ` in ${quoted(path)}`);
-    const key = keyOfName(serveOptions, name, refuse);
+  const keyOf = (name: string) =>
+    keyOfName(serveOptions, name, (known) => unknownName("key", name, known, ` in ${quoted(path)}`));
+  const takesList = (name: string) => serveOptions[keyOf(name)].parser.add !== undefined;
+  return parseConfigFile(content, path, takesList).map(({ key: name, text }) => {
+    const key = keyOf(name);
     if (key === "config") throw new UsageError(`"config" in ${quoted(path)}: a configuration file cannot name another`);
     return { key, text, source: `${name} in ${quoted(path)}` };
   });

@@ -1,5 +1,5 @@
 import type { OptionTable } from "./option.ts";
-import { boolean, driverName, integer, logLevel, nodeId, oneOf, path, unixEndpoint } from "./parsers.ts";
+import { boolean, driverName, integer, logLevel, nodeId, oneOf, path, registryGlobs, unixEndpoint } from "./parsers.ts";
 
 /** What the flags of `serve` say, one field a flag, before anything is derived from them. */
 export interface ServeValues {
@@ -17,6 +17,9 @@ export interface ServeValues {
   readonly enforceNamespaces: boolean;
   readonly concurrency: number;
   readonly maxPulls: number;
+  /** 0: no limit. */
+  readonly maxUnpackRatio: number;
+  readonly allowRegistry: readonly string[] | undefined;
   readonly dockerConfig: string | undefined;
   readonly caFile: string | undefined;
   readonly logLevel: "error" | "warn" | "info" | "debug" | "trace";
@@ -83,6 +86,20 @@ export const serveOptions: OptionTable<ServeValues> = {
     defaultText: "4",
   },
   maxPulls: { description: "pulls at once on the node", parser: integer(1), defaultValue: 4, defaultText: "4" },
+  maxUnpackRatio: {
+    description:
+      "the tar layers of an artifact unpack to at most the larger of 1 GiB and this many times their packed size; 0: no limit",
+    parser: integer(0),
+    defaultValue: 200,
+    defaultText: "200",
+  },
+  allowRegistry: {
+    description:
+      "glob on registry/repository (* stays within a / part, ** crosses), repeatable: what none of them matches is refused",
+    parser: registryGlobs(),
+    defaultValue: undefined,
+    defaultText: "all",
+  },
   dockerConfig: {
     description: "docker config.json with credentials for all pulls on the node",
     parser: path(),
