@@ -3,7 +3,6 @@ import { parentPort } from "node:worker_threads";
 import { buildInfo, createLogger, KeyedLock, serveCalls, systemClock } from "../base/index.ts";
 import { createRegistryClient, type RegistryClient } from "../registry/index.ts";
 import { LayerUnpacker } from "./layer-unpacker.ts";
-import { onceMoreIfCorrupt } from "./once-more.ts";
 import { PullRun } from "./pull-job.ts";
 import type { ManifestRequest, PullWorkerCalls } from "./worker-calls.ts";
 
@@ -14,8 +13,7 @@ function servePulls(port: NonNullable<typeof parentPort>): void {
   const fetching = new KeyedLock();
   const unpacker = new LayerUnpacker(clock);
   serveCalls<PullWorkerCalls>(port, {
-    manifest: (request, { signal, emit }) =>
-      onceMoreIfCorrupt(() => clientFor(request).fetchManifest(queryOf(request, signal, emit))),
+    manifest: (request, { signal, emit }) => clientFor(request).fetchManifest(queryOf(request, signal, emit)),
     head: async (request, { signal, emit }) =>
       (await clientFor(request).headManifest(queryOf(request, signal, emit)))?.digest,
     pull: (job, context) =>
