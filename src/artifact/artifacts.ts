@@ -2,6 +2,7 @@ import { type Clock, DriverError, type Logger } from "../base/index.ts";
 import type { Cache, Tree } from "../cache/index.ts";
 import { formatReference, type Platform, type Reference } from "../oci/index.ts";
 import type { Transport } from "../registry/index.ts";
+import { checkAllowed } from "./allowed-registries.ts";
 import type { CredentialFinder } from "./credential-finder.ts";
 import { type Patience, waitPatiently } from "./patience.ts";
 import { Pull } from "./pull.ts";
@@ -35,6 +36,8 @@ export interface ArtifactsOptions {
   readonly enforceNamespaces: boolean;
   readonly maxPulls: number;
   readonly maxUnpackRatio: number;
+  /** Globs on `registry/repository`; empty: all are allowed. */
+  readonly allowRegistry: readonly string[];
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -58,10 +61,12 @@ export class Artifacts {
 
   /**
    * The tree that a request means: from the cache, or pulled. Waits as long as the caller can, then throws
-   * "in-progress" while the work goes on; the next call for the same volume joins it.
+   * "in-progress" while the work goes on; the next call for the same volume joins it. What the node does not allow is
+   * "forbidden", cached or not.
    */
   async present(request: ArtifactRequest, patience: Patience): Promise<Tree> {
-    const { cache, clock } = this.#options;
+    const { cache, clock, allowRegistry } = this.#options;
+    checkAllowed(request.reference, allowRegistry);
     const reached = await waitPatiently(this.#reach(request), {
       patience,
       clock,

@@ -86,7 +86,8 @@ interface Surroundings {
 }
 
 async function openServices({ config, libc, clock, log }: Surroundings, volumes: VolumesLater) {
-  const { dataDir, dockerConfig, caFile, enforceNamespaces, maxPulls, maxUnpackRatio, concurrency } = config;
+  const { dataDir, dockerConfig, caFile, enforceNamespaces, maxPulls, concurrency, maxUnpackRatio, allowRegistry } =
+    config;
   const cache = await Cache.open({ dataDir, syncFileSystem: (path) => syncFileSystem(libc, path), clock, log });
   const artifacts = new Artifacts({
     cache,
@@ -95,6 +96,7 @@ async function openServices({ config, libc, clock, log }: Surroundings, volumes:
     enforceNamespaces,
     maxPulls,
     maxUnpackRatio,
+    allowRegistry,
     clock,
     log,
   });
