@@ -43,7 +43,7 @@ export class Records {
     const records = new Records(layout, state);
     for (const name of await fs.readdir(layout.volumes)) {
       if (!/^[0-9a-f]{64}\.json$/.test(name)) continue;
-      const record = await state.read(join(layout.volumes, name), recordFrom);
+      const record = await state.read(join(layout.volumes, name), (value) => recordFrom(value, name));
       if (record !== undefined) records.#byKey.set(record.key, record);
     }
     return records;
@@ -79,11 +79,13 @@ export class Records {
   }
 }
 
-function recordFrom(value: JsonObject): VolumeRecord {
+function recordFrom(value: JsonObject, name: string): VolumeRecord {
   const volumeId = textAt(value, "volumeId");
   const targetPath = textAt(value, "targetPath");
+  const key = volumeKeyOf(volumeId, targetPath);
+  if (name !== `${key}.json`) throw new Error("it is another volume's");
   return {
-    key: volumeKeyOf(volumeId, targetPath),
+    key,
     volumeId,
     targetPath,
     tree: textAt(value, "tree") as TreeId,

@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { DriverError } from "../base/index.ts";
+import { cleanTargetPath, prepareTarget, removeTarget } from "./target.ts";
+
+function useFolder(): { readonly folder: string; readonly target: string; [Symbol.dispose](): void } {
+  const folder = mkdtempSync(join(tmpdir(), "oras-csi-target-"));
+  const dispose = () => rmSync(folder, { recursive: true, force: true });
+  return { folder, target: join(folder, "mount"), [Symbol.dispose]: dispose };
+}
+
+async function failsAs(call: Promise<unknown>, kind: string, says: RegExp): Promise<void> {
+  await assert.rejects(call, (error) => {
+    assert.ok(error instanceof DriverError, String(error));
+    assert.equal(error.kind, kind);
+    assert.match(error.message, says);
+    return true;
+  });
+}
+
+test("a missing target is made 0750, whatever the umask", async () => {
+  using place = useFolder();
+  const umask = process.umask(0o077);
+  try {
+    await prepareTarget(place.target);
+  } finally {
+    process.umask(umask);
+  }
+  assert.equal(statSync(place.target).mode & 0o7777, 0o750);
+});
+
+test("an empty folder is used as it is", async () => {
+  using place = useFolder();
+  mkdirSync(place.target, { mode: 0o700 });
+  await prepareTarget(place.target);
+  assert.equal(statSync(place.target).mode & 0o7777, 0o700);
+});
+
+test("links above the target are followed", async () => {
+  using place = useFolder();
+  mkdirSync(join(place.folder, "real"));
+  symlinkSync("real", join(place.folder, "link"));
+  await prepareTarget(join(place.folder, "link/mount"));
+  assert.ok(existsSync(join(place.folder, "real/mount")));
+});
+
+describe("what is refused stays as it is", () => {
+  const rows: readonly { name: string; make: (folder: string) => void; says: RegExp }[] = [
+    {
+      name: "no folder above",
+      make: (folder) => rmSync(folder, { recursive: true }),
+      says: /folder above the target .* is missing/,
+    },
+    {
+      name: "a file above",
+      make: (folder) => {
+        rmSync(folder, { recursive: true });
+        writeFileSync(folder, "");
+      },
+      says: /folder above the target .* is missing/,
+    },
+    { name: "a file", make: (folder) => writeFileSync(join(folder, "mount"), "x"), says: /is a file/ },
+    {
+      name: "a symlink to a folder",
+      make: (folder) => symlinkSync(folder, join(folder, "mount")),
+      says: /is a symlink/,
+    },
+    {
+      name: "a dangling symlink",
+      make: (folder) => symlinkSync("nowhere", join(folder, "mount")),
+      says: /is a symlink/,
+    },
+    {
+      name: "a full folder",
+      make: (folder) => mkdirSync(join(folder, "mount/x"), { recursive: true }),
+      says: /something in it/,
+    },
+  ];
+  for (const { name, make, says } of rows) {
+    test(name, async () => {
+      using place = useFolder();
+      make(place.folder);
+      const before = existsSync(place.folder) && statSync(place.folder).isDirectory() ? readdirSync(place.folder) : [];
+      await failsAs(prepareTarget(place.target), "refused", says);
+      const after = existsSync(place.folder) && statSync(place.folder).isDirectory() ? readdirSync(place.folder) : [];
+      assert.deepEqual(after, before);
+      rmSync(place.folder, { recursive: true, force: true });
+    });
+  }
+});
+
+test("removing takes an empty folder, and is content with none", async () => {
+  using place = useFolder();
+  await removeTarget(place.target);
+  await prepareTarget(place.target);
+  await removeTarget(place.target);
+  assert.ok(!existsSync(place.target));
+  await removeTarget(join(place.folder, "gone/mount"));
+});
+
+test("removing leaves what is not the volume's", async () => {
+  using place = useFolder();
+  mkdirSync(join(place.target, "x"), { recursive: true });
+  await failsAs(removeTarget(place.target), "unavailable", /something in it/);
+  assert.ok(existsSync(join(place.target, "x")));
+  rmSync(place.target, { recursive: true });
+  writeFileSync(place.target, "x");
+  await failsAs(removeTarget(place.target), "unavailable", /is no folder/);
+  assert.ok(existsSync(place.target));
+});
+
+test("a slash at a target's end is not kept: it would follow a link there", async () => {
+  using place = useFolder();
+  symlinkSync(place.folder, place.target);
+  assert.equal(cleanTargetPath(`${place.target}//`), place.target);
+  await failsAs(prepareTarget(cleanTargetPath(`${place.target}/`)), "refused", /is a symlink/);
+  assert.equal(cleanTargetPath("/"), "/");
+  assert.equal(cleanTargetPath("/a/b"), "/a/b");
+});

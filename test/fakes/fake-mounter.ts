@@ -1,0 +1,106 @@
+import { statSync } from "node:fs";
+import type { BindOptions, MountAt, MountEntry, Mounter, OverlayOptions, UnmountHow } from "../../src/mount/index.ts";
+
+/** A call of a fake mounter that changes something. */
+export type MounterCall =
+  | { readonly kind: "bind"; readonly options: BindOptions }
+  | { readonly kind: "overlay"; readonly options: OverlayOptions }
+  | { readonly kind: "unmount"; readonly target: string; readonly how: UnmountHow };
+
+interface FakeMount {
+  readonly at: MountAt;
+  readonly entry: MountEntry;
+}
+
+/** A `Mounter` that keeps its mounts in memory: for failures that a kernel cannot be made to show. */
+export class FakeMounter implements Mounter {
+  readonly calls: MounterCall[] = [];
+  /** Runs before each call that changes something; what it throws is the outcome. */
+  onCall: (call: MounterCall) => void | Promise<void> = () => undefined;
+  /** By target, the topmost last. */
+  readonly #stacks = new Map<string, FakeMount[]>();
+  #lastId = 100;
+
+  /** How many mounts there are at a target. */
+  depth(target: string): number {
+    return this.#stacks.get(target)?.length ?? 0;
+  }
+
+  /** All targets with a mount. */
+  get targets(): readonly string[] {
+    return [...this.#stacks.keys()];
+  }
+
+  /** Mounts something foreign at a target; a dead one answers no question. */
+  mountForeign(target: string, { dead = false } = {}): void {
+    this.#push(target, { dead, device: dead ? undefined : 999n, inode: dead ? undefined : 1n }, "tmpfs", "rw");
+  }
+
+  async bind(options: BindOptions): Promise<void> {
+    await this.#begin({ kind: "bind", options });
+    const { dev, ino } = statSync(options.source, { bigint: true });
+    this.#push(options.target, { dead: false, device: dev, inode: ino }, "ext4", "rw");
+  }
+
+  async overlay(options: OverlayOptions): Promise<void> {
+    await this.#begin({ kind: "overlay", options });
+    const { dev, ino } = statSync(options.upper, { bigint: true });
+    const said = `lowerdir=${options.lower},upperdir=${options.upper},workdir=${options.work}`;
+    this.#push(options.target, { dead: false, device: dev, inode: ino }, "overlay", said);
+  }
+
+  async unmount(target: string | Uint8Array, how: UnmountHow): Promise<void> {
+    const path = String(target);
+    await this.#begin({ kind: "unmount", target: path, how });
+    const stack = this.#stacks.get(path);
+    stack?.pop();
+    if (stack?.length === 0) this.#stacks.delete(path);
+  }
+
+  mountAt(path: string): Promise<MountAt | undefined> {
+    return Promise.resolve(this.#stacks.get(path)?.at(-1)?.at);
+  }
+
+  mountHolding(path: string): Promise<MountEntry | undefined> {
+    return Promise.resolve(this.#stacks.get(path)?.at(-1)?.entry);
+  }
+
+  mountsBelow(path: string): Promise<readonly MountEntry[]> {
+    return Promise.resolve(this.#entries().filter((entry) => entry.mountPoint.startsWith(`${path}/`)));
+  }
+
+  mounts(): Promise<readonly MountEntry[]> {
+    return Promise.resolve(this.#entries());
+  }
+
+  async #begin(call: MounterCall): Promise<void> {
+    this.calls.push(call);
+    await this.onCall(call);
+  }
+
+  #entries(): MountEntry[] {
+    return [...this.#stacks.values()].flat().map(({ entry }) => entry);
+  }
+
+  #push(target: string, at: Omit<MountAt, "mountId">, fsType: string, superOptions: string): void {
+    const mountId = ++this.#lastId;
+    const entry: MountEntry = {
+      mountId,
+      parentId: 1,
+      device: "0:1",
+      root: "/",
+      mountPoint: target,
+      mountPointBytes: Buffer.from(target),
+      options: [],
+      readOnly: false,
+      sharedGroup: undefined,
+      masterGroup: undefined,
+      fsType,
+      source: fsType,
+      superOptions,
+    };
+    const stack = this.#stacks.get(target) ?? [];
+    stack.push({ at: { mountId, ...at }, entry });
+    this.#stacks.set(target, stack);
+  }
+}
