@@ -78,6 +78,16 @@ export class GrpcServer {
     return this.#calls.count;
   }
 
+  /** Where it listens. */
+  get socketPath(): string {
+    return this.#socketFile.path;
+  }
+
+  /** Whether the file at that path is still this server's: it may have been deleted, or replaced by another process. */
+  ownsSocketFile(): boolean {
+    return this.#socketFile.isOurs();
+  }
+
   /**
    * Takes no more connections and calls, lets those in flight finish within the drain time, answers the rest
    * UNAVAILABLE (kubelet calls again), and closes every connection. The socket file goes first, if it is still ours.

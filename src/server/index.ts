@@ -1,1 +1,7 @@
 export { GrpcServer, type GrpcServerOptions } from "./grpc-server.ts";
+export {
+  createRegistration,
+  type Registration,
+  type RegistrationOptions,
+  registrationSocketPath,
+} from "./registration.ts";

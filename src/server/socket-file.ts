@@ -1,4 +1,4 @@
-import { promises as fs } from "node:fs";
+import { promises as fs, lstatSync } from "node:fs";
 import type { Server } from "node:net";
 import { basename, dirname } from "node:path";
 import { type Clock, DriverError, errnoOf, type Logger, sleep } from "../base/index.ts";
@@ -32,15 +32,13 @@ export class SocketFile {
     this.#inode = identity.ino;
   }
 
-  /** Whether the file at the path is still the one that was made. */
-  async isOurs(): Promise<boolean> {
-    try {
-      const now = await fs.lstat(this.path, { bigint: true });
-      return now.dev === this.#device && now.ino === this.#inode;
-    } catch (error) {
-      if (errnoOf(error) === "ENOENT") return false;
-      throw error;
-    }
+  /**
+   * Whether the file at the path is still the one that was made. Asks the file system itself: the threads that do so
+   * for others may all be waiting for a disk that hangs, and the answer must not depend on that.
+   */
+  isOurs(): boolean {
+    const now = lstatSync(this.path, { bigint: true, throwIfNoEntry: false });
+    return now !== undefined && now.dev === this.#device && now.ino === this.#inode;
   }
 
   /**
@@ -48,7 +46,7 @@ export class SocketFile {
    * number may be used again once it is closed.
    */
   async remove(): Promise<void> {
-    if (await this.isOurs()) await fs.rm(this.path, { force: true });
+    if (this.isOurs()) await fs.rm(this.path, { force: true });
   }
 }
 

@@ -1,9 +1,9 @@
-import { connect as connectHttp2, type OutgoingHttpHeaders } from "node:http2";
 import { connect } from "node:net";
 import { createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
 import { Identity } from "../../gen/csi/v1/csi_pb.js";
+import { Registration } from "../../gen/pluginregistration/v1/pluginregistration_pb.js";
 import { DriverError, errnoOf } from "../base/index.ts";
+import { withGrpcSocket } from "./grpc-socket.ts";
 
 /** Who listens on a unix socket: nothing is there, a file that nobody serves any more, or a living process. */
 export type SocketState = "absent" | "dead" | "alive";
@@ -45,24 +45,22 @@ function stateFromErrno(errno: string | undefined): SocketState | undefined {
 
 /** The name and version of the CSI driver that answers on a socket, for a message; less if it does not say. */
 export async function describeSocketOwner(path: string): Promise<string> {
-  const session = connectHttp2("http://localhost", { createConnection: () => connect(path) });
-  // Anything may listen there: what breaks the connection fails the call below. Connect's own session manager leaves
-  // some errors of a peer that speaks no HTTP/2 to nobody, which would end the process.
-  session.on("error", () => session.destroy());
-  const sessionManager = {
-    authority: "http://localhost",
-    request: async (method: string, requestPath: string, headers: OutgoingHttpHeaders) =>
-      session.request({ ...headers, ":method": method, ":path": requestPath }),
-    notifyResponseByteRead: () => undefined,
-  };
+  const timeout = { timeoutMs: NAME_TIMEOUT_MS };
   try {
-    const transport = createGrpcTransport({ baseUrl: "http://localhost", sessionManager });
-    const info = await createClient(Identity, transport).getPluginInfo({}, { timeoutMs: NAME_TIMEOUT_MS });
-    return `the CSI driver ${info.name} ${info.vendorVersion}`;
+    return await withGrpcSocket(path, async (transport) => {
+      const info = await createClient(Identity, transport).getPluginInfo({}, timeout);
+      return `the CSI driver ${info.name} ${info.vendorVersion}`;
+    });
+  } catch {
+    // It may be a registration socket.
+  }
+  try {
+    return await withGrpcSocket(path, async (transport) => {
+      const info = await createClient(Registration, transport).getInfo({}, timeout);
+      return `who registers the CSI driver ${info.name} (its node-driver-registrar, or another driver of this name)`;
+    });
   } catch {
     // It only matters that something listens.
     return "a process that does not say what it is";
-  } finally {
-    session.destroy();
   }
 }

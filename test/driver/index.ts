@@ -4,4 +4,5 @@ export { Driver, type DriverExit, EXECUTABLE, type Flavour, whyNoFlavour } from 
 export { createGrpcJsClient } from "./grpc-js-client.ts";
 export { Kubelet, KubeletVolume, type VolumeSpec } from "./kubelet.ts";
 export { type MountRow, mountsBelow, unmountBelow, whyNoMounts } from "./mounts.ts";
+export { type PluginInfo, PluginManager, type RegistryEvent } from "./plugin-manager.ts";
 export { Sandbox, type SandboxOptions } from "./sandbox.ts";
