@@ -20,7 +20,8 @@ export function parseDigest(text: string): Digest {
     throw new DriverError("refused", `digest ${quote(text)} is of no known algorithm: sha256 and sha512 are read`);
   }
   if (hex.length !== hexLength[algorithm] || !/^[0-9a-f]+$/.test(hex)) {
-    throw new DriverError("refused", `digest ${quote(text)} is malformed: ${hexLength[algorithm]} hex digits are due`);
+    const due = `${hexLength[algorithm]} hex digits in lower case`;
+    throw new DriverError("refused", `digest ${quote(text)} is malformed: ${due} are due`);
   }
   return text as Digest;
 }

@@ -13,7 +13,11 @@ export interface Reference {
 // distribution-spec 1.1, "Pulling manifests": the name and tag grammars.
 const component = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 const tagForm = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
-const hostForm = /^(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?$/;
+const label = "[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?";
+const hostForm = new RegExp(`^(?:${label}(?:\\.${label})*|\\[[0-9a-f:.]+\\])(?::([0-9]{1,5}))?$`);
+/** Bytes of the longest DNS name, and a port. */
+const MAX_HOST_LENGTH = 253 + ":65535".length;
+const schemeForm = /^[a-z][a-z0-9+.-]*:\/\//i;
 const dockerHubNames = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
 
 /**
@@ -23,13 +27,16 @@ const dockerHubNames = new Set(["docker.io", "index.docker.io", "registry-1.dock
  */
 export function parseReference(text: string): Reference {
   const bare = text.trim().replace(/^oras:\/\//, "");
+  const scheme = schemeForm.exec(bare)?.[0];
+  if (scheme !== undefined) throw malformed(text, `write it without ${scheme}`);
   const at = bare.indexOf("@");
   const digest = at < 0 ? undefined : digestFrom(bare.slice(at + 1), text);
   const { registry, rest } = splitRegistry(at < 0 ? bare : bare.slice(0, at), text);
   const colon = rest.lastIndexOf(":");
   const tag = colon < 0 ? undefined : rest.slice(colon + 1);
   const path = colon < 0 ? rest : rest.slice(0, colon);
-  if (tag !== undefined && !tagForm.test(tag)) throw malformed(text, `the tag ${JSON.stringify(tag)} is not one`);
+  if (tag !== undefined && !tagForm.test(tag))
+    throw malformed(text, `the tag ${JSON.stringify(shorten(tag))} is not one`);
   const repository = registry === "docker.io" && !path.includes("/") && path !== "" ? `library/${path}` : path;
   checkRepository(repository, text);
   return { registry, repository, tag: tag ?? (digest === undefined ? "latest" : undefined), digest };
@@ -47,20 +54,22 @@ function splitRegistry(text: string, whole: string): { registry: string; rest: s
   const first = slash < 0 ? "" : text.slice(0, slash);
   if (!/[.:]/.test(first) && first.toLowerCase() !== "localhost") return { registry: "docker.io", rest: text };
   const registry = first.toLowerCase();
-  const host = hostForm.exec(registry);
-  if (host === null) throw malformed(whole, `${JSON.stringify(first)} is no registry host`);
+  const host = registry.length > MAX_HOST_LENGTH ? null : hostForm.exec(registry);
+  if (host === null) throw malformed(whole, `${JSON.stringify(shorten(first))} is no registry host`);
   if (host[1] !== undefined && (Number(host[1]) < 1 || Number(host[1]) > 65535)) {
     throw malformed(whole, `the port ${host[1]} is not between 1 and 65535`);
   }
+  // Numbers that are no IPv4 address, groups that are no IPv6 address: nothing could be asked there.
+  if (!URL.canParse(`https://${registry}/`)) throw malformed(whole, `${JSON.stringify(first)} is no registry host`);
   return { registry: dockerHubNames.has(registry) ? "docker.io" : registry, rest: text.slice(slash + 1) };
 }
 
 function checkRepository(repository: string, whole: string): void {
   if (repository === "") throw malformed(whole, "it names no repository");
+  if (repository.length > 255) throw malformed(whole, "the repository is longer than 255 characters");
   if (/[A-Z]/.test(repository)) {
     throw malformed(whole, `repositories are in lower case: write ${JSON.stringify(repository.toLowerCase())}`);
   }
-  if (repository.length > 255) throw malformed(whole, "the repository is longer than 255 characters");
   for (const part of repository.split("/")) {
     if (!component.test(part)) throw malformed(whole, `${JSON.stringify(part)} is no part of a repository's name`);
   }
@@ -75,6 +84,9 @@ function digestFrom(text: string, whole: string): Digest {
 }
 
 function malformed(text: string, why: string): DriverError {
-  const shown = text.length > 300 ? `${text.slice(0, 150)}…${text.slice(-100)}` : text;
-  return new DriverError("bad-input", `reference ${JSON.stringify(shown)}: ${why}`);
+  return new DriverError("bad-input", `reference ${JSON.stringify(shorten(text))}: ${why}`);
+}
+
+function shorten(text: string): string {
+  return text.length > 300 ? `${text.slice(0, 150)}…${text.slice(-100)}` : text;
 }
