@@ -31,7 +31,7 @@ export function parseDescriptor(value: unknown, where: string): Descriptor {
     throw malformed(where, "has a mediaType that is no text");
   if (typeof digest !== "string") throw malformed(where, "has no digest");
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
-    throw malformed(where, `has a size that is no count of bytes (${JSON.stringify(size)?.slice(0, 40)})`);
+    throw malformed(where, `has a size that is no count of bytes (${typeof size === "number" ? size : typeof size})`);
   }
   return {
     mediaType: mediaType ?? "",
@@ -50,7 +50,9 @@ export function parseAnnotations(value: unknown, where: string): Readonly<Record
   if (!isJsonObject(value)) throw malformed(where, "has annotations that are no object");
   const annotations: Record<string, string> = Object.create(null) as Record<string, string>;
   for (const [key, text] of Object.entries(value)) {
-    if (typeof text !== "string") throw malformed(where, `has an annotation ${JSON.stringify(key)} that is no text`);
+    if (typeof text !== "string") {
+      throw malformed(where, `has an annotation ${JSON.stringify(key.slice(0, 100))} that is no text`);
+    }
     annotations[key] = text;
   }
   return annotations;
@@ -65,10 +67,11 @@ function digestAt(text: string, where: string): Digest {
   }
 }
 
+/** None, too, where both names are empty: Go tools write that for entries that have no platform. */
 function parsePlatformObject(value: unknown): Platform | undefined {
   if (!isJsonObject(value)) return undefined;
   const { os, architecture, variant } = value;
-  if (typeof os !== "string" || typeof architecture !== "string") return undefined;
+  if (typeof os !== "string" || typeof architecture !== "string" || os + architecture === "") return undefined;
   return { os, architecture, variant: typeof variant === "string" && variant !== "" ? variant : undefined };
 }
 

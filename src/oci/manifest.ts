@@ -2,6 +2,8 @@ import { DriverError } from "../base/index.ts";
 import { type Descriptor, isJsonObject, type JsonObject, parseAnnotations, parseDescriptor } from "./descriptor.ts";
 import { indexTypes, MAX_MANIFEST_BYTES, manifestTypes, mediaTypes } from "./media-types.ts";
 
+const schema1Prefix = "application/vnd.docker.distribution.manifest.v1+";
+
 /** One artifact or image: a config and layers (image-spec 1.1, manifest.md). */
 export interface Manifest {
   readonly kind: "manifest";
@@ -23,7 +25,8 @@ export interface Index {
 
 /**
  * Reads a manifest or an index. Its kind is told by `mediaType`, else by a Content-Type that names a manifest, else by
- * its shape; generic content types say nothing. Throws "refused".
+ * its shape; generic content types say nothing. What could be read in two ways is refused, so that the same bytes mean
+ * the same without their Content-Type, too. Throws "refused".
  */
 export function parseManifest(bytes: Uint8Array, contentType: string | undefined): Manifest | Index {
   if (bytes.byteLength > MAX_MANIFEST_BYTES) {
@@ -31,62 +34,91 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
   }
   const value = parseJson(bytes);
   if (!isJsonObject(value)) throw malformed("is no JSON object");
-  if (value["schemaVersion"] === 1) {
-    throw new DriverError("refused", "the manifest is of Docker's schema 1, which is not read: push the image anew");
-  }
-  const mediaType = mediaTypeOf(value, contentType);
-  const isIndex = mediaType === "" ? Array.isArray(value["manifests"]) : indexTypes.has(mediaType);
+  const own = ownMediaType(value);
+  const mediaType = servedMediaType(contentType, own) || own;
+  refuseAmbiguous(value, own, mediaType);
+  const isIndex = mediaType === "" ? isThere(value["manifests"]) : indexTypes.has(mediaType);
+  return isIndex ? indexFrom(value, mediaType) : manifestFrom(value, mediaType);
+}
+
+function indexFrom(value: JsonObject, mediaType: string): Index {
   const annotations = parseAnnotations(value["annotations"], "the manifest");
-  if (isIndex) {
-    return {
-      kind: "index",
-      mediaType: mediaType || mediaTypes.index,
-      manifests: list(value, "manifests"),
-      annotations,
-    };
-  }
+  const manifests = list(value, "manifests");
+  return { kind: "index", mediaType: mediaType || mediaTypes.index, manifests, annotations };
+}
+
+function manifestFrom(value: JsonObject, mediaType: string): Manifest {
+  const { artifactType, config } = value;
+  const blobsCount = mediaType === mediaTypes.artifactManifest && isThere(value["blobs"]);
   return {
     kind: "manifest",
     mediaType: mediaType || mediaTypes.manifest,
-    artifactType: textOrNone(value["artifactType"]),
-    config: value["config"] === undefined ? undefined : parseDescriptor(value["config"], "config"),
-    layers: value["layers"] === undefined ? list(value, "blobs") : list(value, "layers"),
-    annotations,
+    artifactType: typeof artifactType === "string" && artifactType !== "" ? artifactType : undefined,
+    config: isThere(config) ? parseDescriptor(config, "config") : undefined,
+    layers: list(value, isThere(value["layers"]) && !blobsCount ? "layers" : "blobs"),
+    annotations: parseAnnotations(value["annotations"], "the manifest"),
   };
 }
 
 function parseJson(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (error) {
-    throw malformed("is no JSON", error);
+  } catch {
+    // The reason would quote what the server sent, which may be anything.
+    throw malformed("is no JSON");
   }
 }
 
-/** The media type that the manifest and its Content-Type agree on; empty if neither names one that we know. */
-function mediaTypeOf(value: JsonObject, contentType: string | undefined): string {
-  const own = textOrNone(value["mediaType"]) ?? "";
-  const served = (contentType ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
-  const known = (type: string) => manifestTypes.has(type) || indexTypes.has(type);
-  if (own !== "" && !known(own))
+/** The media type that the manifest says it has; empty if it says none. Throws for what is no manifest that we read. */
+function ownMediaType(value: JsonObject): string {
+  const own = value["mediaType"] ?? "";
+  if (typeof own !== "string") throw malformed("has a mediaType that is no text");
+  if (value["schemaVersion"] === 1 || own.startsWith(schema1Prefix)) {
+    throw new DriverError("refused", "the manifest is of Docker's schema 1, which is not read: push the image anew");
+  }
+  if (own !== "" && !isKnown(own)) {
     throw malformed(`is of media type ${JSON.stringify(own.slice(0, 200))}, which is no manifest`);
-  if (own !== "" && known(served) && own !== served) {
+  }
+  return own;
+}
+
+/** The media type that the Content-Type names; empty if that is none of a manifest. Throws if it is not `own`. */
+function servedMediaType(contentType: string | undefined, own: string): string {
+  const served = contentType?.split(";")[0]?.trim().toLowerCase() ?? "";
+  if (!isKnown(served)) return "";
+  if (own !== "" && own !== served) {
     throw malformed(`says that it is ${own}, but the registry served it as ${served}`);
   }
-  return own !== "" ? own : known(served) ? served : "";
+  return served;
+}
+
+/** GHSA-77vh-xpmg-72qh tells what became of images that one reader took for an index and another for a manifest. */
+function refuseAmbiguous(value: JsonObject, own: string, mediaType: string): void {
+  const likeIndex = isThere(value["manifests"]);
+  const likeManifest = ["config", "layers", "blobs"].some((key) => isThere(value[key]));
+  if (likeIndex && likeManifest) throw malformed("has manifests beside layers or a config: it can be read in two ways");
+  if (!likeIndex && !likeManifest && own === "") throw malformed("has neither layers nor manifests");
+  if (indexTypes.has(mediaType) ? likeManifest : mediaType !== "" && likeIndex) {
+    throw malformed(`is called ${mediaType}, but has the parts of ${likeIndex ? "an index" : "a manifest"}`);
+  }
 }
 
 function list(value: JsonObject, key: "layers" | "blobs" | "manifests"): readonly Descriptor[] {
   const entries = value[key];
-  if (entries === undefined || entries === null) return [];
+  if (!isThere(entries)) return [];
   if (!Array.isArray(entries)) throw malformed(`has ${key} that are no list`);
   return entries.map((entry, i) => parseDescriptor(entry, `${key}[${i}]`));
 }
 
-function textOrNone(value: unknown): string | undefined {
-  return typeof value === "string" && value !== "" ? value : undefined;
+function isKnown(mediaType: string): boolean {
+  return manifestTypes.has(mediaType) || indexTypes.has(mediaType);
 }
 
-function malformed(why: string, cause?: unknown): DriverError {
-  return new DriverError("refused", `the manifest is malformed: it ${why}`, cause);
+/** Go tools write null for what is empty. */
+function isThere(value: unknown): boolean {
+  return value !== undefined && value !== null;
+}
+
+function malformed(why: string): DriverError {
+  return new DriverError("refused", `the manifest is malformed: it ${why}`);
 }
