@@ -60,15 +60,20 @@ function matchScore(offered: Platform, wanted: Platform): number {
   if (offered.os !== wanted.os || offered.architecture !== wanted.architecture) return 0;
   const have = variantOf(offered);
   const want = variantOf(wanted);
+  if (have === want) return Number.MAX_VALUE;
   if (offered.architecture === "arm" && want !== undefined) {
     if (have === undefined) return 1;
-    const level = Number(have.slice(1));
-    return Number.isInteger(level) && level <= Number(want.slice(1)) ? 1 + level : 0;
+    const level = armLevel(have);
+    return level <= armLevel(want) ? 1 + level : 0;
   }
-  if (have === want) return 2;
   return have === undefined ? 1 : want === undefined && offered.architecture !== "arm64" ? 1 : 0;
 }
 
 function variantOf(platform: Platform): string | undefined {
   return platform.architecture === "arm64" ? (platform.variant ?? "v8") : platform.variant;
+}
+
+/** 7 for `v7`; NaN, which is not above or below anything, for what is no such variant. */
+function armLevel(variant: string): number {
+  return Number(/^v?([0-9]+)/.exec(variant)?.[1] ?? Number.NaN);
 }
