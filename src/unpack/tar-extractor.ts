@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { createHash, type Hash, hash } from "node:crypto";
 import { closeSync } from "node:fs";
 import { LayerFolder } from "./layer-folder.ts";
@@ -13,6 +14,16 @@ import type { UnpackBudget } from "./unpack-budget.ts";
 export interface ModeRules {
   readonly file: (mode: number) => number;
   readonly folder: (mode: number) => number;
+}
+
+/** What a `TarExtractor` is made of. */
+export interface TarExtractorOptions {
+  /** A fresh, empty folder. */
+  readonly root: string;
+  readonly modes: ModeRules;
+  readonly budgets: readonly UnpackBudget[];
+  /** Where the runtime cannot make other names, they are refused rather than changed. */
+  readonly utf8Only: boolean;
 }
 
 /** A file whose content is being written. */
@@ -47,15 +58,17 @@ export class TarExtractor implements TarHandler {
   readonly #folder: LayerFolder;
   readonly #modes: ModeRules;
   readonly #budgets: readonly UnpackBudget[];
+  readonly #utf8Only: boolean;
   readonly #table = new LayerTable();
   #file: OpenFile | undefined;
   #entries = 0;
   #skipped = 0;
 
-  constructor(root: string, modes: ModeRules, budgets: readonly UnpackBudget[]) {
-    this.#folder = new LayerFolder(root);
-    this.#modes = modes;
-    this.#budgets = budgets;
+  constructor(options: TarExtractorOptions) {
+    this.#folder = new LayerFolder(options.root);
+    this.#modes = options.modes;
+    this.#budgets = options.budgets;
+    this.#utf8Only = options.utf8Only;
   }
 
   /** Entries read so far. */
@@ -72,6 +85,9 @@ export class TarExtractor implements TarHandler {
     if (entry.type === "label") return;
     this.#entries++;
     for (const budget of this.#budgets) budget.takeEntry(entry.name, entry.size);
+    if (this.#utf8Only && !(isUtf8(entry.name) && isUtf8(entry.linkName))) {
+      throw refuseEntry(entry.name, "its name or target is no UTF-8, which this runtime (Deno) cannot write");
+    }
     const path = cleanEntryPath(entry.name, entry.name);
     if (path.ends.length === 0) this.#putRoot(entry);
     else this.#put(entry, path, this.#makeParents(entry, path));

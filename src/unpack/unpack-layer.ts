@@ -49,7 +49,8 @@ const modeRules: Readonly<Record<UnpackWay, ModeRules>> = {
  */
 export async function unpackLayer(options: UnpackOptions): Promise<UnpackedLayer> {
   const source = new ByteSource(options.source);
-  const extractor = new TarExtractor(options.root, modeRules[options.way], options.budgets);
+  const { root, budgets } = options;
+  const extractor = new TarExtractor({ root, budgets, modes: modeRules[options.way], utf8Only: isDeno() });
   try {
     await readTar(options, source, new TarReader(extractor));
     const index = extractor.finish();
@@ -71,11 +72,15 @@ async function readTar(options: UnpackOptions, source: ByteSource, reader: TarRe
     reader.write(part);
   }
   reader.end();
-  if (packing === "zstd" && !reader.sawEndMarker && buildInfo().runtime === "deno") {
-    // Deno reports no error for zstd data that is cut off, so that a tar without its end may lack files.
+  if (packing === "zstd" && !reader.sawEndMarker && isDeno()) {
     throw refuseTar("it has no end marker, and this runtime (Deno) cannot tell whether its zstd data is complete");
   }
   if (expected !== undefined && hash !== undefined && hash.digest("hex") !== digestParts(expected).hex) {
     throw new DriverError("corrupt", `cannot unpack the tar: uncompressed, it is not ${expected} as the manifest says`);
   }
+}
+
+/** Deno's node:fs changes bytes that are no UTF-8, and its node:zlib says nothing of zstd data that is cut off. */
+function isDeno(): boolean {
+  return buildInfo().runtime === "deno";
 }
