@@ -10,7 +10,7 @@ const ROOT = join(import.meta.dirname, "..");
 const TEST_FILES = ["src/**/*.test.ts", "scripts/**/*.test.ts", "test/**/*.test.ts"];
 /** Files that run at once: each of them may run drivers and registries of its own. */
 const CONCURRENCY = 2;
-const TEST_TIMEOUT_MS = 300_000;
+const TEST_TIMEOUT_MS = 120_000;
 
 /** Debian packages that tests use, by the command that shows that one is there. */
 const PACKAGES = { "docker-registry": "docker-registry", openssl: "openssl" };

@@ -27,7 +27,7 @@ test("requests that are wrong are INVALID_ARGUMENT and say what is", REAL, async
     { change: { block: true }, says: /block/ },
     { change: { mountFlags: ["wobbly"] }, says: /wobbly/ },
     { change: { volumeContext: {} }, says: /oras\.artifact\.reference/ },
-    { change: withAttributes({ "oras.artifact.reference": "registry.test/Team/thing" }), says: /capitals/ },
+    { change: withAttributes({ "oras.artifact.reference": "registry.test/Team/thing" }), says: /lower case/ },
     { change: withAttributes({ "oras.artifact.reference": "registry.test/team/thing@sha256:abc" }), says: /digest/ },
     {
       change: withAttributes({ "oras.artifact.refrence": "x" }),
