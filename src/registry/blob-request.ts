@@ -2,7 +2,7 @@ import { createHash, type Hash } from "node:crypto";
 import { DriverError } from "../base/index.ts";
 import { type Descriptor, digestParts } from "../oci/index.ts";
 import { requestAuthorized } from "./authorized-request.ts";
-import { type ClientTools, createRetrier, presentable } from "./client-tools.ts";
+import { type Asker, type ClientTools, createRetrier, presentable } from "./client-tools.ts";
 import { anonymous, type Credential } from "./credential.ts";
 import { type Endpoint, endpointOf, type Repository, targetIn } from "./endpoint.ts";
 import { failureFrom, opening, type Purpose } from "./failure.ts";
@@ -21,12 +21,11 @@ export interface BlobSink {
 }
 
 /** Which blob, and where it goes. */
-export interface BlobQuery {
+export interface BlobQuery extends Asker {
   readonly repository: Repository;
   readonly descriptor: Descriptor;
   readonly credential: Credential;
   readonly sink: BlobSink;
-  readonly signal?: AbortSignal | undefined;
   /** The sink has the first `offset` bytes already; `hash`, of the digest's algorithm, was fed with them. */
   readonly resume?: { readonly offset: number; readonly hash: Hash } | undefined;
 }
@@ -73,7 +72,7 @@ class BlobDownload {
       host: hostLabel(this.#endpoint.base),
       tried: [this.#credential.source, ...withheld],
     };
-    this.#retrier = createRetrier(tools, query.signal);
+    this.#retrier = createRetrier(tools, query, this.#purpose);
     this.#hash = resume?.hash ?? createHash(digestParts(descriptor.digest).algorithm);
     this.#received = resume?.offset ?? 0;
   }

@@ -1,7 +1,8 @@
-import type { Logger } from "../base/index.ts";
+import { DriverError, type Logger } from "../base/index.ts";
 import type { RequestTools } from "./authorized-request.ts";
 import { anonymous, type Credential } from "./credential.ts";
 import { type Endpoint, isSafeForNodeCredentials } from "./endpoint.ts";
+import { failureFrom, type Purpose } from "./failure.ts";
 import { Retrier, type RetryPolicy } from "./retry.ts";
 
 /** What the operations of a client share. */
@@ -10,9 +11,21 @@ export interface ClientTools extends RequestTools {
   readonly retryPolicy: RetryPolicy;
 }
 
-/** A fresh count of tries. */
-export function createRetrier(tools: ClientTools, signal: AbortSignal | undefined): Retrier {
-  return new Retrier({ clock: tools.clock, policy: tools.retryPolicy, log: tools.log, signal });
+/** Who asks, and who is told how it goes. */
+export interface Asker {
+  readonly signal?: AbortSignal | undefined;
+  /** Told what a failed try would say if it were the last one. */
+  readonly onFailedTry?: ((message: string) => void) | undefined;
+}
+
+/** A fresh count of tries for one purpose. */
+export function createRetrier(tools: ClientTools, asker: Asker, purpose: Purpose): Retrier {
+  const { clock, log, retryPolicy: policy } = tools;
+  const onFailedTry = (error: unknown) => {
+    const failure = failureFrom(error, purpose, clock);
+    if (failure instanceof DriverError) asker.onFailedTry?.(failure.message);
+  };
+  return new Retrier({ clock, policy, log, signal: asker.signal, onFailedTry });
 }
 
 /** Which credentials may be shown to an endpoint, in order; `withheld` names the others and why, for messages. */

@@ -9,7 +9,7 @@ import {
   parseDigest,
 } from "../oci/index.ts";
 import { requestAuthorized } from "./authorized-request.ts";
-import { type ClientTools, createRetrier, presentable } from "./client-tools.ts";
+import { type Asker, type ClientTools, createRetrier, presentable } from "./client-tools.ts";
 import type { Credential } from "./credential.ts";
 import { type Endpoint, endpointOf, type Repository, targetIn } from "./endpoint.ts";
 import { failureFrom, opening, type Purpose } from "./failure.ts";
@@ -35,11 +35,10 @@ export interface ClaimedManifest {
 }
 
 /** Which manifest is asked for, by tag or by digest. */
-export interface ManifestQuery {
+export interface ManifestQuery extends Asker {
   readonly repository: Repository;
   readonly tagOrDigest: string;
   readonly credentials: readonly Credential[];
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** See `RegistryClient.fetchManifest`. */
@@ -48,7 +47,7 @@ export async function fetchManifest(tools: ClientTools, query: ManifestQuery): P
   const { shown, withheld } = presentable(endpoint, query.credentials);
   const tried = [...shown.map(({ source }) => source), ...withheld];
   const purpose = purposeOf(query, endpoint, tried);
-  const retrier = createRetrier(tools, query.signal);
+  const retrier = createRetrier(tools, query, purpose);
   let firstRefusal: StatusError | undefined;
   for (const credential of shown) {
     try {

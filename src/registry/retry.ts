@@ -19,21 +19,33 @@ export const defaultRetryPolicy: RetryPolicy = { maxTries: 5, budgetMs: 30_000, 
 // the host's fault.
 const longestTryMs = 20_000;
 
+/** What a retrier needs. */
+export interface RetrierOptions {
+  readonly clock: Clock;
+  readonly policy: RetryPolicy;
+  readonly log: Logger;
+  readonly signal: AbortSignal | undefined;
+  /** Told of each failure after which there is another try. */
+  readonly onFailedTry: (error: unknown) => void;
+}
+
 /** Counts the tries of one request. */
 export class Retrier {
   readonly #clock: Clock;
   readonly #policy: RetryPolicy;
   readonly #signal: AbortSignal | undefined;
   readonly #log: Logger;
+  readonly #onFailedTry: (error: unknown) => void;
   #failures = 0;
   #spentMs = 0;
   #tryStartedMs = 0;
 
-  constructor(options: { clock: Clock; policy: RetryPolicy; log: Logger; signal: AbortSignal | undefined }) {
+  constructor(options: RetrierOptions) {
     this.#clock = options.clock;
     this.#policy = options.policy;
     this.#signal = options.signal;
     this.#log = options.log;
+    this.#onFailedTry = options.onFailedTry;
   }
 
   /** Begins a try; how many milliseconds it may take to be answered. */
@@ -61,6 +73,7 @@ export class Retrier {
     if (this.#failures >= this.#policy.maxTries || this.#spentMs + pauseMs >= this.#policy.budgetMs) throw error;
     this.#spentMs += pauseMs;
     this.#log.debug("registry request failed, trying again", { host: error.host, reason: error.message, pauseMs });
+    this.#onFailedTry(error);
     await sleep(this.#clock, pauseMs, this.#signal);
   }
 
