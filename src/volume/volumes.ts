@@ -37,6 +37,7 @@ export class Volumes implements VolumeService {
   readonly #uppers: UpperLayers;
   readonly #usage: UpperUsage;
   readonly #mounts: VolumeMounts;
+  /** Held by target path: two volumes that are meant for one target do not get there at once. */
   readonly #locks = new KeyedLock();
   readonly #inFlight = new PublishesInFlight();
 
@@ -75,7 +76,7 @@ export class Volumes implements VolumeService {
     const key = volumeKeyOf(volumeId, targetPath);
     this.#inFlight.abort(key);
     artifacts.leave(key);
-    await this.#locks.run(key, async () => {
+    await this.#locks.run(targetPath, async () => {
       const record = this.#records.get(key);
       if (record === undefined) return;
       await unmountTarget(mounter, targetPath, clock);
@@ -109,13 +110,13 @@ export class Volumes implements VolumeService {
   }
 
   async #publish(wanted: WantedVolume, request: PublishRequest): Promise<void> {
-    const { key } = wanted;
+    const { targetPath } = wanted;
     const { signal } = request;
-    if (await this.#locks.run(key, () => this.#isPublished(wanted), signal)) return;
+    if (await this.#locks.run(targetPath, () => this.#isPublished(wanted), signal)) return;
     // Unpublished meanwhile: what it wanted was given up already, so nothing new may be wanted for it.
     signal.throwIfAborted();
     const tree = await this.#present(wanted, request);
-    await this.#locks.run(key, () => this.#mount(wanted, tree, signal), signal);
+    await this.#locks.run(targetPath, () => this.#mount(wanted, tree, signal), signal);
   }
 
   #present(wanted: WantedVolume, request: PublishRequest): Promise<Tree> {

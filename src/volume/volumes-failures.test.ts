@@ -1,0 +1,146 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { useVolumes, type VolumeBench } from "../../test/helpers/volume-bench.ts";
+import { DriverError, type ErrorKind } from "../base/index.ts";
+
+function assertNothingLeft({ mounter, target, area }: VolumeBench): void {
+  assert.deepEqual(mounter.targets, []);
+  assert.deepEqual(readdirSync(area.cache.layout.volumes), []);
+  assert.ok(!existsSync(target), "the target is left");
+}
+
+function withCode(code: string): Error {
+  return Object.assign(new Error(code), { code });
+}
+
+/** Whether kubelet takes a code of this kind as final, so that no unpublish follows (facts.md 1). */
+const isFinal = {
+  "bad-input": true,
+  "not-found": true,
+  unauthenticated: true,
+  forbidden: true,
+  unavailable: false,
+  "in-progress": false,
+  "no-space": false,
+  corrupt: true,
+  refused: true,
+  conflict: true,
+  cancelled: false,
+  internal: true,
+} as const satisfies Record<ErrorKind, boolean>;
+
+describe("an artifact that fails", () => {
+  for (const [kind, final] of Object.entries(isFinal) as [ErrorKind, boolean][]) {
+    test(`${kind}: ${final ? "the volume wants nothing any more" : "the volume goes on wanting it"}`, async () => {
+      await using bench = await useVolumes();
+      const failure = new DriverError(kind, "why");
+      bench.artifacts.onPresent = () => Promise.reject(failure);
+      await assert.rejects(bench.volumes.publish(bench.request()), failure);
+      assert.equal(bench.artifacts.left.length, final ? 1 : 0);
+      assertNothingLeft(bench);
+    });
+  }
+
+  test("what is no error of the driver's is final", async () => {
+    await using bench = await useVolumes();
+    bench.artifacts.onPresent = () => Promise.reject(new TypeError("bug"));
+    await assert.rejects(bench.volumes.publish(bench.request()), TypeError);
+    assert.equal(bench.artifacts.left.length, 1);
+  });
+
+  for (const code of ["ENOSPC", "EDQUOT"]) {
+    test(`${code} is a full disk`, async () => {
+      await using bench = await useVolumes();
+      bench.artifacts.onPresent = () => Promise.reject(withCode(code));
+      await assert.rejects(bench.volumes.publish(bench.request()), { kind: "no-space", message: /disk is full/ });
+      assert.deepEqual(bench.artifacts.left, []);
+    });
+  }
+});
+
+test("a request that is wrong gives up what the volume wanted before", async () => {
+  await using bench = await useVolumes();
+  bench.artifacts.onPresent = () => Promise.reject(new DriverError("in-progress", "pulling"));
+  await assert.rejects(bench.volumes.publish(bench.request()), { kind: "in-progress" });
+  await assert.rejects(bench.volumes.publish(bench.request({ mountFlags: ["nonsense"] })), { kind: "bad-input" });
+  assert.deepEqual(
+    bench.artifacts.left,
+    bench.artifacts.asked.map(({ volume }) => volume),
+  );
+});
+
+describe("a mount that fails", () => {
+  const rows: readonly { readonly kind: ErrorKind; readonly left: number }[] = [
+    { kind: "refused", left: 1 },
+    { kind: "internal", left: 1 },
+    { kind: "no-space", left: 0 },
+    { kind: "unavailable", left: 0 },
+  ];
+  for (const { kind, left } of rows) {
+    for (const readOnly of [true, false]) {
+      test(`${kind}, ${readOnly ? "read-only" : "writable"}: nothing is left, the next call works`, async () => {
+        await using bench = await useVolumes();
+        const failure = new DriverError(kind, "why");
+        bench.mounter.onCall = () => Promise.reject(failure);
+        await assert.rejects(bench.volumes.publish(bench.request({ readOnly })), failure);
+        assert.equal(bench.artifacts.left.length, left);
+        assertNothingLeft(bench);
+        bench.mounter.onCall = () => undefined;
+        await bench.volumes.publish(bench.request({ readOnly }));
+        assert.equal(bench.mounter.depth(bench.target), 1);
+      });
+    }
+  }
+
+  test("a volume that was published before keeps its record, its writes and its target", async () => {
+    await using bench = await useVolumes();
+    const request = () => bench.request({ readOnly: false });
+    await bench.volumes.publish(request());
+    const [call] = bench.mounter.calls;
+    assert.ok(call?.kind === "overlay");
+    writeFileSync(join(call.options.upper, "mine"), "m");
+    await bench.mounter.unmount(bench.target, "plain");
+    bench.mounter.onCall = () => Promise.reject(new DriverError("refused", "why"));
+    await assert.rejects(bench.volumes.publish(request()), { kind: "refused" });
+    assert.ok(existsSync(join(call.options.upper, "mine")));
+    assert.ok(existsSync(bench.target));
+    bench.mounter.onCall = () => undefined;
+    await bench.restart();
+    await bench.volumes.unpublish(request());
+    assertNothingLeft(bench);
+  });
+
+  test("what cannot be undone is logged, and the failure itself is told", async () => {
+    await using bench = await useVolumes();
+    bench.mounter.onCall = () => {
+      writeFileSync(join(bench.target, "in the way"), "x");
+      throw new DriverError("refused", "the real reason");
+    };
+    await assert.rejects(bench.volumes.publish(bench.request()), { kind: "refused", message: "the real reason" });
+    assert.deepEqual(readdirSync(bench.area.cache.layout.volumes), []);
+    assert.ok(bench.area.lines.some((line) => line.includes("cannot undo a failed publish")));
+  });
+
+  test("the caller of a call that waits for another one may go away", async () => {
+    await using bench = await useVolumes();
+    const mounting = Promise.withResolvers<void>();
+    const gate = Promise.withResolvers<void>();
+    bench.mounter.onCall = async () => {
+      mounting.resolve();
+      await gate.promise;
+    };
+    const first = bench.volumes.publish(bench.request());
+    await mounting.promise;
+    const caller = new AbortController();
+    const second = bench.volumes.publish(bench.request({ signal: caller.signal }));
+    const rejected = assert.rejects(second, { kind: "cancelled" });
+    caller.abort();
+    await rejected;
+    gate.resolve();
+    await first;
+    assert.deepEqual(bench.artifacts.left, []);
+    assert.equal(bench.mounter.depth(bench.target), 1);
+  });
+});

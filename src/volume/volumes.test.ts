@@ -1,0 +1,287 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { useVolumes, type VolumeBench } from "../../test/helpers/volume-bench.ts";
+import { DriverError } from "../base/index.ts";
+import type { Tree } from "../cache/index.ts";
+
+/** That nothing of any volume is left: no mount, record, upper layer or target. */
+function assertNothingLeft({ mounter, target, area }: VolumeBench): void {
+  assert.deepEqual(mounter.targets, []);
+  assert.deepEqual(readdirSync(area.cache.layout.volumes), []);
+  assert.ok(!existsSync(target), "the target is left");
+}
+
+function isKind(kind: string, says = /./) {
+  return (error: unknown) => {
+    assert.ok(error instanceof DriverError, String(error));
+    assert.equal(error.kind, kind, error.message);
+    assert.match(error.message, says);
+    return true;
+  };
+}
+
+describe("publish", () => {
+  test("a read-only volume is a bind of the tree, a second call changes nothing", async () => {
+    await using bench = await useVolumes();
+    const { mounter, artifacts, target, tree } = bench;
+    await bench.volumes.publish(bench.request());
+    await bench.volumes.publish(bench.request());
+    assert.equal(artifacts.asked.length, 1);
+    assert.equal(mounter.depth(target), 1);
+    const [call] = mounter.calls;
+    assert.ok(call?.kind === "bind");
+    assert.equal(call.options.source, tree.folder);
+    assert.equal(call.options.readOnly, true);
+    assert.equal(statSync(target).mode & 0o7777, 0o750);
+    await bench.volumes.unpublish(bench.request());
+    assertNothingLeft(bench);
+  });
+
+  test("a writable volume is an overlay of its own, and its writes go with it", async () => {
+    await using bench = await useVolumes();
+    await bench.volumes.publish(bench.request({ readOnly: false, mountFlags: ["noexec"] }));
+    await bench.volumes.publish(bench.request({ readOnly: false }));
+    const [call, ...rest] = bench.mounter.calls;
+    assert.ok(call?.kind === "overlay");
+    assert.deepEqual(rest, []);
+    assert.equal(call.options.lower, bench.tree.folder);
+    assert.equal(call.options.flags.noexec, true);
+    assert.equal(statSync(call.options.upper).mode & 0o7777, 0o777);
+    await bench.volumes.unpublish(bench.request());
+    assertNothingLeft(bench);
+  });
+
+  test("what the node fills in is asked for, what the volume says wins", async () => {
+    await using bench = await useVolumes();
+    await bench.volumes.publish(bench.request({ secrets: { username: "u" } }));
+    const [asked] = bench.artifacts.asked;
+    assert.equal(asked?.concurrency, 4);
+    assert.equal(asked?.platform.architecture, "amd64");
+    assert.equal(asked?.namespace, "_");
+    assert.deepEqual(asked?.secrets, { username: "u" });
+    const volumeContext = {
+      ...bench.request().volumeContext,
+      "oras.options.concurrency": "2",
+      "oras.artifact.platform": "linux/arm64",
+    };
+    await bench.volumes.publish(bench.request({ volumeId: "csi-2", targetPath: `${bench.target}-2`, volumeContext }));
+    assert.equal(bench.artifacts.asked[1]?.concurrency, 2);
+    assert.equal(bench.artifacts.asked[1]?.platform.architecture, "arm64");
+  });
+
+  test("a republish is answered whatever the registry does, also after a restart and over another spelling", async () => {
+    await using bench = await useVolumes();
+    await bench.volumes.publish(bench.request());
+    bench.artifacts.onPresent = () => Promise.reject(new DriverError("unavailable", "no registry"));
+    await bench.restart();
+    const volumeContext = { "oras.artifact.reference": "oras://GHCR.IO/org/thing:v1", "oras.options.concurrency": "9" };
+    await bench.volumes.publish(bench.request({ volumeContext, targetPath: `${bench.target}/` }));
+    await bench.volumes.unpublish(bench.request({ targetPath: `${bench.target}/` }));
+    assertNothingLeft(bench);
+  });
+
+  test("a volume whose mount is gone is mounted anew, with its writes", async () => {
+    await using bench = await useVolumes();
+    const request = () => bench.request({ readOnly: false });
+    await bench.volumes.publish(request());
+    const [call] = bench.mounter.calls;
+    assert.ok(call?.kind === "overlay");
+    writeFileSync(join(call.options.upper, "mine"), "m");
+    await bench.mounter.unmount(bench.target, "plain");
+    await bench.restart();
+    await bench.volumes.publish(request());
+    assert.equal(bench.mounter.depth(bench.target), 1);
+    assert.ok(existsSync(join(call.options.upper, "mine")));
+  });
+
+  test("dead mounts are replaced, even stacked ones", async () => {
+    await using bench = await useVolumes();
+    await bench.volumes.publish(bench.request());
+    for (let i = 0; i < 2; i++) bench.mounter.mountForeign(bench.target, { dead: true });
+    await bench.volumes.publish(bench.request());
+    assert.equal(bench.mounter.depth(bench.target), 1);
+    assert.equal(bench.artifacts.asked.length, 1, "the volume's own mount was below them");
+  });
+
+  test("one id at two targets is two volumes", async () => {
+    await using bench = await useVolumes();
+    const second = `${bench.target}-2`;
+    await bench.volumes.publish(bench.request());
+    await bench.volumes.publish(bench.request({ targetPath: second, readOnly: false }));
+    await bench.volumes.unpublish(bench.request());
+    assert.deepEqual(bench.mounter.targets, [second]);
+    await bench.volumes.unpublish(bench.request({ targetPath: second }));
+    assertNothingLeft(bench);
+  });
+
+  test("many calls for one volume at once make one mount", async () => {
+    await using bench = await useVolumes();
+    await Promise.all(Array.from({ length: 10 }, () => bench.volumes.publish(bench.request())));
+    assert.equal(bench.mounter.depth(bench.target), 1);
+  });
+
+  test("of two volumes that want one target at once, one gets it", async () => {
+    await using bench = await useVolumes();
+    const calls = ["a", "b"].map((volumeId) => bench.volumes.publish(bench.request({ volumeId })));
+    const outcomes = await Promise.allSettled(calls);
+    const failed = outcomes.filter((outcome) => outcome.status === "rejected");
+    assert.equal(failed.length, 1);
+    isKind("conflict", /another volume/)(failed[0]?.reason);
+    assert.equal(bench.mounter.depth(bench.target), 1);
+  });
+});
+
+describe("refused targets stay as they are", () => {
+  const rows: readonly {
+    name: string;
+    make: (bench: VolumeBench) => void | Promise<void>;
+    kind: string;
+    says: RegExp;
+  }[] = [
+    { name: "a file", make: ({ target }) => writeFileSync(target, "x"), kind: "refused", says: /is a file/ },
+    {
+      name: "a symlink",
+      make: ({ target, area }) => symlinkSync(area.folder, target),
+      kind: "refused",
+      says: /symlink/,
+    },
+    {
+      name: "a full folder",
+      make: ({ target }) => mkdirSync(join(target, "x"), { recursive: true }),
+      kind: "refused",
+      says: /something in it/,
+    },
+    {
+      name: "a foreign mount",
+      make: ({ target, mounter }) => {
+        mkdirSync(target);
+        mounter.mountForeign(target);
+      },
+      kind: "refused",
+      says: /not this volume's/,
+    },
+    {
+      name: "another volume",
+      make: (bench) => bench.volumes.publish(bench.request({ volumeId: "other" })),
+      kind: "conflict",
+      says: /another volume, other,/,
+    },
+    {
+      name: "the volume with other attributes",
+      make: (bench) => bench.volumes.publish(bench.request({ volumeContext: { "oras.artifact.reference": "a.io/x" } })),
+      kind: "conflict",
+      says: /with other attributes already/,
+    },
+    {
+      name: "the volume, writable",
+      make: (bench) => bench.volumes.publish(bench.request({ readOnly: false })),
+      kind: "conflict",
+      says: /with other attributes already/,
+    },
+  ];
+  for (const { name, make, kind, says } of rows) {
+    test(name, async () => {
+      await using bench = await useVolumes();
+      await make(bench);
+      const records = readdirSync(bench.area.cache.layout.volumes);
+      const depth = bench.mounter.depth(bench.target);
+      await assert.rejects(bench.volumes.publish(bench.request()), isKind(kind, says));
+      assert.deepEqual(readdirSync(bench.area.cache.layout.volumes), records);
+      assert.equal(bench.mounter.depth(bench.target), depth);
+      assert.ok(statSync(bench.target), "the target is still there");
+      assert.equal(bench.artifacts.left.length, 1);
+    });
+  }
+});
+
+describe("unpublish", () => {
+  test("an unknown volume is OK and whatever is there stays", async () => {
+    await using bench = await useVolumes();
+    mkdirSync(bench.target);
+    bench.mounter.mountForeign(bench.target);
+    await bench.volumes.unpublish(bench.request());
+    assert.equal(bench.mounter.depth(bench.target), 1);
+    assert.deepEqual(bench.mounter.calls, []);
+  });
+
+  test("what is already gone is no error", async () => {
+    await using bench = await useVolumes();
+    await bench.volumes.publish(bench.request());
+    await bench.mounter.unmount(bench.target, "plain");
+    rmSync(bench.target, { recursive: true });
+    await bench.volumes.unpublish(bench.request());
+    assertNothingLeft(bench);
+  });
+
+  test("somebody's files at the target are left, and the volume stays known until they are gone", async () => {
+    await using bench = await useVolumes();
+    await bench.volumes.publish(bench.request());
+    writeFileSync(join(bench.target, "theirs"), "x");
+    await assert.rejects(bench.volumes.unpublish(bench.request()), isKind("unavailable", /left alone/));
+    assert.ok(existsSync(join(bench.target, "theirs")));
+    renameSync(join(bench.target, "theirs"), join(bench.area.folder, "theirs"));
+    await bench.volumes.unpublish(bench.request());
+    assertNothingLeft(bench);
+  });
+
+  test("a publish that waits for its artifact is ended, and mounts nothing later", async () => {
+    await using bench = await useVolumes();
+    const asked = Promise.withResolvers<void>();
+    const gate = Promise.withResolvers<Tree>();
+    bench.artifacts.onPresent = (_request, { signal }) => {
+      signal.addEventListener("abort", () => gate.reject(signal.reason));
+      asked.resolve();
+      return gate.promise;
+    };
+    const rejected = assert.rejects(bench.volumes.publish(bench.request()), isKind("in-progress", /unpublished/));
+    await asked.promise;
+    await bench.volumes.unpublish(bench.request());
+    await rejected;
+    assert.equal(bench.artifacts.left.length, 1);
+    assertNothingLeft(bench);
+  });
+
+  test("an artifact that comes in spite of the unpublish is not mounted", async () => {
+    await using bench = await useVolumes();
+    const asked = Promise.withResolvers<void>();
+    const gate = Promise.withResolvers<Tree>();
+    bench.artifacts.onPresent = () => {
+      asked.resolve();
+      return gate.promise;
+    };
+    const rejected = assert.rejects(bench.volumes.publish(bench.request()), isKind("in-progress"));
+    await asked.promise;
+    await bench.volumes.unpublish(bench.request());
+    gate.resolve(bench.tree);
+    await rejected;
+    assertNothingLeft(bench);
+  });
+
+  test("a publish that is only looking wants nothing any more", async () => {
+    await using bench = await useVolumes();
+    const publishing = assert.rejects(bench.volumes.publish(bench.request()), isKind("in-progress"));
+    await bench.volumes.unpublish(bench.request());
+    await publishing;
+    assert.deepEqual(bench.artifacts.asked, []);
+  });
+
+  test("one that comes while the volume is being mounted waits, then takes it away", async () => {
+    await using bench = await useVolumes();
+    const mounting = Promise.withResolvers<void>();
+    const gate = Promise.withResolvers<void>();
+    bench.mounter.onCall = async (call) => {
+      if (call.kind !== "bind") return;
+      mounting.resolve();
+      await gate.promise;
+    };
+    const publishing = bench.volumes.publish(bench.request());
+    await mounting.promise;
+    const unpublishing = bench.volumes.unpublish(bench.request());
+    gate.resolve();
+    await publishing;
+    await unpublishing;
+    assertNothingLeft(bench);
+  });
+});
