@@ -15,12 +15,17 @@ const TEST_TIMEOUT_MS = 120_000;
 /** Debian packages that tests use, by the command that shows that one is there. */
 const PACKAGES = { "docker-registry": "docker-registry", openssl: "openssl" };
 
-say("preparing the tests");
-installPackages();
-ensureFreshBuild(say);
-const noMounts = whyNoMounts();
-if (noMounts !== false) say(`tests with real mounts are skipped: ${noMounts}`);
-process.exitCode = runTests(process.argv.slice(2));
+try {
+  say("preparing the tests");
+  installPackages();
+  ensureFreshBuild(say);
+  const noMounts = whyNoMounts();
+  if (noMounts !== false) say(`tests with real mounts are skipped: ${noMounts}`);
+  process.exitCode = runTests(process.argv.slice(2));
+} catch (reason) {
+  say(reason instanceof Error ? reason.message : String(reason));
+  process.exitCode = 1;
+}
 
 function runTests(named: readonly string[]): number {
   const files = named.length > 0 ? named : TEST_FILES;
