@@ -1,7 +1,10 @@
 import { DriverError, type Logger } from "../base/index.ts";
 import type { Cache, Tree, TreeId } from "../cache/index.ts";
-import { type Digest, formatReference } from "../oci/index.ts";
-import { type PlacedLayer, planOf } from "./plan.ts";
+import { type Digest, formatReference, type Manifest } from "../oci/index.ts";
+import type { Repository } from "../registry/index.ts";
+import { diskErrorFrom } from "./disk-error.ts";
+import { errorDuring } from "./error-during.ts";
+import { type PlacedLayer, type Plan, planOf } from "./plan.ts";
 import type { PullWork } from "./pull.ts";
 import type { PullWorker } from "./pull-worker-host.ts";
 import type { Resolved, ResolveRequest } from "./resolver.ts";
@@ -47,11 +50,17 @@ export class TreeMaker {
     cache.dataDir.requireOwnFormat();
     const { resolving, resolved, selection } = request;
     const reference = formatReference(resolving.reference);
-    const plan = planOf(resolved.manifest, selection);
+    const plan = planFor(reference, resolved.manifest, selection);
     if (plan.layers.length === 0) log.warn("no layer is left: the volume will be empty", { reference });
     if (plan.skipped > 0) log.info("layers without a title are left out", { reference, layers: plan.skipped });
     if (resolving.policy === "Never") await this.#requireCached(resolving, plan.layers);
-    return (pull) => this.#make(request, plan.layers, pull);
+    return async (pull) => {
+      try {
+        return await this.#make(request, plan.layers, pull);
+      } catch (error) {
+        throw diskErrorFrom(error, `pull ${reference}`);
+      }
+    };
   }
 
   /**
@@ -69,8 +78,7 @@ export class TreeMaker {
     const access = { repository, credentials, caCertificates };
     const tree = await cache.withStaging(async (staging) => {
       const job = { ...access, dataDir, staging, reference, layers, unproven, concurrency, maxUnpackRatio };
-      const onAsk = (ask: PullAsk) =>
-        "given" in ask ? cache.references.rememberGiven(repository, ask.given) : cache.commitLayer(ask);
+      const onAsk = (ask: PullAsk) => this.#answer(ask, repository, reference);
       const { bytes, inodes, skippedEntries, folder } = await worker.pull(job, { ...pull, onAsk });
       if (skippedEntries > 0)
         log.warn("devices, FIFOs and sockets in the artifact are left out", { reference, entries: skippedEntries });
@@ -79,6 +87,16 @@ export class TreeMaker {
     });
     await cache.references.rememberGiven(repository, treeId);
     return tree;
+  }
+
+  /** What the disk says must be understood here: on the worker's side it would be a failure like any other. */
+  async #answer(ask: PullAsk, repository: Repository, reference: string): Promise<void> {
+    try {
+      if ("given" in ask) await this.#options.cache.references.rememberGiven(repository, ask.given);
+      else await this.#options.cache.commitLayer(ask);
+    } catch (error) {
+      throw diskErrorFrom(error, `pull ${reference}`);
+    }
   }
 
   async #unproven(resolving: ResolveRequest, layers: readonly PlacedLayer[]): Promise<readonly Digest[]> {
@@ -103,5 +121,13 @@ export class TreeMaker {
           "from this repository, and oras.options.pullpolicy is Never",
       );
     }
+  }
+}
+
+function planFor(reference: string, manifest: Manifest, selection: Selection): Plan {
+  try {
+    return planOf(manifest, selection);
+  } catch (error) {
+    throw errorDuring(`pull ${reference}`, error);
   }
 }
