@@ -2,23 +2,15 @@ import { closeSync, openSync } from "node:fs";
 import { arch, release } from "node:os";
 import { join } from "node:path";
 import { Artifacts, CredentialFinder, PullWorker } from "../artifact/index.ts";
-import {
-  type BuildInfo,
-  type Clock,
-  DriverError,
-  type Libc,
-  type Logger,
-  loadKoffi,
-  openLibc,
-  systemClock,
-} from "../base/index.ts";
+import { type BuildInfo, type Clock, type Libc, type Logger, loadKoffi, openLibc, systemClock } from "../base/index.ts";
 import { Cache, lockDataDir } from "../cache/index.ts";
 import type { ServeConfig } from "../config/index.ts";
 import { createCsiRoutes } from "../csi/index.ts";
 import { createMounter } from "../mount/index.ts";
 import { platformOfMachine } from "../oci/index.ts";
-import { GrpcServer } from "../server/index.ts";
-import { type VolumeService, Volumes } from "../volume/index.ts";
+import { createRegistration, GrpcServer, type GrpcServerOptions } from "../server/index.ts";
+import { Volumes } from "../volume/index.ts";
+import { VolumesLater } from "./volumes-later.ts";
 
 /** What a driver is made from. */
 export interface DriverOptions {
@@ -29,52 +21,77 @@ export interface DriverOptions {
   readonly signal: AbortSignal;
 }
 
-/** The services of a node, put together: the lock first, then the socket, then what lies in the data dir. */
-export class Driver {
-  readonly #server: GrpcServer;
-  readonly #artifacts: Artifacts;
-  readonly #cache: Cache;
-  readonly #unlock: () => void;
+/** What a driver is made of, as far as it was opened. */
+interface DriverParts {
+  unlock?: () => void;
+  server?: GrpcServer;
+  registrationServer?: GrpcServer;
+  cache?: Cache;
+  artifacts?: Artifacts;
+}
 
-  private constructor(parts: { server: GrpcServer; artifacts: Artifacts; cache: Cache; unlock: () => void }) {
-    this.#server = parts.server;
-    this.#artifacts = parts.artifacts;
-    this.#cache = parts.cache;
-    this.#unlock = parts.unlock;
-  }
+/** The services of a node, put together: the lock first, then the sockets, then what lies in the data dir. */
+export class Driver {
+  readonly #parts: DriverParts = {};
 
   /** Starts everything; calls that need the data dir are answered "unavailable" until it was read. */
-  static async open({ config, build, log, signal }: DriverOptions): Promise<Driver> {
+  static async open(options: DriverOptions): Promise<Driver> {
+    const driver = new Driver();
+    try {
+      await driver.#open(options);
+      return driver;
+    } catch (error) {
+      await driver.close();
+      throw error;
+    }
+  }
+
+  async #open({ config, build, log, signal }: DriverOptions): Promise<void> {
+    const parts = this.#parts;
     const clock = systemClock;
     const libc = openLibc(await loadKoffi(config.dataDir));
-    const unlock = await lockDataDir({ dataDir: config.dataDir, libc, clock, log, signal });
+    parts.unlock = await lockDataDir({ dataDir: config.dataDir, libc, clock, log, signal });
     const volumes = new VolumesLater();
     const { driverName, nodeId } = config;
     const { version: vendorVersion } = build;
     const isReady = () => volumes.isReady;
-    const server = await GrpcServer.open({
-      socketPath: config.csiEndpoint,
-      routes: createCsiRoutes({ driverName, vendorVersion, isReady, nodeId, volumes, logger: log, clock }),
-      clock,
-      logger: log,
-      signal,
-    });
-    const { cache, artifacts } = await openServices({ config, libc, clock, log }, volumes);
+    const listen = (socketPath: string, routes: GrpcServerOptions["routes"]) =>
+      GrpcServer.open({ socketPath, routes, clock, logger: log, signal });
+    parts.server = await listen(
+      config.csiEndpoint,
+      createCsiRoutes({ driverName, vendorVersion, isReady, nodeId, volumes, logger: log, clock }),
+    );
+    if (config.registrationSocket !== undefined) {
+      // Last of the sockets: who sees it calls the others.
+      const endpoint = config.kubeletRegistrationPath;
+      const registration = createRegistration({ driverName, endpoint, logger: log });
+      parts.registrationServer = await listen(config.registrationSocket, registration.routes);
+    }
+    const surroundings = { config, libc, clock, log };
+    const cache = await openCache(surroundings);
+    parts.cache = cache;
+    const artifacts = createArtifacts(cache, surroundings);
+    parts.artifacts = artifacts;
+    const { dataDir, concurrency } = config;
+    const mounter = createMounter({ libc, kernelRelease: release(), stagingFolder: join(dataDir, "mounts") });
+    const platform = platformOfMachine("linux", arch());
+    volumes.become(await Volumes.open({ artifacts, cache, mounter, platform, concurrency, clock, log }));
     log.info("the driver runs", {
       socket: config.csiEndpoint,
       dataDir: config.dataDir,
       nodeId,
       version: vendorVersion,
     });
-    return new Driver({ server, artifacts, cache, unlock });
   }
 
-  /** Lets calls in flight finish, ends pulls, leaves mounts alone. */
+  /** Tells kubelet first, by the socket that goes; lets calls in flight finish, ends pulls, leaves mounts alone. */
   async close(): Promise<void> {
-    await this.#server.close();
-    await this.#artifacts.close();
-    await this.#cache.close();
-    this.#unlock();
+    const { registrationServer, server, artifacts, cache, unlock } = this.#parts;
+    await registrationServer?.close();
+    await server?.close();
+    await artifacts?.close();
+    await cache?.close();
+    unlock?.();
   }
 }
 
@@ -85,11 +102,14 @@ interface Surroundings {
   readonly log: Logger;
 }
 
-async function openServices({ config, libc, clock, log }: Surroundings, volumes: VolumesLater) {
-  const { dataDir, dockerConfig, caFile, enforceNamespaces, maxPulls, concurrency, maxUnpackRatio, allowRegistry } =
-    config;
-  const cache = await Cache.open({ dataDir, syncFileSystem: (path) => syncFileSystem(libc, path), clock, log });
-  const artifacts = new Artifacts({
+function openCache({ config, libc, clock, log }: Surroundings): Promise<Cache> {
+  const syncDataDir = (path: string) => syncFileSystem(libc, path);
+  return Cache.open({ dataDir: config.dataDir, syncFileSystem: syncDataDir, clock, log });
+}
+
+function createArtifacts(cache: Cache, { config, clock, log }: Surroundings): Artifacts {
+  const { dockerConfig, caFile, enforceNamespaces, maxPulls, maxUnpackRatio, allowRegistry } = config;
+  return new Artifacts({
     cache,
     worker: new PullWorker(clock),
     credentials: new CredentialFinder({ dockerConfig, caFile, log }),
@@ -100,10 +120,6 @@ async function openServices({ config, libc, clock, log }: Surroundings, volumes:
     clock,
     log,
   });
-  const mounter = createMounter({ libc, kernelRelease: release(), stagingFolder: join(dataDir, "mounts") });
-  const platform = platformOfMachine("linux", arch());
-  volumes.become(await Volumes.open({ artifacts, cache, mounter, platform, concurrency, clock, log }));
-  return { cache, artifacts };
 }
 
 async function syncFileSystem(libc: Libc, path: string): Promise<void> {
@@ -112,28 +128,5 @@ async function syncFileSystem(libc: Libc, path: string): Promise<void> {
     await libc.syncFileSystem(fd);
   } finally {
     closeSync(fd);
-  }
-}
-
-/** The volume service before it is there: the socket is served from the first moment, so that nobody gives up on it. */
-class VolumesLater implements VolumeService {
-  #volumes: VolumeService | undefined;
-
-  get isReady(): boolean {
-    return this.#volumes !== undefined;
-  }
-
-  become(volumes: VolumeService): void {
-    this.#volumes = volumes;
-  }
-
-  publish: VolumeService["publish"] = async (request) => this.#get().publish(request);
-  unpublish: VolumeService["unpublish"] = async (request) => this.#get().unpublish(request);
-  stats: VolumeService["stats"] = async (request) => this.#get().stats(request);
-  health: VolumeService["health"] = async (request) => this.#get().health(request);
-
-  #get(): VolumeService {
-    if (this.#volumes !== undefined) return this.#volumes;
-    throw new DriverError("unavailable", "the driver is starting: it reads what is published on this node");
   }
 }

@@ -87,8 +87,8 @@ export function registryGlobs(): Parser<readonly string[]> {
   };
 }
 
-/** What `sun_path` holds beside its closing NUL. */
-const SOCKET_PATH_BYTES = 107;
+/** What `sun_path` holds beside its closing NUL: the longest path of a unix socket. */
+export const SOCKET_PATH_BYTES = 107;
 
 /** A unix socket as `unix:///abs`, `unix:/abs` or `/abs`; the value is its absolute path. */
 export function unixEndpoint(): Parser<string> {

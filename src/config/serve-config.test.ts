@@ -21,6 +21,9 @@ const defaults: ServeConfig = {
   dataDir: "/var/lib/oras-csi",
   driverName: "csi.oras.land",
   enforceNamespaces: true,
+  kubeletDir: "/var/lib/kubelet",
+  registrationSocket: undefined,
+  kubeletRegistrationPath: "/var/lib/kubelet/plugins/csi.oras.land/csi.sock",
   concurrency: 4,
   maxPulls: 4,
   maxUnpackRatio: 200,
@@ -37,7 +40,13 @@ const samples: Record<Exclude<keyof ServeValues, "config">, { text: string; chan
   csiEndpoint: { text: "unix:///run/x.sock", changes: { csiEndpoint: "/run/x.sock" } },
   nodeId: { text: "007", changes: { nodeId: "007" } },
   dataDir: { text: "/data", changes: { dataDir: "/data" } },
-  driverName: { text: "csi.example.org", changes: { driverName: "csi.example.org" } },
+  driverName: {
+    text: "csi.example.org",
+    changes: {
+      driverName: "csi.example.org",
+      kubeletRegistrationPath: "/var/lib/kubelet/plugins/csi.example.org/csi.sock",
+    },
+  },
   rootDir: { text: "/mnt", changes: { dataDir: "/mnt" } },
   pluginDataDir: { text: "cache", changes: { dataDir: "/cache" } },
   mode: { text: "node", changes: { ignored: ["--mode"] } },
@@ -45,6 +54,15 @@ const samples: Record<Exclude<keyof ServeValues, "config">, { text: string; chan
   orasLogging: { text: "true", changes: { ignored: ["--oras-logging"] } },
   sanityTestRun: { text: "false", changes: { ignored: ["--sanity-test-run"] } },
   enforceNamespaces: { text: "F", changes: { enforceNamespaces: false } },
+  registrationDir: { text: "reg", changes: { registrationSocket: "/here/reg/csi.oras.land-reg.sock" } },
+  kubeletDir: {
+    text: "/var/lib/k0s/kubelet/",
+    changes: {
+      kubeletDir: "/var/lib/k0s/kubelet",
+      kubeletRegistrationPath: "/var/lib/k0s/kubelet/plugins/csi.oras.land/csi.sock",
+    },
+  },
+  kubeletRegistrationPath: { text: "unix:///k/csi.sock", changes: { kubeletRegistrationPath: "/k/csi.sock" } },
   concurrency: { text: "64", changes: { concurrency: 64 } },
   maxPulls: { text: "1", changes: { maxPulls: 1 } },
   maxUnpackRatio: { text: "0", changes: { maxUnpackRatio: 0 } },
@@ -175,6 +193,17 @@ const refused: { name: string; argv: string[]; given?: Partial<ConfigInput> & { 
     says: /must be unix:\/\/\/PATH, unix:\/PATH or \/PATH.* 107 bytes/,
   },
   { name: "a long endpoint", argv: [`--csi-endpoint=/${"a".repeat(107)}`], says: /107 bytes/ },
+  {
+    name: "a registration dir that is too long for a socket in it",
+    argv: [`--registration-dir=/${"r".repeat(85)}`],
+    says: /^the registration socket, "\/r+.*, has 109 bytes, .* 107: set a shorter --registration-dir$/,
+  },
+  {
+    name: "a kubelet dir that is too long for the CSI socket in it",
+    argv: ["--registration-dir=/r", `--kubelet-dir=/${"k".repeat(90)}`],
+    says: /^the CSI socket as kubelet sees it, .*: set --kubelet-registration-path$/,
+  },
+  { name: "a relative socket for kubelet", argv: ["--kubelet-registration-path=csi.sock"], says: /absolute/ },
   { name: "a flag without its value", argv: ["--node-id"], says: /^--node-id needs a value: must be 1 to 192 bytes/ },
   {
     name: "a boolean's value as a word",

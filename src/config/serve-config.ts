@@ -3,6 +3,7 @@ import { nearestName } from "../base/index.ts";
 import { collectValues, environmentTexts, type GivenText, keyOfName, parseText } from "./collect-values.ts";
 import { parseConfigFile } from "./config-file.ts";
 import { flagName } from "./option.ts";
+import { type RegistrationPaths, registrationPaths } from "./registration-paths.ts";
 import { scanArguments } from "./scan-arguments.ts";
 import { DEFAULT_DATA_DIR, type ServeValues, serveOptions } from "./serve-options.ts";
 import { quoted, UsageError } from "./usage-error.ts";
@@ -10,8 +11,11 @@ import { quoted, UsageError } from "./usage-error.ts";
 /** Flags that only say where to look, or that have no effect: the rest of the driver never sees them. */
 type Consumed = "config" | "rootDir" | "pluginDataDir" | "mode" | "handlersCount" | "orasLogging" | "sanityTestRun";
 
+/** Flags whose defaults depend on something, or that only say a part of what is meant. */
+type Derived = "nodeId" | "dataDir" | "allowRegistry" | "registrationDir" | "kubeletRegistrationPath";
+
 /** All that `serve` is told, complete and frozen. Paths are absolute. */
-export interface ServeConfig extends Omit<ServeValues, Consumed | "nodeId" | "dataDir" | "allowRegistry"> {
+export interface ServeConfig extends Omit<ServeValues, Consumed | Derived>, RegistrationPaths {
   readonly nodeId: string;
   readonly dataDir: string;
   /** Globs on `registry/repository`, in lower case; empty: all are allowed. */
@@ -41,18 +45,22 @@ export function parseConfig(input: ConfigInput): ServeConfig {
   const { config } = collectValues(serveOptions, [fromEnvironment, fromFlags]);
   const fromFile = config === undefined ? [] : fileTexts(posix.resolve(input.cwd, config), input.readFile);
   const values = collectValues(serveOptions, [fromFile, fromEnvironment, fromFlags]);
+  const { cwd } = input;
+  const kubeletDir = posix.resolve(cwd, values.kubeletDir);
   return Object.freeze({
     csiEndpoint: values.csiEndpoint,
     nodeId: values.nodeId ?? defaultNodeId(input),
-    dataDir: posix.resolve(input.cwd, dataDirOf(values)),
+    dataDir: posix.resolve(cwd, dataDirOf(values)),
     driverName: values.driverName,
     enforceNamespaces: values.enforceNamespaces,
+    kubeletDir,
+    ...registrationPaths(values, { kubeletDir, cwd }),
     concurrency: values.concurrency,
     maxPulls: values.maxPulls,
     maxUnpackRatio: values.maxUnpackRatio,
     allowRegistry: Object.freeze(values.allowRegistry ?? []),
-    dockerConfig: absolute(input.cwd, values.dockerConfig),
-    caFile: absolute(input.cwd, values.caFile),
+    dockerConfig: absolute(cwd, values.dockerConfig),
+    caFile: absolute(cwd, values.caFile),
     logLevel: values.logLevel,
     logFormat: values.logFormat,
     ignored: Object.freeze(

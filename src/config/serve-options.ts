@@ -15,6 +15,10 @@ export interface ServeValues {
   readonly orasLogging: boolean | undefined;
   readonly sanityTestRun: boolean | undefined;
   readonly enforceNamespaces: boolean;
+  readonly registrationDir: string | undefined;
+  readonly kubeletDir: string;
+  /** Path of the CSI socket as kubelet sees it. */
+  readonly kubeletRegistrationPath: string | undefined;
   readonly concurrency: number;
   readonly maxPulls: number;
   /** 0: no limit. */
@@ -78,6 +82,23 @@ export const serveOptions: OptionTable<ServeValues> = {
     parser: boolean(),
     defaultValue: true,
     defaultText: "true",
+  },
+  registrationDir: {
+    description: "kubelet's plugins_registry folder: plugin registration is served from <driver-name>-reg.sock there",
+    parser: path(),
+    ...UNSET,
+  },
+  kubeletDir: {
+    description: "kubelet's root folder",
+    parser: path(),
+    defaultValue: "/var/lib/kubelet",
+    defaultText: "/var/lib/kubelet",
+  },
+  kubeletRegistrationPath: {
+    description: "the CSI socket as kubelet sees it: what registration tells it",
+    parser: unixEndpoint(),
+    defaultValue: undefined,
+    defaultText: "<kubelet-dir>/plugins/<driver-name>/csi.sock",
   },
   concurrency: {
     description: "blobs at once in one pull, 1 to 64",

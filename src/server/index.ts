@@ -3,5 +3,4 @@ export {
   createRegistration,
   type Registration,
   type RegistrationOptions,
-  registrationSocketPath,
 } from "./registration.ts";

@@ -8,7 +8,7 @@ import { type CsiServer, type LogLine, listLogger, useCsiServer } from "../../te
 import { PluginManager } from "../../test/driver/index.ts";
 import { DriverError, systemClock } from "../base/index.ts";
 import { GrpcServer } from "./grpc-server.ts";
-import { createRegistration, registrationSocketPath } from "./registration.ts";
+import { createRegistration } from "./registration.ts";
 
 const driverName = "csi.oras.land";
 
@@ -19,7 +19,7 @@ async function useRegistration(csi: CsiServer) {
   const lines: LogLine[] = [];
   const logger = listLogger(lines);
   const registration = createRegistration({ driverName, endpoint: csi.socketPath, logger });
-  const socketPath = registrationSocketPath(folder, driverName);
+  const socketPath = join(folder, `${driverName}-reg.sock`);
   const open = () =>
     GrpcServer.open({ socketPath, routes: registration.routes, clock: systemClock, logger, takeOverWaitMs: 0 });
   const server = await open();
@@ -41,7 +41,6 @@ test("kubelet finds the driver, reaches its CSI socket and registers it", async 
   await using csi = await useCsiServer();
   await using registering = await useRegistration(csi);
   const { kubelet, registration, socketPath } = registering;
-  assert.equal(socketPath, join(csi.folder, "csi.oras.land-reg.sock"));
   assert.equal(registration.isRegistered, false);
   const { path } = await kubelet.event("create");
   assert.equal(path, socketPath);

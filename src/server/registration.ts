@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { Registration as RegistrationService } from "../../gen/pluginregistration/v1/pluginregistration_pb.js";
 import type { Logger } from "../base/index.ts";
@@ -22,11 +21,6 @@ export interface Registration {
 const SUPPORTED_VERSIONS = ["1.0.0"];
 /** What kubelet says went wrong may hold anything; so much of it is logged. */
 const MAX_ERROR_CHARS = 1000;
-
-/** Where kubelet looks for a driver's registration: any name would do, this one is what sidecars use. */
-export function registrationSocketPath(registrationDir: string, driverName: string): string {
-  return join(registrationDir, `${driverName}-reg.sock`);
-}
 
 /**
  * The pluginregistration service. Its answers come from nothing but the options: kubelet waits one second for GetInfo.
