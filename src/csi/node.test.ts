@@ -7,6 +7,7 @@ import {
   type NodePublishVolumeRequest,
   NodePublishVolumeRequestSchema,
   NodeServiceCapability_RPC_Type,
+  StorageHealthErrorType,
   VolumeCapabilitySchema,
   VolumeHealthErrorType,
   VolumeUsage_Unit,
@@ -191,23 +192,38 @@ test("health of a healthy volume is an empty list; an id is needed", async () =>
   await assert.rejects(node.nodeGetVolumeHealth({}), failsWith(Code.InvalidArgument, /volume id/));
 });
 
+test("the storage's health is told within the same limits, and is an empty list when it is well", async () => {
+  await using csi = await useCsiServer();
+  const { node } = csi.clients;
+  assert.deepEqual((await node.nodeGetStorageHealth({})).backendHealth, []);
+  csi.volumes.storageEntries = [
+    { status: "degraded", reason: "DiskFull", message: "no room" },
+    { status: "unreachable", reason: "R".repeat(300), message: "é".repeat(1000) },
+  ];
+  const { backendHealth } = await node.nodeGetStorageHealth({ secrets: { password: "hunter2" } });
+  const [degraded, unreachable] = backendHealth;
+  assert.deepEqual(
+    [degraded?.status, degraded?.reason, degraded?.message, degraded?.volumeCapability],
+    [StorageHealthErrorType.STORAGE_DEGRADED, "DiskFull", "no room", undefined],
+  );
+  assert.equal(unreachable?.status, StorageHealthErrorType.STORAGE_UNREACHABLE);
+  assert.ok(unreachable.reason.length <= 256 && Buffer.byteLength(unreachable.message) <= 1024);
+  assert.ok(!JSON.stringify(csi.logged).includes("hunter2"));
+});
+
 test("capabilities and node info say what is served, and the rest is UNIMPLEMENTED", async () => {
   await using csi = await useCsiServer();
   const { node } = csi.clients;
   const { capabilities } = await node.nodeGetCapabilities({});
-  const { GET_VOLUME_STATS, GET_VOLUME_HEALTH, VOLUME_MOUNT_GROUP } = NodeServiceCapability_RPC_Type;
+  const { GET_VOLUME_STATS, GET_VOLUME_HEALTH, GET_STORAGE_HEALTH, VOLUME_MOUNT_GROUP } =
+    NodeServiceCapability_RPC_Type;
   assert.deepEqual(
     capabilities.map((c) => c.type.value?.type),
-    [GET_VOLUME_STATS, GET_VOLUME_HEALTH, VOLUME_MOUNT_GROUP],
+    [GET_VOLUME_STATS, GET_VOLUME_HEALTH, GET_STORAGE_HEALTH, VOLUME_MOUNT_GROUP],
   );
   const info = await node.nodeGetInfo({});
   assert.deepEqual([info.nodeId, info.maxVolumesPerNode, info.accessibleTopology], ["node-1", 0n, undefined]);
-  const calls = [
-    () => node.nodeStageVolume({}),
-    () => node.nodeUnstageVolume({}),
-    () => node.nodeExpandVolume({}),
-    () => node.nodeGetStorageHealth({}),
-  ];
+  const calls = [() => node.nodeStageVolume({}), () => node.nodeUnstageVolume({}), () => node.nodeExpandVolume({})];
   for (const call of calls) await assert.rejects(call(), failsWith(Code.Unimplemented, /not implemented/));
 });
 

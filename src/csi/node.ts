@@ -4,11 +4,18 @@ import {
   VolumeCapability_AccessMode_Mode as Mode,
   type Node,
   type NodePublishVolumeRequest,
+  StorageHealthErrorType,
   VolumeUsage_Unit as Unit,
   VolumeHealthErrorType,
 } from "../../gen/csi/v1/csi_pb.js";
 import type { Clock } from "../base/index.ts";
-import type { PublishRequest, VolumeHealthEntry, VolumeService, VolumeUsage } from "../volume/index.ts";
+import type {
+  PublishRequest,
+  StorageHealthEntry,
+  VolumeHealthEntry,
+  VolumeService,
+  VolumeUsage,
+} from "../volume/index.ts";
 import { checkHealth, checkPublish, checkStats, checkUnpublish } from "./request-rules.ts";
 import { shortenToBytes } from "./short-text.ts";
 
@@ -22,16 +29,26 @@ export interface NodeOptions {
 
 /** Kubelet's own patience, for a caller that sends no grpc-timeout. */
 const DEFAULT_TIMEOUT_MS = 120_000;
-/** What fits into a pod's status.volumeHealth (Kubernetes 1.37). */
+/** What fits into a pod's status.volumeHealth, and into CSINode (Kubernetes 1.37). */
 const MAX_HEALTH_REASON_BYTES = 256;
 const MAX_HEALTH_MESSAGE_BYTES = 1024;
 
-const served = [Capability.GET_VOLUME_STATS, Capability.GET_VOLUME_HEALTH, Capability.VOLUME_MOUNT_GROUP];
+const served = [
+  Capability.GET_VOLUME_STATS,
+  Capability.GET_VOLUME_HEALTH,
+  Capability.GET_STORAGE_HEALTH,
+  Capability.VOLUME_MOUNT_GROUP,
+];
 
 const healthStatusOf = {
   inaccessible: VolumeHealthErrorType.INACCESSIBLE,
   "data-loss": VolumeHealthErrorType.DATA_LOSS,
 } as const satisfies Record<VolumeHealthEntry["status"], VolumeHealthErrorType>;
+
+const storageStatusOf = {
+  degraded: StorageHealthErrorType.STORAGE_DEGRADED,
+  unreachable: StorageHealthErrorType.STORAGE_UNREACHABLE,
+} as const satisfies Record<StorageHealthEntry["status"], StorageHealthErrorType>;
 
 /** The Node service: requests checked and translated for `VolumeService`. RPCs that are not here are UNIMPLEMENTED. */
 export function createNodeService(options: NodeOptions): Partial<ServiceImpl<typeof Node>> {
@@ -57,7 +74,14 @@ export function createNodeService(options: NodeOptions): Partial<ServiceImpl<typ
       const { volumeId, volumePublishPath } = request;
       const volumePath = volumePublishPath === "" ? undefined : volumePublishPath;
       const entries = await volumes.health({ volumeId, volumePath });
-      return { volumeHealth: { volumeId, healthStatuses: entries.map(healthStatusFrom) } };
+      const healthStatuses = entries.map((entry) => ({ status: healthStatusOf[entry.status], ...textsFrom(entry) }));
+      return { volumeHealth: { volumeId, healthStatuses } };
+    },
+    nodeGetStorageHealth: async () => {
+      const entries = await volumes.storageHealth();
+      return {
+        backendHealth: entries.map((entry) => ({ status: storageStatusOf[entry.status], ...textsFrom(entry) })),
+      };
     },
     nodeGetCapabilities: () => ({
       capabilities: served.map((type) => ({ type: { case: "rpc" as const, value: { type } } })),
@@ -95,9 +119,8 @@ function int64(count: number): bigint {
   return BigInt(Math.max(0, Math.trunc(count)));
 }
 
-function healthStatusFrom(entry: VolumeHealthEntry) {
+function textsFrom(entry: VolumeHealthEntry | StorageHealthEntry) {
   return {
-    status: healthStatusOf[entry.status],
     reason: shortenToBytes(entry.reason, MAX_HEALTH_REASON_BYTES),
     message: shortenToBytes(entry.message, MAX_HEALTH_MESSAGE_BYTES),
   };

@@ -36,7 +36,8 @@ test("what is asked all day is at debug", async () => {
   await node.nodeGetInfo({});
   await node.nodeGetVolumeStats({ volumeId: "v1", volumePath: "/t" });
   await node.nodeGetVolumeHealth({ volumeId: "v1" });
-  assert.deepEqual(levels(csi), Array(7).fill("debug"));
+  await node.nodeGetStorageHealth({});
+  assert.deepEqual(levels(csi), Array(8).fill("debug"));
 });
 
 test("a volume that comes or goes is one line at info, a publish of what is there is at debug", async () => {

@@ -1,6 +1,7 @@
 export { type AttributeInfo, attributeTable } from "./attributes.ts";
 export type {
   PublishRequest,
+  StorageHealthEntry,
   VolumeHealthEntry,
   VolumeService,
   VolumeStats,

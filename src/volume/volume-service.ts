@@ -11,6 +11,8 @@ export interface VolumeService {
     readonly volumeId: string;
     readonly volumePath: string | undefined;
   }): Promise<readonly VolumeHealthEntry[]>;
+  /** What is wrong with the storage behind all volumes of the node, empty if nothing is. */
+  storageHealth(): Promise<readonly StorageHealthEntry[]>;
 }
 
 /** One NodePublishVolume call, already checked for what every CSI request must have. */
@@ -48,6 +50,13 @@ export interface VolumeUsage {
 /** One thing that is wrong with a volume; the reason is CamelCase and stable, the message is for people. */
 export interface VolumeHealthEntry {
   readonly status: "inaccessible" | "data-loss";
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** One thing that is wrong with the node's data dir; reason and message as for a volume. */
+export interface StorageHealthEntry {
+  readonly status: "degraded" | "unreachable";
   readonly reason: string;
   readonly message: string;
 }

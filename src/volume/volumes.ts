@@ -6,12 +6,19 @@ import type { Mounter } from "../mount/index.ts";
 import { formatReference, type Platform } from "../oci/index.ts";
 import { PublishesInFlight } from "./publishes-in-flight.ts";
 import { Records, type VolumeRecord, volumeKeyOf } from "./records.ts";
+import { StorageProbe, tryWritingTo } from "./storage-probe.ts";
 import { cleanTargetPath, prepareTarget, removeTarget } from "./target.ts";
 import { unmountTarget } from "./unmount.ts";
 import { UpperLayers } from "./upper-layers.ts";
 import { UpperUsage } from "./upper-usage.ts";
 import { VolumeMounts } from "./volume-mounts.ts";
-import type { PublishRequest, VolumeHealthEntry, VolumeService, VolumeStats } from "./volume-service.ts";
+import type {
+  PublishRequest,
+  StorageHealthEntry,
+  VolumeHealthEntry,
+  VolumeService,
+  VolumeStats,
+} from "./volume-service.ts";
 import { parseWantedVolume, type WantedVolume } from "./wanted-volume.ts";
 
 /** What volumes need from outside. */
@@ -37,6 +44,7 @@ export class Volumes implements VolumeService {
   readonly #uppers: UpperLayers;
   readonly #usage: UpperUsage;
   readonly #mounts: VolumeMounts;
+  readonly #storage: StorageProbe;
   /** Held by target path: two volumes that are meant for one target do not get there at once. */
   readonly #locks = new KeyedLock();
   readonly #inFlight = new PublishesInFlight();
@@ -46,8 +54,10 @@ export class Volumes implements VolumeService {
     this.#records = records;
     this.#uppers = new UpperLayers(options.cache);
     this.#usage = new UpperUsage(options.clock, options.log);
-    const { mounter, cache } = options;
+    const { mounter, cache, clock } = options;
     this.#mounts = new VolumeMounts({ mounter, cache, uppers: this.#uppers });
+    const { dataDir, tmp } = cache.layout;
+    this.#storage = new StorageProbe({ dataDir, tryWriting: () => tryWritingTo(tmp), clock });
   }
 
   /** Reads the records of what is published already. */
@@ -107,6 +117,10 @@ export class Volumes implements VolumeService {
     const entries = (await Promise.all(records.map((record) => this.#healthOf(record)))).flat();
     const worst = entries.find((entry) => entry.status === "data-loss") ?? entries[0];
     return worst === undefined ? [] : [worst];
+  }
+
+  storageHealth(): Promise<readonly StorageHealthEntry[]> {
+    return this.#storage.check();
   }
 
   async #publish(wanted: WantedVolume, request: PublishRequest): Promise<void> {

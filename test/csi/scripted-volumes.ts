@@ -1,5 +1,11 @@
 import { DriverError } from "../../src/base/index.ts";
-import type { PublishRequest, VolumeHealthEntry, VolumeService, VolumeStats } from "../../src/volume/index.ts";
+import type {
+  PublishRequest,
+  StorageHealthEntry,
+  VolumeHealthEntry,
+  VolumeService,
+  VolumeStats,
+} from "../../src/volume/index.ts";
 
 /** A `VolumeService` that does what a test says, and remembers what it was asked. */
 export class ScriptedVolumes implements VolumeService {
@@ -9,6 +15,7 @@ export class ScriptedVolumes implements VolumeService {
   onPublish: (request: PublishRequest) => Promise<void> = () => Promise.resolve();
   onStats: (() => Promise<VolumeStats>) | undefined;
   healthEntries: readonly VolumeHealthEntry[] = [];
+  storageEntries: readonly StorageHealthEntry[] = [];
 
   publish(request: PublishRequest): Promise<void> {
     this.published.push(request);
@@ -31,5 +38,9 @@ export class ScriptedVolumes implements VolumeService {
   }): Promise<readonly VolumeHealthEntry[]> {
     this.healthAsked.push(request);
     return Promise.resolve(this.healthEntries);
+  }
+
+  storageHealth(): Promise<readonly StorageHealthEntry[]> {
+    return Promise.resolve(this.storageEntries);
   }
 }

@@ -7,6 +7,7 @@ import {
   Node,
   NodeServiceCapability_RPC_TypeSchema,
   PluginCapability_Service_TypeSchema,
+  StorageHealthErrorTypeSchema,
   VolumeCapability_AccessMode_Mode,
   VolumeHealthErrorTypeSchema,
   VolumeUsage_UnitSchema,
@@ -55,6 +56,12 @@ export function createConnectClient(socketPath: string): CsiClient {
       const { volumeHealth } = await translated(node.nodeGetVolumeHealth({ volumeId, volumePublishPath }, limits()));
       return (volumeHealth?.healthStatuses ?? []).map(({ status, reason, message }) => {
         return { status: enumName(VolumeHealthErrorTypeSchema, status), reason, message };
+      });
+    },
+    async storageHealth() {
+      const { backendHealth } = await translated(node.nodeGetStorageHealth({}, limits()));
+      return backendHealth.map(({ status, reason, message }) => {
+        return { status: enumName(StorageHealthErrorTypeSchema, status), reason, message };
       });
     },
     close,

@@ -11,6 +11,7 @@ import {
   Node,
   type NodePublishVolumeRequest,
   NodeServiceCapability_RPC_Type,
+  StorageHealthErrorType,
   VolumeHealthErrorType,
   VolumeUsage_Unit,
 } from "../../gen/csi/v1/csi_pb.js";
@@ -42,6 +43,9 @@ before(async () => {
         nodeGetVolumeHealth: () => ({
           volumeHealth: { healthStatuses: [{ status: VolumeHealthErrorType.DATA_LOSS, reason: "Why", message: "m" }] },
         }),
+        nodeGetStorageHealth: () => ({
+          backendHealth: [{ status: StorageHealthErrorType.STORAGE_DEGRADED, reason: "Why", message: "m" }],
+        }),
       });
     },
   });
@@ -70,6 +74,8 @@ for (const create of [createConnectClient, createGrpcJsClient]) {
         (await client.health("v", "/t")).map((row) => ({ ...row })),
         [{ status: "DATA_LOSS", reason: "Why", message: "m" }],
       );
+      const [{ status, reason, message } = {}] = await client.storageHealth();
+      assert.deepEqual([status, reason, message], ["STORAGE_DEGRADED", "Why", "m"]);
     });
 
     test("sends a publish request whole and reports errors by gRPC's names", async () => {

@@ -25,8 +25,8 @@ export interface VolumeUsageRow {
   readonly available: number;
 }
 
-/** One entry of NodeGetVolumeHealth. */
-export interface VolumeHealthRow {
+/** One entry of NodeGetVolumeHealth or NodeGetStorageHealth. */
+export interface HealthRow {
   readonly status: string;
   readonly reason: string;
   readonly message: string;
@@ -47,7 +47,8 @@ export interface CsiClient extends Disposable {
   publish(request: PublishRequest, options?: CallOptions): Promise<void>;
   unpublish(volumeId: string, targetPath: string, options?: CallOptions): Promise<void>;
   stats(volumeId: string, volumePath: string): Promise<VolumeUsageRow[]>;
-  health(volumeId: string, publishPath: string): Promise<VolumeHealthRow[]>;
+  health(volumeId: string, publishPath: string): Promise<HealthRow[]>;
+  storageHealth(): Promise<HealthRow[]>;
   close(): void;
 }
 

@@ -55,6 +55,10 @@ export function createGrpcJsClient(socketPath: string): CsiClient {
       type Health = { volumeHealth: { healthStatuses: Awaited<ReturnType<CsiClient["health"]>> } | null };
       return (answer as Health).volumeHealth?.healthStatuses ?? [];
     },
+    async storageHealth() {
+      const answer = await call(node, "NodeGetStorageHealth", {});
+      return (answer as { backendHealth: Awaited<ReturnType<CsiClient["storageHealth"]>> }).backendHealth;
+    },
     close,
     [Symbol.dispose]: close,
   };
