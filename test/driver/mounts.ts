@@ -24,9 +24,12 @@ export function mountsBelow(folder: string): MountRow[] {
     .filter(({ target }) => target === folder || target.startsWith(`${folder}/`));
 }
 
-/** Takes away whatever is still mounted at or below a folder, the last one first. */
+/** Takes away whatever is still mounted at or below a folder, the last one first; throws when something stays. */
 export function unmountBelow(folder: string): void {
-  for (const { target } of mountsBelow(folder).reverse()) spawnSync("umount", ["--lazy", target], { stdio: "ignore" });
+  for (const { target } of mountsBelow(folder).reverse()) {
+    const done = spawnSync("umount", ["--lazy", target], { encoding: "utf8" });
+    if (done.status !== 0) throw new Error(`cannot unmount ${target}: ${done.error?.message ?? done.stderr}`);
+  }
 }
 
 /** Why this process cannot mount, for a test's `skip`; false when it can. */
