@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { createConnectClient, createGrpcJsClient, type CsiClient, Sandbox } from "../driver/index.ts";
 import { REAL } from "./support.ts";
+
+const FREEZABLE = { skip: REAL.skip || whyNoFreezing() };
 
 for (const connect of [createConnectClient, createGrpcJsClient]) {
   test(`a data dir that turns read-only is STORAGE_UNREACHABLE until it is back (${connect.name})`, REAL, async () => {
@@ -33,6 +36,32 @@ test("a full disk is STORAGE_DEGRADED", REAL, async () => {
   assert.deepEqual(await readdir(tmpOf(sandbox)), ["filler"]);
   await rm(filler);
   assert.deepEqual(await client.storageHealth(), []);
+});
+
+test("a disk that hangs is STORAGE_UNREACHABLE within seconds, and the driver answers", FREEZABLE, async () => {
+  await using sandbox = await Sandbox.create();
+  const image = join(sandbox.folder, "image");
+  await mkdir(tmpOf(sandbox), { recursive: true });
+  await writeFile(image, "");
+  await truncate(image, 16 * 1024 * 1024);
+  run("mkfs.ext4", "-q", image);
+  run("mount", "-o", "loop", image, tmpOf(sandbox));
+  await sandbox.startDriver();
+  using client = createConnectClient(sandbox.socketPath);
+  assert.deepEqual(await client.storageHealth(), []);
+  run("fsfreeze", "--freeze", tmpOf(sandbox));
+  try {
+    const asked = [client.storageHealth(), client.storageHealth()];
+    assert.deepEqual(await client.probe(), { ready: true });
+    for (const [entry] of await Promise.all(asked)) {
+      assert.deepEqual([entry?.status, entry?.reason], ["STORAGE_UNREACHABLE", "DataDirHangs"]);
+    }
+    await onlyEntry(client, "STORAGE_UNREACHABLE", "DataDirHangs");
+  } finally {
+    run("fsfreeze", "--unfreeze", tmpOf(sandbox));
+  }
+  // The write that hung ends soon, and with it what it says.
+  while ((await client.storageHealth()).length > 0) await setImmediate();
 });
 
 /**
@@ -65,4 +94,15 @@ async function onlyEntry(client: CsiClient, status: string, reason: string): Pro
 function run(command: string, ...args: string[]): void {
   const { status, stderr } = spawnSync(command, args, { encoding: "utf8" });
   assert.equal(status, 0, stderr);
+}
+
+/** Why there is no disk here that can be made to hang; false when there is. */
+function whyNoFreezing(): string | false {
+  const commands: readonly (readonly [string, string])[] = [
+    ["losetup", "--find"],
+    ["mkfs.ext4", "-V"],
+    ["fsfreeze", "--version"],
+  ];
+  const lacking = commands.find(([command, flag]) => spawnSync(command, [flag]).status !== 0);
+  return lacking === undefined ? false : `${lacking.join(" ")} does not work here`;
 }
