@@ -4,22 +4,36 @@ export interface Clock {
   now(): number;
   /** Milliseconds from some fixed point; never goes back. */
   monotonicMs(): number;
-  /** Calls `run` once after `delayMs`; the returned function cancels it. Does not keep the process alive. */
-  after(delayMs: number, run: () => void): () => void;
+  /**
+   * Calls `run` once after `delayMs`; the returned function cancels it. With `"hold-process"` the process does not end
+   * meanwhile because it has nothing else to do.
+   */
+  after(delayMs: number, run: () => void, hold?: "hold-process"): () => void;
 }
+
+/** The longest delay that setTimeout knows: 24.8 days. */
+const LONGEST_TIMER_MS = 0x7fffffff;
 
 /** The machine's clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonicMs: () => performance.now(),
-  after(delayMs, run) {
-    const timer = setTimeout(run, Math.min(delayMs, 0x7fffffff));
-    timer.unref();
+  after(delayMs, run, hold) {
+    const start = (leftMs: number) => {
+      const stepMs = Math.min(leftMs, LONGEST_TIMER_MS);
+      timer = setTimeout(() => (leftMs > stepMs ? start(leftMs - stepMs) : run()), stepMs);
+      if (hold === undefined) timer.unref();
+    };
+    let timer: ReturnType<typeof setTimeout>;
+    start(delayMs);
     return () => clearTimeout(timer);
   },
 };
 
-/** Resolves after `delayMs`; rejects with the signal's reason if that fires first. Leaves no listener behind. */
+/**
+ * Resolves after `delayMs`; rejects with the signal's reason if that fires first. Leaves no listener behind. What can
+ * be given up by a signal is waited for in earnest, so the process stays alive; it does not for the rest.
+ */
 export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
@@ -27,10 +41,11 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
       cancel();
       reject(signal?.reason);
     };
-    const cancel = clock.after(delayMs, () => {
+    const onTime = () => {
       signal?.removeEventListener("abort", onAbort);
       resolve();
-    });
+    };
+    const cancel = clock.after(delayMs, onTime, signal === undefined ? undefined : "hold-process");
     signal?.addEventListener("abort", onAbort, { once: true });
   });
 }
