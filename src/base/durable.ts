@@ -2,15 +2,28 @@ import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { dirname, join } from "node:path";
 
+/** How a small file is written. */
+export interface DurableOptions {
+  /** Whatever the umask; 0600 if left out. */
+  readonly mode?: number;
+  /** Where a crash may leave a temporary file, on the same file system; the file's own folder if left out. */
+  readonly temporaryFolder?: string;
+}
+
 /**
- * Writes a small file so that after a crash it is whole or as it was before: a temporary file in the same folder,
- * fsync, rename, fsync of the folder. A failure leaves no temporary file.
+ * Writes a small file so that after a crash it is whole or as it was before: a temporary file, fsync, rename, fsync of
+ * the folder. A failure leaves no temporary file.
  */
-export async function writeFileDurably(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
-  const temporary = join(dirname(path), `.${randomUUID()}.tmp`);
+export async function writeFileDurably(
+  path: string,
+  content: string | Uint8Array,
+  { mode = 0o600, temporaryFolder = dirname(path) }: DurableOptions = {},
+): Promise<void> {
+  const temporary = join(temporaryFolder, `.${randomUUID()}.tmp`);
   try {
-    const file = await fs.open(temporary, "wx", mode);
+    const file = await fs.open(temporary, "wx", 0o600);
     try {
+      await file.chmod(mode);
       await file.writeFile(content);
       await file.sync();
     } finally {

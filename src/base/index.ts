@@ -1,5 +1,5 @@
 export { type Clock, sleep, systemClock } from "./clock.ts";
-export { syncFolder, writeFileDurably } from "./durable.ts";
+export { type DurableOptions, syncFolder, writeFileDurably } from "./durable.ts";
 export {
   DriverError,
   describeError,

@@ -37,7 +37,8 @@ export class Blobs {
 
   /** Keeps a small blob whose digest the caller has checked. */
   async put(digest: Digest, bytes: Uint8Array): Promise<void> {
-    await writeFileDurably(this.#layout.blob(digest), bytes, BLOB_MODE);
+    const options = { mode: BLOB_MODE, temporaryFolder: this.#layout.tmp };
+    await writeFileDurably(this.#layout.blob(digest), bytes, options);
   }
 
   /** Makes an ingest file, complete and verified by the caller, the blob of that digest: synced, then renamed. */

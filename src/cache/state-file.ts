@@ -50,7 +50,7 @@ export class StateFiles {
 
   /** Writes a state file so that a crash leaves the old one or the new one. */
   async write(path: string, value: JsonObject): Promise<void> {
-    await writeFileDurably(path, `${JSON.stringify(value)}\n`);
+    await writeFileDurably(path, `${JSON.stringify(value)}\n`, { temporaryFolder: this.#aside });
   }
 }
 
