@@ -4,7 +4,8 @@ import type { Logger } from "./log.ts";
 
 /**
  * A value read from a file that may be replaced while the driver runs: looked at (stat) each time it is used, read
- * again when it is another file. If the new content cannot be read, the old value stays and one warning is logged.
+ * again when it is another file or was changed. If the new content cannot be read or parsed, the old value stays and
+ * one warning is logged.
  */
 export class FileValue<T> {
   readonly #path: string;
@@ -23,11 +24,13 @@ export class FileValue<T> {
   /** The value as the file says now. Rejects only if there never was one. */
   async get(): Promise<T> {
     try {
-      const { ino, size, mtimeMs, dev } = await fs.stat(this.#path);
-      const seen = `${dev} ${ino} ${size} ${mtimeMs}`;
+      const { dev, ino, size, mtimeMs, ctimeMs } = await fs.stat(this.#path);
+      const seen = `${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs}`;
       if (this.#value !== undefined && seen === this.#seen) return this.#value.parsed;
+      const text = await fs.readFile(this.#path, "utf8");
+      // Only what was read counts as seen: a file that could not be read is tried again.
       this.#seen = seen;
-      this.#value = { parsed: this.#parse(await fs.readFile(this.#path, "utf8")) };
+      this.#value = { parsed: this.#parse(text) };
       this.#warned = "";
       return this.#value.parsed;
     } catch (error) {
