@@ -8,7 +8,7 @@ export interface CallOptions<Event, Ask> {
   /** Tells the worker to stop; the call then rejects once the worker has let go of everything. */
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: Event) => void;
-  /** Does what the worker asks for; a rejection is the answer, too. */
+  /** Does what the worker asks for; a rejection is the answer, too. Without it all that is asked is refused. */
   readonly onAsk?: (ask: Ask) => Promise<void>;
 }
 
@@ -36,6 +36,7 @@ export class WorkerHost<Calls extends CallTable> {
   #worker: Worker | undefined;
   #cancelIdle: (() => void) | undefined;
   #lastId = 0;
+  #closed = false;
 
   constructor(options: WorkerHostOptions) {
     this.#options = options;
@@ -48,6 +49,7 @@ export class WorkerHost<Calls extends CallTable> {
     options: CallOptions<Calls[Name]["event"], Calls[Name]["ask"]> = {},
   ): Promise<Calls[Name]["result"]> {
     options.signal?.throwIfAborted();
+    if (this.#closed) throw closed();
     const worker = this.#running();
     const id = ++this.#lastId;
     const onAbort = () => worker.postMessage({ kind: "cancel", id } satisfies ToWorker);
@@ -64,10 +66,14 @@ export class WorkerHost<Calls extends CallTable> {
     }
   }
 
-  /** Ends the worker at once; calls under way fail. */
+  /** Ends the worker at once and for good; calls under way fail. */
   async close(): Promise<void> {
+    this.#closed = true;
     this.#cancelIdle?.();
-    await this.#worker?.terminate();
+    const worker = this.#worker;
+    this.#worker = undefined;
+    await worker?.terminate();
+    for (const pending of this.#pending.values()) pending.reject(closed());
   }
 
   #running(): Worker {
@@ -93,7 +99,8 @@ export class WorkerHost<Calls extends CallTable> {
   async #answer(worker: Worker, pending: PendingCall, ask: FromWorker & { kind: "ask" }): Promise<void> {
     let error: ReturnType<typeof errorToData> | undefined;
     try {
-      await pending.options.onAsk?.(ask.value as never);
+      if (pending.options.onAsk === undefined) throw new Error("nobody does what the worker asks for");
+      await pending.options.onAsk(ask.value as never);
     } catch (reason) {
       error = errorToData(reason);
     }
@@ -109,6 +116,7 @@ export class WorkerHost<Calls extends CallTable> {
 
   #endWhenIdle(): void {
     this.#cancelIdle?.();
+    if (this.#closed) return;
     this.#cancelIdle = this.#options.clock.after(this.#options.idleMs, () => {
       const idle = this.#worker;
       if (this.#pending.size > 0 || idle === undefined) return;
@@ -116,4 +124,8 @@ export class WorkerHost<Calls extends CallTable> {
       void idle.terminate();
     });
   }
+}
+
+function closed(): DriverError {
+  return new DriverError("unavailable", "the driver stops: its worker threads have ended");
 }
