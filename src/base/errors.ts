@@ -58,7 +58,7 @@ export function errnoOf(reason: unknown): string | undefined {
 export function describeError(reason: unknown): string {
   const parts: string[] = [];
   for (let e = reason, depth = 0; e !== undefined && depth < 8; depth++) {
-    parts.push(e instanceof Error ? e.message : String(e));
+    parts.push(e instanceof Error ? e.message || errnoOf(e) || e.name : String(e));
     e = e instanceof Error ? e.cause : undefined;
   }
   return parts.join(": ");

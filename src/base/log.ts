@@ -54,5 +54,10 @@ function wrap(inner: pino.Logger): Logger {
 function textLine(json: string): string {
   const { time, level, msg, ...fields } = JSON.parse(json) as Record<string, unknown>;
   const rest = Object.entries(fields).map(([key, value]) => ` ${key}=${JSON.stringify(value)}`);
-  return `${String(time)} ${String(level).toUpperCase().padEnd(5)} ${String(msg)}${rest.join("")}\n`;
+  return `${onOneLine(`${String(time)} ${String(level).toUpperCase().padEnd(5)} ${String(msg)}${rest.join("")}`)}\n`;
+}
+
+/** Messages tell what registries and artifacts said: a line end in one would look like a line of the log. */
+function onOneLine(text: string): string {
+  return text.replace(/\p{Cc}/gu, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
