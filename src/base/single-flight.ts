@@ -6,7 +6,7 @@ export class SingleFlight<T> {
   run(key: string, start: () => Promise<T>): Promise<T> {
     const running = this.#running.get(key);
     if (running !== undefined) return running;
-    const work = start().finally(() => this.#running.delete(key));
+    const work = (async () => start())().finally(() => this.#running.delete(key));
     this.#running.set(key, work);
     return work;
   }
