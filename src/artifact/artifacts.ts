@@ -7,6 +7,7 @@ import type { CredentialFinder } from "./credential-finder.ts";
 import { type Patience, waitPatiently } from "./patience.ts";
 import { Pull } from "./pull.ts";
 import { Pulls } from "./pulls.ts";
+import type { PullObserver } from "./pull-observer.ts";
 import type { PullWorker } from "./pull-worker-host.ts";
 import { type PullPolicy, type ResolveRequest, Resolver } from "./resolver.ts";
 import { type Selection, treeIdOf } from "./selection.ts";
@@ -40,6 +41,13 @@ export interface ArtifactsOptions {
   readonly allowRegistry: readonly string[];
   readonly clock: Clock;
   readonly log: Logger;
+  readonly observer?: PullObserver | undefined;
+}
+
+/** A volume that wants something, from its first call on. */
+interface Wish {
+  /** Its tree was looked for: the observer knows whether it was there. */
+  lookedUp: boolean;
 }
 
 /** Makes references present as trees. */
@@ -49,14 +57,14 @@ export class Artifacts {
   readonly #trees: TreeMaker;
   readonly #pulls: Pulls;
   /** The volumes that want something, from their first call until they have it, fail for good or are unpublished. */
-  readonly #wanted = new Map<string, symbol>();
+  readonly #wanted = new Map<string, Wish>();
 
   constructor(options: ArtifactsOptions) {
-    const { cache, worker, enforceNamespaces, maxPulls, clock, log } = options;
+    const { cache, worker, enforceNamespaces, maxPulls, clock, log, observer } = options;
     this.#options = options;
     this.#resolver = new Resolver({ cache, source: worker, enforceNamespaces });
     this.#trees = new TreeMaker(options);
-    this.#pulls = new Pulls({ maxPulls, clock, log });
+    this.#pulls = new Pulls({ maxPulls, clock, log, observer });
   }
 
   /**
@@ -93,12 +101,14 @@ export class Artifacts {
   /** Resolves, and finds the tree or starts its pull; goes on whether or not the caller still waits. */
   async #reach(request: ArtifactRequest): Promise<Tree | Pull> {
     const { volume, selection, concurrency } = request;
-    const wish = this.#wanted.get(volume) ?? Symbol(volume);
+    const wish = this.#wanted.get(volume) ?? { lookedUp: false };
     this.#wanted.set(volume, wish);
     const resolving = await this.#resolveRequest(request);
     const resolved = await this.#resolver.resolve(resolving);
     const wanted = { resolving, resolved, selection, concurrency };
     const found = await this.#trees.find(wanted);
+    if (!wish.lookedUp) this.#options.observer?.treeLookedUp(found !== undefined);
+    wish.lookedUp = true;
     if (found !== undefined) {
       this.#pulls.leave(volume);
       return found;

@@ -53,7 +53,7 @@ test("the speed is that of the last seconds, and falls while nothing comes", () 
   at(111e6);
   assert.match(progress.describe(), / 1\.0 MB\/s, about 15 min left$/);
   clock.advance(9000);
-  assert.match(progress.describe(), / 100 kB\/s, about 149 min left$|about 3 h left$/);
+  assert.match(progress.describe(), / 100 kB\/s, about 3 h left$/);
 });
 
 test("a blob that starts over shows no speed below nothing", () => {

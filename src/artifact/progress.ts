@@ -4,17 +4,20 @@ import type { PullProgress } from "./worker-calls.ts";
 /** How much of the past the shown speed is taken from, in milliseconds. */
 const WINDOW_MS = 5_000;
 
+/** How far a pull is, as far as its meter asks. */
+type Progress = Omit<PullProgress, "fetchedBytes">;
+
 /** How far a pull is and how fast, in words for `kubectl describe pod`. */
 export class ProgressMeter {
   readonly #clock: Clock;
-  #latest: PullProgress = { phase: "fetching", doneBytes: 0, totalBytes: 0 };
+  #latest: Progress = { phase: "fetching", doneBytes: 0, totalBytes: 0 };
   #samples: { readonly atMs: number; readonly doneBytes: number }[] = [];
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  update(progress: PullProgress): void {
+  update(progress: Progress): void {
     const atMs = this.#clock.monotonicMs();
     this.#latest = progress;
     this.#samples = this.#samples.filter((sample) => atMs - sample.atMs <= WINDOW_MS);

@@ -39,6 +39,7 @@ export class PullRun {
   readonly #unproven: Set<Digest>;
   #doneBytes = 0;
   #totalBytes = 0;
+  #fetchedBytes = 0;
   #toldMs = Number.NEGATIVE_INFINITY;
   #skippedEntries = 0;
 
@@ -186,6 +187,7 @@ export class PullRun {
     const sink = {
       write: (chunk: Buffer) => {
         receiver.write(chunk);
+        this.#fetchedBytes += chunk.length;
         this.#advance(chunk.length);
         follower.written(receiver.length);
       },
@@ -235,7 +237,8 @@ export class PullRun {
 
   #tell(phase: "fetching" | "unpacking" | "assembling"): void {
     this.#toldMs = this.#tools.nowMs();
-    this.#context.emit({ phase, doneBytes: this.#doneBytes, totalBytes: this.#totalBytes });
+    const [doneBytes, totalBytes, fetchedBytes] = [this.#doneBytes, this.#totalBytes, this.#fetchedBytes];
+    this.#context.emit({ phase, doneBytes, totalBytes, fetchedBytes });
   }
 }
 

@@ -10,6 +10,7 @@ import {
 import type { Tree } from "../cache/index.ts";
 import { type Patience, waitPatiently } from "./patience.ts";
 import { Pull, type PullWork } from "./pull.ts";
+import { observePull, type PullObserver } from "./pull-observer.ts";
 
 /** How long a failure that nobody waited for is kept for the volume's next call: kubelet's backoff reaches 2 minutes. */
 const FAILURE_KEPT_MS = 5 * 60_000;
@@ -25,17 +26,28 @@ export interface PullRequest {
   readonly work: PullWork;
 }
 
+/** What pulls need from outside. */
+export interface PullsOptions {
+  /** So many at once. */
+  readonly maxPulls: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly observer?: PullObserver | undefined;
+}
+
 /** All pulls of the node: at most one a tree, and so many at once. */
 export class Pulls {
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #observer: PullObserver | undefined;
   readonly #places: Semaphore;
   readonly #running = new Map<string, Pull>();
   readonly #ending = new Map<string, Promise<unknown>>();
   readonly #failures = new Map<string, { readonly key: string; readonly error: DriverError; readonly atMs: number }>();
 
-  constructor(options: { readonly maxPulls: number; readonly clock: Clock; readonly log: Logger }) {
+  constructor(options: PullsOptions) {
     this.#clock = options.clock;
+    this.#observer = options.observer;
     this.#log = options.log;
     this.#places = new Semaphore(options.maxPulls);
   }
@@ -90,15 +102,17 @@ export class Pulls {
     const { key, reference, work } = request;
     const previous = this.#ending.get(key) ?? Promise.resolve();
     const startedMs = this.#clock.monotonicMs();
+    const observed = this.#observer && observePull(work, this.#observer.pullQueued(), this.#clock);
     const pull = new Pull({
       reference,
       clock: this.#clock,
       acquirePlace: (signal) => previous.then(() => this.#places.acquire(signal)),
       placesAhead: () => [...this.#running.keys()].indexOf(key),
-      work,
+      work: observed?.work ?? work,
     });
     this.#running.set(key, pull);
     this.#log.info("pull started", { reference, pull: key });
+    if (observed !== undefined) pull.outcome.then(observed.succeeded, observed.failed);
     const ended = pull.outcome.then(
       () => this.#log.info("pull finished", { reference, pull: key, seconds: this.#secondsSince(startedMs) }),
       (error: unknown) => this.#failed(pull, request, error),

@@ -48,6 +48,8 @@ export interface PullProgress {
   /** Bytes of the blobs that had to be fetched. */
   readonly doneBytes: number;
   readonly totalBytes: number;
+  /** Bytes that registries sent: more than `doneBytes` where something was fetched twice, less where another pull fetched it. */
+  readonly fetchedBytes: number;
 }
 
 /** A try that failed while the worker goes on trying. */
