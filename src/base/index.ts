@@ -13,6 +13,7 @@ export { FileValue } from "./file-value.ts";
 export { KeyedLock } from "./keyed-lock.ts";
 export { type Koffi, type Libc, type MountAttributes, type MountCall, openLibc, type SystemCallError } from "./libc.ts";
 export { createLogger, type LogFields, type Logger, type LoggerOptions, type LogLevel } from "./log.ts";
+export { Metrics, type PullResult } from "./metrics.ts";
 export { type BuildInfo, buildInfo, loadKoffi, startWorker, type WorkerName } from "./runtime.ts";
 export { nearestName } from "./nearest.ts";
 export { parseBool } from "./parse-bool.ts";

@@ -2,7 +2,16 @@ import { closeSync, openSync } from "node:fs";
 import { arch, release } from "node:os";
 import { join } from "node:path";
 import { Artifacts, CredentialFinder, PullWorker } from "../artifact/index.ts";
-import { type BuildInfo, type Clock, type Libc, type Logger, loadKoffi, openLibc, systemClock } from "../base/index.ts";
+import {
+  type BuildInfo,
+  type Clock,
+  type Libc,
+  type Logger,
+  loadKoffi,
+  Metrics,
+  openLibc,
+  systemClock,
+} from "../base/index.ts";
 import { Cache, lockDataDir } from "../cache/index.ts";
 import type { ServeConfig } from "../config/index.ts";
 import { createCsiRoutes } from "../csi/index.ts";
@@ -52,6 +61,7 @@ export class Driver {
     const libc = openLibc(await loadKoffi(config.dataDir));
     parts.unlock = await lockDataDir({ dataDir: config.dataDir, libc, clock, log, signal });
     const volumes = new VolumesLater();
+    const metrics = new Metrics(build);
     const { driverName, nodeId } = config;
     const { version: vendorVersion } = build;
     const isReady = () => volumes.isReady;
@@ -59,15 +69,16 @@ export class Driver {
       GrpcServer.open({ socketPath, routes, clock, logger: log, signal });
     parts.server = await listen(
       config.csiEndpoint,
-      createCsiRoutes({ driverName, vendorVersion, isReady, nodeId, volumes, logger: log, clock }),
+      createCsiRoutes({ driverName, vendorVersion, isReady, nodeId, volumes, observer: metrics, logger: log, clock }),
     );
     if (config.registrationSocket !== undefined) {
       // Last of the sockets: who sees it calls the others.
       const endpoint = config.kubeletRegistrationPath;
       const registration = createRegistration({ driverName, endpoint, logger: log });
+      metrics.followRegistration(() => registration.isRegistered);
       parts.registrationServer = await listen(config.registrationSocket, registration.routes);
     }
-    const surroundings = { config, libc, clock, log };
+    const surroundings = { config, libc, metrics, clock, log };
     const cache = await openCache(surroundings);
     parts.cache = cache;
     const artifacts = createArtifacts(cache, surroundings);
@@ -75,7 +86,9 @@ export class Driver {
     const { dataDir, concurrency } = config;
     const mounter = createMounter({ libc, kernelRelease: release(), stagingFolder: join(dataDir, "mounts") });
     const platform = platformOfMachine("linux", arch());
-    volumes.become(await Volumes.open({ artifacts, cache, mounter, platform, concurrency, clock, log }));
+    const opened = await Volumes.open({ artifacts, cache, mounter, platform, concurrency, clock, log });
+    metrics.followVolumes(() => opened.count());
+    volumes.become(opened);
     log.info("the driver runs", {
       socket: config.csiEndpoint,
       dataDir: config.dataDir,
@@ -98,6 +111,7 @@ export class Driver {
 interface Surroundings {
   readonly config: ServeConfig;
   readonly libc: Libc;
+  readonly metrics: Metrics;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -107,7 +121,7 @@ function openCache({ config, libc, clock, log }: Surroundings): Promise<Cache> {
   return Cache.open({ dataDir: config.dataDir, syncFileSystem: syncDataDir, clock, log });
 }
 
-function createArtifacts(cache: Cache, { config, clock, log }: Surroundings): Artifacts {
+function createArtifacts(cache: Cache, { config, metrics, clock, log }: Surroundings): Artifacts {
   const { dockerConfig, caFile, enforceNamespaces, maxPulls, maxUnpackRatio, allowRegistry } = config;
   return new Artifacts({
     cache,
@@ -117,6 +131,7 @@ function createArtifacts(cache: Cache, { config, clock, log }: Surroundings): Ar
     maxPulls,
     maxUnpackRatio,
     allowRegistry,
+    observer: metrics,
     clock,
     log,
   });

@@ -1,1 +1,2 @@
 export { type CsiOptions, createCsiRoutes } from "./routes.ts";
+export type { RpcObserver } from "./rpc-metrics.ts";

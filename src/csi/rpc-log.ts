@@ -4,6 +4,7 @@ import { Node } from "../../gen/csi/v1/csi_pb.js";
 import { type Clock, DriverError, errnoOf, type LogFields, type Logger } from "../base/index.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import { shortenMiddle } from "./short-text.ts";
+import { codeName } from "./status.ts";
 
 /** How long the same failure stays at debug after it was logged as a warning. */
 const REPEAT_MS = 60_000;
@@ -86,9 +87,4 @@ function errorFields(status: ConnectError): LogFields {
   const inner: unknown = unexpected instanceof DriverError ? unexpected.cause : undefined;
   const trace = inner instanceof Error ? inner.stack : unexpected?.stack;
   return { error: status.rawMessage, errno: errnoOf(cause), trace };
-}
-
-/** The code as gRPC writes it: `FAILED_PRECONDITION`. */
-function codeName(code: Code): string {
-  return (Code[code] ?? String(code)).replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase();
 }

@@ -50,3 +50,8 @@ export const statusInterceptor: Interceptor = (next) => async (request) => {
     throw status.code === Code.Canceled && cause instanceof ConnectError ? cause : status;
   }
 };
+
+/** The code as gRPC writes it: `FAILED_PRECONDITION`. */
+export function codeName(code: Code): string {
+  return (Code[code] ?? String(code)).replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase();
+}

@@ -22,6 +22,12 @@ export interface VolumeRecord {
   readonly reference: string;
 }
 
+/** Published volumes by kind. */
+export interface VolumeCount {
+  readonly readOnly: number;
+  readonly writable: number;
+}
+
 /** The key of a volume. */
 export function volumeKeyOf(volumeId: string, targetPath: string): VolumeKey {
   return createHash("sha256").update(`${volumeId}\0${targetPath}`).digest("hex") as VolumeKey;
@@ -61,6 +67,13 @@ export class Records {
   /** The records of one volume id, at whatever targets. */
   ofVolume(volumeId: string): readonly VolumeRecord[] {
     return [...this.#byKey.values()].filter((record) => record.volumeId === volumeId);
+  }
+
+  /** How many volumes there are of each kind. */
+  count(): VolumeCount {
+    const total = this.#byKey.size;
+    const readOnly = [...this.#byKey.values()].filter((record) => record.readOnly).length;
+    return { readOnly, writable: total - readOnly };
   }
 
   async put(record: VolumeRecord): Promise<void> {

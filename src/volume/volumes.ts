@@ -5,7 +5,7 @@ import type { Cache, Tree } from "../cache/index.ts";
 import type { Mounter } from "../mount/index.ts";
 import { formatReference, type Platform } from "../oci/index.ts";
 import { PublishesInFlight } from "./publishes-in-flight.ts";
-import { Records, type VolumeRecord, volumeKeyOf } from "./records.ts";
+import { Records, type VolumeCount, type VolumeRecord, volumeKeyOf } from "./records.ts";
 import { StorageProbe, tryWritingTo } from "./storage-probe.ts";
 import { cleanTargetPath, prepareTarget, removeTarget } from "./target.ts";
 import { unmountTarget } from "./unmount.ts";
@@ -95,6 +95,11 @@ export class Volumes implements VolumeService {
       this.#usage.forget(key);
       await this.#records.delete(key);
     });
+  }
+
+  /** How many volumes are published. */
+  count(): VolumeCount {
+    return this.#records.count();
   }
 
   async stats(request: { readonly volumeId: string; readonly volumePath: string }): Promise<VolumeStats> {

@@ -1,8 +1,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Clock, createLogger, type Logger, systemClock } from "../../src/base/index.ts";
-import { createCsiRoutes } from "../../src/csi/index.ts";
+import { createLogger, type Logger, systemClock } from "../../src/base/index.ts";
+import { createCsiRoutes, type RpcObserver } from "../../src/csi/index.ts";
 import { GrpcServer, type GrpcServerOptions } from "../../src/server/index.ts";
 import { type ConnectClients, useConnectClients } from "./csi-clients.ts";
 import { ScriptedVolumes } from "./scripted-volumes.ts";
@@ -23,6 +23,7 @@ export interface CsiServer extends AsyncDisposable {
 /** What a test may want otherwise. */
 export interface CsiServerOptions extends Partial<GrpcServerOptions> {
   readonly isReady?: () => boolean;
+  readonly observer?: RpcObserver;
 }
 
 /** Starts a server that serves Identity and Node over `ScriptedVolumes`. */
@@ -33,7 +34,7 @@ export async function useCsiServer(options: CsiServerOptions = {}): Promise<CsiS
   const logged: LogLine[] = [];
   const logger = listLogger(logged);
   const clock = options.clock ?? systemClock;
-  const routes = testRoutes(volumes, logger, clock, options.isReady);
+  const routes = testRoutes(volumes, logger, { ...options, clock });
   const server = await GrpcServer.open({ routes, clock: systemClock, logger, socketPath, ...options });
   const clients = useConnectClients(socketPath);
   return {
@@ -55,11 +56,11 @@ export async function useCsiServer(options: CsiServerOptions = {}): Promise<CsiS
 export function testRoutes(
   volumes: ScriptedVolumes,
   logger: Logger,
-  clock: Clock = systemClock,
-  isReady: () => boolean = () => true,
+  options: Pick<CsiServerOptions, "clock" | "isReady" | "observer"> = {},
 ): GrpcServerOptions["routes"] {
+  const { clock = systemClock, isReady = () => true, observer = { rpcDone: () => undefined } } = options;
   const identity = { driverName: "csi.oras.land", vendorVersion: "1.2.3", isReady };
-  return createCsiRoutes({ ...identity, nodeId: "node-1", volumes, logger, clock });
+  return createCsiRoutes({ ...identity, nodeId: "node-1", volumes, observer, logger, clock });
 }
 
 /** A logger that keeps all its lines, parsed. */

@@ -1,0 +1,125 @@
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { ErrorKind } from "./errors.ts";
+import { collectProcessMetrics } from "./process-metrics.ts";
+import type { BuildInfo } from "./runtime.ts";
+
+/** Every name begins with it. */
+const METRIC_PREFIX = "oras_csi_";
+
+/** What became of a pull: its tree is there, or why it is not. */
+export type PullResult = "ok" | ErrorKind;
+
+/** From a Probe, some milliseconds, to a publish that waits as long as kubelet does. */
+const RPC_SECONDS = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 3, 10, 30, 60, 120];
+/** From a small file to the largest models. */
+const PULL_SECONDS = [0.1, 0.5, 1, 3, 10, 30, 60, 120, 300, 600, 1800, 3600];
+
+/**
+ * All that the driver counts and measures, for Prometheus. docs/operations.md explains each of them. No label carries a
+ * reference, a namespace or anything else that pods choose: the number of series is bounded.
+ */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #rpcSeconds = new Histogram({
+    ...this.#named("rpc_duration_seconds", "Time that calls of the CSI services took, by method"),
+    labelNames: ["method"],
+    buckets: RPC_SECONDS,
+  });
+  readonly #rpcs = new Counter({
+    ...this.#named("rpcs_total", "Calls of the CSI services, by method and gRPC code"),
+    labelNames: ["method", "code"],
+  });
+  readonly #pullsWaiting = new Gauge(this.#named("pulls_waiting", "Pulls that wait for their turn (--max-pulls)"));
+  readonly #pullsInProgress = new Gauge(this.#named("pulls_in_progress", "Pulls that have their turn"));
+  readonly #pullSeconds = new Histogram({
+    ...this.#named("pull_duration_seconds", "Time from a pull's turn to its tree, of those that succeeded"),
+    buckets: PULL_SECONDS,
+  });
+  readonly #pulls = new Counter({
+    ...this.#named("pulls_total", "Pulls that ended: ok, or the kind of failure"),
+    labelNames: ["result"],
+  });
+  readonly #pulledBytes = new Counter(
+    this.#named("pulled_bytes_total", "Bytes of layers that pulls received from registries"),
+  );
+  readonly #hits = new Counter(
+    this.#named("cache_hits_total", "Volumes whose tree was on the node when they were first asked for"),
+  );
+  readonly #misses = new Counter(
+    this.#named("cache_misses_total", "Volumes whose tree had to be made when they were first asked for"),
+  );
+
+  constructor(build: BuildInfo) {
+    const { version, commit, nodeVersion } = build;
+    new Gauge({
+      ...this.#named("build_info", "1; what runs, in its labels"),
+      labelNames: ["version", "commit", "node_version"],
+    }).set({ version, commit, node_version: nodeVersion }, 1);
+    collectProcessMetrics(this.#registry, METRIC_PREFIX);
+  }
+
+  /** The media type of `text`. */
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /** All metrics as they are now, in Prometheus' text format. */
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  /** A call of the CSI services ended. */
+  rpcDone(call: { readonly method: string; readonly code: string; readonly seconds: number }): void {
+    const { method, code, seconds } = call;
+    this.#rpcSeconds.observe({ method }, seconds);
+    this.#rpcs.inc({ method, code });
+  }
+
+  /** A volume was asked for the first time: its tree was there, or is to be made. */
+  treeLookedUp(found: boolean): void {
+    (found ? this.#hits : this.#misses).inc();
+  }
+
+  /** A pull waits for its turn; what is returned hears how it goes on. */
+  pullQueued() {
+    let place: Gauge | undefined = this.#pullsWaiting;
+    place.inc();
+    const moveTo = (next: Gauge | undefined) => {
+      place?.dec();
+      next?.inc();
+      place = next;
+    };
+    return {
+      started: () => moveTo(this.#pullsInProgress),
+      fetched: (bytes: number) => this.#pulledBytes.inc(bytes),
+      ended: (result: PullResult, seconds: number) => {
+        moveTo(undefined);
+        this.#pulls.inc({ result });
+        if (result === "ok") this.#pullSeconds.observe(seconds);
+      },
+    };
+  }
+
+  /** Shows from now on how many volumes are published. */
+  followVolumes(count: () => { readonly readOnly: number; readonly writable: number }): void {
+    this.#follow("published_volumes", "Volumes that are published on this node, by kind", ["kind"], (gauge) => {
+      const { readOnly, writable } = count();
+      gauge.set({ kind: "read-only" }, readOnly);
+      gauge.set({ kind: "writable" }, writable);
+    });
+  }
+
+  /** Shows from now on whether kubelet has the driver in its list. */
+  followRegistration(isRegistered: () => boolean): void {
+    const help = "1 if kubelet's last word was that the driver is registered, else 0; only with --registration-dir";
+    this.#follow("kubelet_registered", help, [], (gauge) => gauge.set(isRegistered() ? 1 : 0));
+  }
+
+  #follow(name: string, help: string, labelNames: string[], read: (gauge: Gauge) => void): void {
+    const gauge: Gauge = new Gauge({ ...this.#named(name, help), labelNames, collect: () => read(gauge) });
+  }
+
+  #named(name: string, help: string) {
+    return { name: `${METRIC_PREFIX}${name}`, help, registers: [this.#registry] };
+  }
+}
