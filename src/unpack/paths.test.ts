@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cleanEntryPath, cleanTitle, pathBelow } from "./paths.ts";
+import { cleanEntryPath, cleanTitle } from "./paths.ts";
 
 const titles: readonly [title: string, clean: string][] = [
   ["a", "a"],
@@ -49,15 +49,4 @@ test("the longest and deepest paths allowed are clean", () => {
   assert.equal(cleanTitle(longest), longest);
   assert.equal(Buffer.byteLength(longest), 4095);
   assert.equal(cleanTitle("d/".repeat(255)).length, 509);
-});
-
-test("a path below a title", () => {
-  const below = (path: string, title: string) => pathBelow(Buffer.from(path), title)?.toString();
-  assert.equal(below("data/a/b", "data"), "a/b");
-  assert.equal(below("data", "data"), "");
-  assert.equal(below("data2/a", "data"), undefined);
-  assert.equal(below("dat", "data"), undefined);
-  assert.equal(below("other", "data"), undefined);
-  assert.equal(below("x/y/z", "x/y"), "z");
-  assert.equal(below("a", "."), "a");
 });

@@ -2,9 +2,9 @@ import { DriverError } from "../base/index.ts";
 import { quoteName, refuseEntry } from "./refusal.ts";
 
 /** Limits of contract.md ("Limits") on a path below a volume's root, and the kernel's on one name. */
-export const MAX_DEPTH = 255;
-export const MAX_PATH_BYTES = 4095;
-export const MAX_PART_BYTES = 255;
+const MAX_DEPTH = 255;
+const MAX_PATH_BYTES = 4095;
+const MAX_PART_BYTES = 255;
 
 /** A relative path, cleaned: no empty parts, no `.`, no `..`, at most the limits above. The root has no parts. */
 export interface CleanPath {
@@ -36,15 +36,6 @@ export function cleanTitle(title: string): string {
   if (bytes.includes(0)) throw refuse("has a NUL byte inside");
   const clean = cleanPath(bytes, refuse);
   return clean.ends.length === 0 ? "." : clean.bytes.toString();
-}
-
-/** The part of a path below a cleaned title (`.`: all of it); undefined if the path is not the title's or below it. */
-export function pathBelow(path: Buffer, title: string): Buffer | undefined {
-  if (title === ".") return path;
-  const folder = Buffer.from(title);
-  if (path.length < folder.length || path.compare(folder, 0, folder.length, 0, folder.length) !== 0) return undefined;
-  if (path.length === folder.length) return path.subarray(folder.length);
-  return path[folder.length] === SLASH ? path.subarray(folder.length + 1) : undefined;
 }
 
 function cleanPath(path: Buffer, refuse: (why: string) => DriverError): CleanPath {

@@ -1,5 +1,4 @@
-import { DriverError } from "../base/index.ts";
-import { refuseEntry } from "./refusal.ts";
+import { refuseEntry, refuseTar } from "./refusal.ts";
 
 /** Limits of contract.md ("Limits") on what a tar layer, or all tar layers of an artifact together, may unpack to. */
 export interface UnpackLimits {
@@ -15,6 +14,7 @@ export const MAX_ENTRIES = 1_000_000;
 /** Headers, long names and padding of one entry; a tar that has more around its content is no honest one. */
 const OVERHEAD_BYTES_AN_ENTRY = 16 * 1024;
 const OVERHEAD_BYTES_A_TAR = 4 * 1024 * 1024;
+const RATIO_HINT = "--max-unpack-ratio raises it";
 
 /** What may still be unpacked. One that several layers share counts for all of them together. */
 export class UnpackBudget {
@@ -36,12 +36,8 @@ export class UnpackBudget {
     this.#entries++;
     this.#bytes += size;
     const { maxBytes, maxEntries } = this.#limits;
-    if (this.#entries > maxEntries)
-      throw refuseEntry(name, `with it, ${this.#owner} has more than ${maxEntries} entries`);
-    if (this.#bytes > maxBytes) {
-      const hint = "--max-unpack-ratio sets how much that may be";
-      throw refuseEntry(name, `with it, ${this.#owner} unpacks to more than ${maxBytes} bytes; ${hint}`);
-    }
+    if (this.#entries > maxEntries) throw refuseEntry(name, this.#over(`${maxEntries} entries`));
+    if (this.#bytes > maxBytes) throw refuseEntry(name, `${this.#over(`${maxBytes} unpacked bytes`)}; ${RATIO_HINT}`);
   }
 
   /** A folder has to be made that only this entry's path implies. Throws "refused" if there are too many. */
@@ -49,7 +45,7 @@ export class UnpackBudget {
     this.#impliedFolders++;
     const { maxEntries } = this.#limits;
     if (this.#impliedFolders <= maxEntries) return;
-    throw refuseEntry(name, `with it, ${this.#owner} has more than ${maxEntries} folders without entries of their own`);
+    throw refuseEntry(name, this.#over(`${maxEntries} folders without entries of their own`));
   }
 
   /** So much of a tar was uncompressed. Throws "refused" if it is more than its entries can explain. */
@@ -57,10 +53,12 @@ export class UnpackBudget {
     this.#tarBytes += bytes;
     const explained = this.#bytes + this.#entries * OVERHEAD_BYTES_AN_ENTRY + OVERHEAD_BYTES_A_TAR;
     if (this.#tarBytes <= Math.max(explained, this.#limits.maxBytes)) return;
-    const what = `cannot unpack the tar: ${this.#owner} unpacks to more than ${this.#limits.maxBytes} bytes`;
-    throw new DriverError(
-      "refused",
-      `${what}, most of them beside its files; --max-unpack-ratio sets how much that may be`,
+    throw refuseTar(
+      `${this.#over(`${this.#limits.maxBytes} unpacked bytes`)}, most of them beside its files; ${RATIO_HINT}`,
     );
+  }
+
+  #over(limit: string): string {
+    return `it takes ${this.#owner} over the limit of ${limit}`;
   }
 }

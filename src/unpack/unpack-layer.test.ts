@@ -110,11 +110,14 @@ test("limits: exactly as much is unpacked, more is refused before it is written"
     }
   };
   assert.equal(await unpack(file("a", 400), file("b", 600)), "unpacked");
-  assert.match(await unpack(file("a", 400), file("last", 601)), /"last": with it, the layer unpacks to more than 1000/);
+  assert.match(
+    await unpack(file("a", 400), file("last", 601)),
+    /"last": it takes the layer over the limit of 1000 unpacked bytes/,
+  );
   assert.equal(await unpack(file("a"), file("a"), file("a")), "unpacked");
-  assert.match(await unpack(file("a"), file("a"), file("a"), file("last")), /"last": .*more than 3 entries/);
+  assert.match(await unpack(file("a"), file("a"), file("a"), file("last")), /"last": .*limit of 3 entries/);
   assert.equal(await unpack(file("1/2/3/a")), "unpacked");
-  assert.match(await unpack(file("1/2/3/last/a")), /has more than 3 folders without entries/);
+  assert.match(await unpack(file("1/2/3/last/a")), /limit of 3 folders without entries/);
 });
 
 test("limits: layers that share a budget obey it together", async () => {
@@ -126,7 +129,7 @@ test("limits: layers that share a budget obey it together", async () => {
   const unpacking = unpackBytes(tarOf(file("b", 600)), second.root, { budgets: [own(), shared] });
   await assert.rejects(unpacking, {
     kind: "refused",
-    message: /"b": with it, all tar layers together unpacks? to more/,
+    message: /"b": it takes all tar layers together over the limit/,
   });
 });
 
