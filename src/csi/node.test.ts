@@ -71,7 +71,7 @@ test("all problems of a request are told together", async () => {
   await using csi = await useCsiServer();
   await assert.rejects(
     csi.clients.node.nodePublishVolume({}),
-    failsWith(Code.InvalidArgument, /volume id is missing; .*target path is missing; .*capability is missing$/),
+    failsWith(Code.InvalidArgument, /^the volume id is missing; .*target path is missing; .*capability is missing$/),
   );
 });
 
@@ -83,6 +83,7 @@ test("publish hands on what the request says", async () => {
   const { deadlineMs, signal, ...rest } = asked;
   assert.ok(deadlineMs > 0 && signal instanceof AbortSignal);
   assert.deepEqual(rest, {
+    fieldProblems: [],
     volumeId: "csi-1",
     targetPath: "/var/lib/kubelet/pods/u/volumes/kubernetes.io~csi/v/mount",
     readOnly: false,

@@ -16,7 +16,7 @@ import type {
   VolumeService,
   VolumeUsage,
 } from "../volume/index.ts";
-import { checkHealth, checkPublish, checkStats, checkUnpublish } from "./request-rules.ts";
+import { checkHealth, checkStats, checkUnpublish, publishProblems } from "./request-rules.ts";
 import { shortenToBytes } from "./short-text.ts";
 
 /** What the Node service needs. */
@@ -55,7 +55,6 @@ export function createNodeService(options: NodeOptions): Partial<ServiceImpl<typ
   const { volumes, clock } = options;
   return {
     nodePublishVolume: async (request, context) => {
-      checkPublish(request);
       await volumes.publish(publishRequestFrom(request, context, clock));
       return {};
     },
@@ -97,6 +96,7 @@ function publishRequestFrom(request: NodePublishVolumeRequest, context: HandlerC
   const mode = capability?.accessMode?.mode;
   const timeoutMs = Math.max(0, context.timeoutMs() ?? DEFAULT_TIMEOUT_MS);
   return {
+    fieldProblems: publishProblems(request),
     volumeId: request.volumeId,
     targetPath: request.targetPath,
     readOnly: request.readonly || mode === Mode.SINGLE_NODE_READER_ONLY || mode === Mode.MULTI_NODE_READER_ONLY,

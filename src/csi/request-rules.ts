@@ -63,27 +63,31 @@ const statsRules: readonly Rule<NodeGetVolumeStatsRequest>[] = [
 
 const healthRules: readonly Rule<NodeGetVolumeHealthRequest>[] = [noVolumeId];
 
-/** Throws "bad-input" that lists everything the request lacks or has wrong; attributes are not looked at. */
-export function checkPublish(request: NodePublishVolumeRequest): void {
-  check("publish the volume", publishRules, request);
+/** Everything that a NodePublishVolume lacks or has wrong; attributes and secrets are not looked at. */
+export function publishProblems(request: NodePublishVolumeRequest): readonly string[] {
+  return problemsOf(publishRules, request);
 }
 
-/** As `checkPublish`, for NodeUnpublishVolume. */
+/** Throws "bad-input" that lists everything the request lacks or has wrong. */
 export function checkUnpublish(request: NodeUnpublishVolumeRequest): void {
   check("unpublish the volume", unpublishRules, request);
 }
 
-/** As `checkPublish`, for NodeGetVolumeStats. */
+/** As `checkUnpublish`, for NodeGetVolumeStats. */
 export function checkStats(request: NodeGetVolumeStatsRequest): void {
   check("measure the volume", statsRules, request);
 }
 
-/** As `checkPublish`, for NodeGetVolumeHealth. */
+/** As `checkUnpublish`, for NodeGetVolumeHealth. */
 export function checkHealth(request: NodeGetVolumeHealthRequest): void {
   check("tell the volume's health", healthRules, request);
 }
 
 function check<R>(verb: string, rules: readonly Rule<R>[], request: R): void {
-  const problems = rules.filter((rule) => rule.broken(request)).map((rule) => rule.problem);
+  const problems = problemsOf(rules, request);
   if (problems.length > 0) throw new DriverError("bad-input", `cannot ${verb}: ${problems.join("; ")}`);
+}
+
+function problemsOf<R>(rules: readonly Rule<R>[], request: R): readonly string[] {
+  return rules.filter((rule) => rule.broken(request)).map((rule) => rule.problem);
 }

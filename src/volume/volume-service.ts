@@ -1,6 +1,9 @@
 /** What publishes volumes; implemented by src/volume. */
 export interface VolumeService {
-  /** Makes the volume visible at its target path; returns when the pod may start. */
+  /**
+   * Makes the volume visible at its target path; returns when the pod may start. Throws one "bad-input" that lists all
+   * that is wrong with the request, its `fieldProblems` first.
+   */
   publish(request: PublishRequest): Promise<void>;
   /** Takes the volume away; an unknown one is no error. */
   unpublish(request: { readonly volumeId: string; readonly targetPath: string }): Promise<void>;
@@ -15,8 +18,10 @@ export interface VolumeService {
   storageHealth(): Promise<readonly StorageHealthEntry[]>;
 }
 
-/** One NodePublishVolume call, already checked for what every CSI request must have. */
+/** One NodePublishVolume call. */
 export interface PublishRequest {
+  /** What is missing or wrong beside the attributes, found already; nothing is published unless it is empty. */
+  readonly fieldProblems: readonly string[];
   readonly volumeId: string;
   readonly targetPath: string;
   /** The readonly field, or a reader-only access mode. */

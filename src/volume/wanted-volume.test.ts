@@ -9,6 +9,7 @@ const TARGET = "/var/lib/kubelet/pods/uid-1/volumes/kubernetes.io~csi/data/mount
 
 function request(changes: Partial<PublishRequest> = {}): PublishRequest {
   return {
+    fieldProblems: [],
     volumeId: "csi-1",
     targetPath: TARGET,
     readOnly: false,
@@ -70,18 +71,47 @@ describe("groups", () => {
 
 test("all that is wrong is told at once", () => {
   const changes = {
+    fieldProblems: ["the volume capability is missing"],
+    secrets: { ".dockerconfigjson": "hunter2" },
     volumeContext: { "oras.options.insecure": "x", "csi.storage.k8s.io/pod.namespace": "No" },
     mountFlags: ["nonsense"],
     mountGroup: "staff",
   };
-  const wrong = [/reference is missing/, /oras\.options\.insecure/, /namespace's name/, /nonsense/, /staff/];
+  const wrong = [
+    /^cannot publish the volume: the volume capability is missing; /,
+    /key \.dockerconfigjson, .* is not JSON$/,
+    /reference is missing/,
+    /oras\.options\.insecure/,
+    /namespace's name/,
+    /nonsense/,
+    /staff/,
+  ];
   assert.throws(
     () => parseWantedVolume(request(changes)),
     (error) => {
       assert.ok(error instanceof DriverError);
       assert.equal(error.kind, "bad-input");
       for (const pattern of wrong) assert.match(error.message, pattern);
+      assert.doesNotMatch(error.message, /hunter2/);
       return true;
     },
+  );
+});
+
+test("a secret's entry for the registry is looked at, and a secret alone is left to the pull", () => {
+  const auths = { "ghcr.io": { auth: "nonsense" }, "other.io": { auth: "nonsense" } };
+  const secrets = { ".dockerconfigjson": JSON.stringify({ auths }) };
+  assert.throws(
+    () => parseWantedVolume(request({ secrets, mountGroup: "staff" })),
+    /staff.*; .* the auth of "ghcr.io"/,
+  );
+  parseWantedVolume(request({ secrets }));
+});
+
+test("a problem of the request's fields is enough", () => {
+  const changes = { fieldProblems: ["the volume id is missing"], volumeId: "" };
+  assert.throws(
+    () => parseWantedVolume(request(changes)),
+    /^DriverError: cannot publish the volume: the volume id is missing$/,
   );
 });

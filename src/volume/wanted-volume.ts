@@ -1,5 +1,6 @@
 import { DriverError } from "../base/index.ts";
 import { type MountFlags, parseMountFlags } from "../mount/index.ts";
+import { credentialsFromSecrets } from "../registry/index.ts";
 import { type VolumeKey, volumeKeyOf } from "./records.ts";
 import type { PublishRequest } from "./volume-service.ts";
 import { type PodInfo, parsePodInfo, parseVolumeSpec, specIdentity, type VolumeSpec } from "./volume-spec.ts";
@@ -22,7 +23,7 @@ export interface WantedVolume {
 /** Reads a publish request. Throws one "bad-input" that lists all that is wrong with it. */
 export function parseWantedVolume(request: PublishRequest): WantedVolume {
   const { volumeId, targetPath, mountGroup, volumeContext } = request;
-  const problems: string[] = [];
+  const problems = [...request.fieldProblems];
   const attempt = <T>(read: () => T): T | undefined => {
     try {
       return read();
@@ -37,12 +38,19 @@ export function parseWantedVolume(request: PublishRequest): WantedVolume {
   const mount = attempt(() => parseMountFlags(request.mountFlags));
   attempt(() => checkGroup(mountGroup));
   if (spec === undefined || pod === undefined || mount === undefined || problems.length > 0) {
-    throw new DriverError("bad-input", problems.join("; "));
+    // A secret is looked at when it is needed: one that broke since does not bother a volume that is published.
+    attempt(() => checkSecrets(request.secrets, spec));
+    throw new DriverError("bad-input", `cannot publish the volume: ${problems.join("; ")}`);
   }
   const readOnly = request.readOnly || mount.readOnly || pod.persistent;
   const identity = specIdentity(spec, readOnly);
   const key = volumeKeyOf(volumeId, targetPath);
   return { key, volumeId, targetPath, spec, identity, pod, readOnly, flags: mount.flags, mountGroup };
+}
+
+function checkSecrets(secrets: PublishRequest["secrets"], spec: VolumeSpec | undefined): void {
+  const { registry = "", repository = "" } = spec?.reference ?? {};
+  credentialsFromSecrets(secrets, registry, repository);
 }
 
 function checkGroup(group: string): void {

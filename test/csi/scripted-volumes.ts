@@ -18,6 +18,8 @@ export class ScriptedVolumes implements VolumeService {
   storageEntries: readonly StorageHealthEntry[] = [];
 
   publish(request: PublishRequest): Promise<void> {
+    const { fieldProblems } = request;
+    if (fieldProblems.length > 0) return Promise.reject(new DriverError("bad-input", fieldProblems.join("; ")));
     this.published.push(request);
     return this.onPublish(request);
   }

@@ -54,6 +54,7 @@ export async function useVolumes(): Promise<VolumeBench> {
     volumes: await open(),
     target,
     request: (changes = {}) => ({
+      fieldProblems: [],
       volumeId: "csi-1",
       targetPath: target,
       readOnly: true,

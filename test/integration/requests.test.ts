@@ -27,7 +27,7 @@ test("requests that are wrong are INVALID_ARGUMENT and say what is", REAL, async
     { change: { block: true }, says: /block/ },
     { change: { mountFlags: ["wobbly"] }, says: /wobbly/ },
     { change: { volumeContext: {} }, says: /oras\.artifact\.reference/ },
-    { change: withAttributes({ "oras.artifact.reference": "registry.test/Team/thing" }), says: /lower case/ },
+    { change: withAttributes({ "oras.artifact.reference": "registry.test/Team/thing" }), says: /capitals/ },
     { change: withAttributes({ "oras.artifact.reference": "registry.test/team/thing@sha256:abc" }), says: /digest/ },
     {
       change: withAttributes({ "oras.artifact.refrence": "x" }),
@@ -51,6 +51,11 @@ test("requests that are wrong are INVALID_ARGUMENT and say what is", REAL, async
   const many = withAttributes({ "oras.options.insecure": "maybe", "oras.artifact.platform": "linux" });
   const { message } = await rejectsWith(client.publish({ ...good, ...many }), "INVALID_ARGUMENT", /insecure/);
   assert.match(message, /platform/, "all problems of a request are reported together");
+  const worst = { ...good, ...many, volumeId: "", block: true, secrets: { username: "u" }, mountFlags: ["wobbly"] };
+  const all = await rejectsWith(client.publish(worst), "INVALID_ARGUMENT", /^cannot publish the volume: /);
+  for (const part of [/volume id/, /block/, /insecure/, /platform/, /secret has a username but no password/]) {
+    assert.match(all.message, part);
+  }
   await rejectsWith(client.unpublish("", good.targetPath), "INVALID_ARGUMENT");
   await rejectsWith(client.unpublish("v", ""), "INVALID_ARGUMENT");
   assert.equal(existsSync(good.targetPath), false);
