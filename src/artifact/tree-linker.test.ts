@@ -1,0 +1,285 @@
+import assert from "node:assert/strict";
+import { lstatSync, mkdirSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { base256, gnuLong, type TarFields, tarOf } from "../../test/fixtures/tar-builder.ts";
+import { createUnpackArea, type FoundEntry, listTree, unpackBytes } from "../../test/fixtures/unpacking.ts";
+import { DriverError } from "../base/index.ts";
+import { readLayerIndex, writeLayerIndex } from "../unpack/index.ts";
+import { TreeLinker } from "./tree-linker.ts";
+
+const folder = (name: string, mode = 0o755, mtime = 1_000): TarFields => ({ name, type: "5", mode, mtime });
+const file = (name: string, data = name): TarFields => ({ name, data });
+const symlink = (name: string, linkName: string): TarFields => ({ name, type: "2", linkName });
+const hardLink = (name: string, linkName: string): TarFields => ({ name, type: "1", linkName });
+
+/** A layer of a tree under test: a file with this content, or the entries of a folder's tar. */
+type Layer =
+  | { readonly title: string; readonly content: string }
+  | { readonly title: string; readonly tar: readonly TarFields[] };
+
+/** A place for one tree and the layers that it is made of. */
+function use() {
+  const area = createUnpackArea();
+  const root = join(area.folder, "tree");
+  const linker = new TreeLinker(root);
+  let made = 0;
+  const add = async (layer: Layer) => {
+    const source = join(area.folder, `layer-${++made}`);
+    if ("content" in layer) {
+      writeFileSync(source, layer.content, { mode: 0o644 });
+      linker.addFile(layer.title, source, layer.content.length);
+    } else {
+      mkdirSync(source);
+      const { index } = await unpackBytes(tarOf(...layer.tar), source);
+      writeLayerIndex(index, `${source}.index`);
+      linker.addLayer(readLayerIndex(`${source}.index`), source, layer.title);
+    }
+    return source;
+  };
+  return { area, root, linker, add, [Symbol.dispose]: () => area[Symbol.dispose]() };
+}
+
+const inode = (path: string) => lstatSync(path).ino;
+const modeOf = (path: string) => lstatSync(path).mode & 0o7777;
+const secondsOf = (path: string) => Math.floor(lstatSync(path).mtimeMs / 1000);
+const paths = (found: readonly FoundEntry[]) => found.map(({ path, type }) => `${type} ${path}`);
+
+test("files are links to their blobs, in folders that anybody may enter whatever the umask", async () => {
+  const umask = process.umask(0o077);
+  try {
+    using place = use();
+    const blob = await place.add({ title: "a/b/file", content: "12345" });
+    await place.add({ title: "a/other", content: "1" });
+    assert.equal(inode(join(place.root, "a/b/file")), inode(blob));
+    for (const path of [".", "a", "a/b"]) assert.equal(modeOf(join(place.root, path)), 0o755);
+    assert.deepEqual(place.linker.finish(), { bytes: 6, inodes: 5 });
+  } finally {
+    process.umask(umask);
+  }
+});
+
+test("a folder's tar is linked in with modes and times, hard links stay together", async () => {
+  using place = use();
+  const tar = [
+    folder("data", 0o2700, 1_111),
+    folder("data/sub", 0o750, 2_222),
+    file("data/sub/one", "123"),
+    hardLink("data/two", "data/sub/one"),
+    symlink("data/link", "/etc/passwd"),
+    { name: "data/implied/x", data: "4" },
+    { name: "data/pipe", type: "6" },
+  ];
+  const source = await place.add({ title: "data", tar });
+  assert.deepEqual(place.linker.finish(), { bytes: 4, inodes: 8 });
+  const at = (path: string) => join(place.root, path);
+  assert.deepEqual(paths(listTree(place.root)), [
+    "folder data",
+    "folder data/implied",
+    "file data/implied/x",
+    "symlink data/link",
+    "folder data/sub",
+    "file data/sub/one",
+    "file data/two",
+  ]);
+  assert.equal(inode(at("data/two")), inode(at("data/sub/one")));
+  assert.equal(inode(at("data/two")), inode(join(source, "data/two")));
+  assert.equal(readlinkSync(at("data/link")), "/etc/passwd");
+  assert.deepEqual([modeOf(at("data")), secondsOf(at("data"))], [0o755, 1_111]);
+  assert.deepEqual([modeOf(at("data/sub")), secondsOf(at("data/sub"))], [0o755, 2_222]);
+  assert.equal(modeOf(at("data/implied")), 0o755);
+});
+
+test("a folder titled . is the root, with its mode and time; what has no entry of its own has none", async () => {
+  using place = use();
+  await place.add({ title: ".", tar: [folder("./", 0o700, 5_555), file("./a/b")] });
+  place.linker.finish();
+  assert.deepEqual([modeOf(place.root), secondsOf(place.root)], [0o755, 5_555]);
+  assert.deepEqual(paths(listTree(place.root)), ["folder a", "file a/b"]);
+});
+
+test("the layer's own root is not the tree's, unless it is titled so", async () => {
+  using place = use();
+  await place.add({ title: "a", tar: [folder("./", 0o700, 5_555), file("a/b")] });
+  place.linker.finish();
+  assert.notEqual(secondsOf(place.root), 5_555);
+});
+
+test("layers share folders, the later one's mode and time count", async () => {
+  using place = use();
+  await place.add({ title: "a", tar: [folder("a", 0o700, 1_000), file("a/one")] });
+  await place.add({ title: "a/two", content: "2" });
+  await place.add({ title: "a/b", tar: [folder("a/b", 0o777, 3_000), file("a/b/three")] });
+  await place.add({ title: "a", tar: [folder("a", 0o777, 2_000), file("a/four")] });
+  assert.deepEqual(place.linker.finish(), { bytes: 1 + 5 + 9 + 6, inodes: 7 });
+  assert.deepEqual([modeOf(join(place.root, "a")), secondsOf(join(place.root, "a"))], [0o777, 2_000]);
+  assert.deepEqual(paths(listTree(place.root)), [
+    "folder a",
+    "folder a/b",
+    "file a/b/three",
+    "file a/four",
+    "file a/one",
+    "file a/two",
+  ]);
+});
+
+test("times before 1970 and beyond all disks are as on the layer's own folder", async () => {
+  using place = use();
+  for (const [name, mtime] of [
+    ["old", -86_400],
+    ["far", 2 ** 45],
+  ] as const) {
+    const tar = tarOf(folder(name, 0o755, 0));
+    base256(mtime).copy(tar, 136);
+    fixChecksum(tar);
+    const source = join(place.area.folder, name);
+    mkdirSync(source);
+    const { index } = await unpackBytes(tar, source);
+    place.linker.addLayer(index, source, name);
+  }
+  place.linker.finish();
+  for (const name of ["old", "far"]) {
+    assert.equal(secondsOf(join(place.root, name)), secondsOf(join(place.area.folder, name, name)));
+  }
+  assert.equal(secondsOf(join(place.root, "old")), -86_400);
+});
+
+/** Makes the checksum of a tar's first header right again. */
+function fixChecksum(tar: Buffer): void {
+  tar.fill(0x20, 148, 156);
+  const sum = tar.subarray(0, 512).reduce((total, byte) => total + byte, 0);
+  tar.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+}
+
+describe("names are bytes", () => {
+  test("those that are no UTF-8 stay as they are", async () => {
+    using place = use();
+    const name = Buffer.from([0x61, 0x2f, 0xff, 0xfe]);
+    await place.add({ title: "a", tar: [{ name, data: "x" }] });
+    assert.deepEqual(paths(listTree(place.root)), ["folder a", "file a/\u00ff\u00fe"]);
+  });
+
+  test("paths of 4,095 bytes are reached", async () => {
+    using place = use();
+    const parts = Array.from({ length: 15 }, (_, i) => String.fromCharCode(97 + i).repeat(255));
+    const deep = [...parts, "z".repeat(4095 - 15 * 256)].join("/");
+    assert.equal(deep.length, 4095);
+    const tar = tarOf(gnuLong("L", deep), file("x", "1"), file("short", "2"));
+    const source = join(place.area.folder, "long");
+    mkdirSync(source);
+    place.linker.addLayer((await unpackBytes(tar, source)).index, source, ".");
+    place.linker.addFile(`${deep.slice(0, -1)}y`, join(source, "short"), 1);
+    assert.deepEqual(place.linker.finish(), { bytes: 2 + 1, inodes: 1 + 15 + 1 + 1 + 1 });
+  });
+});
+
+describe("refused, with the path named", () => {
+  const rows: readonly { name: string; layers: readonly Layer[]; says: RegExp }[] = [
+    {
+      name: "a file over a folder's file",
+      layers: [
+        { title: "a", tar: [file("a/x")] },
+        { title: "a/x", content: "1" },
+      ],
+      says: /two layers make "a\/x"/,
+    },
+    {
+      name: "a folder's file over a file",
+      layers: [
+        { title: "a/x", content: "1" },
+        { title: "a", tar: [file("a/x")] },
+      ],
+      says: /two layers make "a\/x"/,
+    },
+    {
+      name: "one file of two folders",
+      layers: [
+        { title: ".", tar: [file("x")] },
+        { title: ".", tar: [file("x")] },
+      ],
+      says: /two layers make "x"/,
+    },
+    {
+      name: "a file where a folder must be",
+      layers: [
+        { title: "a", tar: [file("a/x")] },
+        { title: "a/x/y", content: "1" },
+      ],
+      says: /"a\/x" is a file or a link of one layer where another layer needs a folder/,
+    },
+    {
+      name: "a folder where a file must be",
+      layers: [
+        { title: "a", tar: [folder("a/x")] },
+        { title: "a/x", content: "1" },
+      ],
+      says: /two layers make "a\/x"/,
+    },
+    {
+      name: "a file through a symlink",
+      layers: [
+        { title: "a", tar: [symlink("a/link", "/")] },
+        { title: "a/link/etc/x", content: "1" },
+      ],
+      says: /"a\/link" is a file or a link/,
+    },
+    {
+      name: "a folder through a symlink",
+      layers: [
+        { title: ".", tar: [symlink("a", "..")] },
+        { title: "a", tar: [file("a/x")] },
+      ],
+      says: /"a" is a file or a link/,
+    },
+    {
+      name: "a symlink over a folder",
+      layers: [
+        { title: "a/link/x", content: "1" },
+        { title: "a", tar: [symlink("a/link", "/")] },
+      ],
+      says: /two layers make "a\/link"/,
+    },
+    {
+      name: "an entry beside the title",
+      layers: [{ title: "a", tar: [file("b")] }],
+      says: /layer titled "a" holds "b", which is outside/,
+    },
+    {
+      name: "an entry that begins like the title",
+      layers: [{ title: "a", tar: [file("ab/c")] }],
+      says: /holds "ab", which is outside/,
+    },
+    {
+      name: "an entry above the title",
+      layers: [{ title: "a/b", tar: [file("a/c")] }],
+      says: /holds "a\/c", which is outside/,
+    },
+    {
+      name: "an entry for the folder above the title",
+      layers: [{ title: "a/b", tar: [folder("a"), file("a/b/c")] }],
+      says: /layer titled "a\/b" holds "a", which is outside/,
+    },
+    {
+      name: "an entry without the title's prefix",
+      layers: [{ title: "a", tar: [file("x")] }],
+      says: /holds "x", which is outside/,
+    },
+  ];
+  for (const { name, layers, says } of rows) {
+    test(name, async () => {
+      using place = use();
+      await assert.rejects(
+        async () => {
+          for (const layer of layers) await place.add(layer);
+        },
+        (error) => {
+          assert.ok(error instanceof DriverError, String(error));
+          assert.equal(error.kind, "refused");
+          assert.match(error.message, says);
+          return true;
+        },
+      );
+      assert.ok(statSync(place.root).isDirectory());
+    });
+  }
+});
