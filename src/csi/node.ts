@@ -16,6 +16,7 @@ import type {
   VolumeService,
   VolumeUsage,
 } from "../volume/index.ts";
+import { publishOutcome } from "./publish-outcome.ts";
 import { checkHealth, checkStats, checkUnpublish, publishProblems } from "./request-rules.ts";
 import { shortenToBytes } from "./short-text.ts";
 
@@ -55,7 +56,7 @@ export function createNodeService(options: NodeOptions): Partial<ServiceImpl<typ
   const { volumes, clock } = options;
   return {
     nodePublishVolume: async (request, context) => {
-      await volumes.publish(publishRequestFrom(request, context, clock));
+      context.values.set(publishOutcome, await volumes.publish(publishRequestFrom(request, context, clock)));
       return {};
     },
     nodeUnpublishVolume: async (request) => {

@@ -24,11 +24,6 @@ export class RecentKeys {
     const oldest = this.#noted.keys().next();
     if (!oldest.done) this.#noted.delete(oldest.value);
   }
-
-  /** Forgets `parts`. */
-  forget(...parts: readonly string[]): void {
-    this.#noted.delete(hash(parts));
-  }
 }
 
 function hash(parts: readonly string[]): string {

@@ -2,13 +2,15 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { Node } from "../../gen/csi/v1/csi_pb.js";
 import { type Clock, DriverError, errnoOf, type LogFields, type Logger } from "../base/index.ts";
+import type { PublishOutcome } from "../volume/index.ts";
+import { publishOutcome } from "./publish-outcome.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import { shortenMiddle } from "./short-text.ts";
 import { codeName } from "./status.ts";
 
 /** How long the same failure stays at debug after it was logged as a warning. */
 const REPEAT_MS = 60_000;
-/** More failures or volumes than this at once, and some are logged again. */
+/** More failures than this at once, and some are logged again. */
 const REMEMBERED = 4096;
 const MAX_FIELD_CHARS = 256;
 
@@ -16,7 +18,6 @@ const MAX_FIELD_CHARS = 256;
 interface Call {
   readonly method: DescMethod;
   readonly volumeId: string;
-  readonly targetPath: string;
 }
 
 /**
@@ -25,7 +26,6 @@ interface Call {
  * minute is at debug. Must see statuses: put `statusInterceptor` after it.
  */
 export function createRpcLog(logger: Logger, clock: Clock): Interceptor {
-  const published = new RecentKeys(REMEMBERED);
   const failures = new RecentKeys(REMEMBERED);
   return (next) => async (request) => {
     const startMs = clock.monotonicMs();
@@ -38,7 +38,7 @@ export function createRpcLog(logger: Logger, clock: Clock): Interceptor {
     });
     try {
       const response = await next(request);
-      const level = isNews(call, published, clock.monotonicMs()) ? "info" : "debug";
+      const level = isNews(call.method, request.contextValues.get(publishOutcome)) ? "info" : "debug";
       logger[level]("call done", fields("OK"));
       return response;
     } catch (reason) {
@@ -51,24 +51,13 @@ export function createRpcLog(logger: Logger, clock: Clock): Interceptor {
 }
 
 function callFrom(method: DescMethod, message: object): Call {
-  return { method, volumeId: textField(message, "volumeId"), targetPath: textField(message, "targetPath") };
-}
-
-function textField(message: object, name: string): string {
-  const value: unknown = Reflect.get(message, name);
-  return typeof value === "string" ? value : "";
+  const volumeId: unknown = Reflect.get(message, "volumeId");
+  return { method, volumeId: typeof volumeId === "string" ? volumeId : "" };
 }
 
 /** Whether a success changed something: a volume came or went. */
-function isNews(call: Call, published: RecentKeys, nowMs: number): boolean {
-  if (call.method === Node.method.nodePublishVolume) {
-    const before = published.get(call.volumeId, call.targetPath);
-    published.note(nowMs, call.volumeId, call.targetPath);
-    return before === undefined;
-  }
-  if (call.method !== Node.method.nodeUnpublishVolume) return false;
-  published.forget(call.volumeId, call.targetPath);
-  return true;
+function isNews(method: DescMethod, outcome: PublishOutcome | undefined): boolean {
+  return method === Node.method.nodeUnpublishVolume || outcome === "published";
 }
 
 /** Whether this failure was a warning within the last minute; if not, it is one now. */

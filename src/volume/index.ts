@@ -1,5 +1,6 @@
 export { type AttributeInfo, attributeTable } from "./attributes.ts";
 export type {
+  PublishOutcome,
   PublishRequest,
   StorageHealthEntry,
   VolumeHealthEntry,

@@ -4,7 +4,7 @@ export interface VolumeService {
    * Makes the volume visible at its target path; returns when the pod may start. Throws one "bad-input" that lists all
    * that is wrong with the request, its `fieldProblems` first.
    */
-  publish(request: PublishRequest): Promise<void>;
+  publish(request: PublishRequest): Promise<PublishOutcome>;
   /** Takes the volume away; an unknown one is no error. */
   unpublish(request: { readonly volumeId: string; readonly targetPath: string }): Promise<void>;
   /** How full a volume is; "not-found" for an unknown id or path. */
@@ -17,6 +17,9 @@ export interface VolumeService {
   /** What is wrong with the storage behind all volumes of the node, empty if nothing is. */
   storageHealth(): Promise<readonly StorageHealthEntry[]>;
 }
+
+/** Whether a publish mounted the volume, or found it mounted as it was asked for. */
+export type PublishOutcome = "published" | "unchanged";
 
 /** One NodePublishVolume call. */
 export interface PublishRequest {

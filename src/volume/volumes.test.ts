@@ -26,8 +26,8 @@ describe("publish", () => {
   test("a read-only volume is a bind of the tree, a second call changes nothing", async () => {
     await using bench = await useVolumes();
     const { mounter, artifacts, target, tree } = bench;
-    await bench.volumes.publish(bench.request());
-    await bench.volumes.publish(bench.request());
+    assert.equal(await bench.volumes.publish(bench.request()), "published");
+    assert.equal(await bench.volumes.publish(bench.request()), "unchanged");
     assert.equal(artifacts.asked.length, 1);
     assert.equal(mounter.depth(target), 1);
     const [call] = mounter.calls;

@@ -13,6 +13,7 @@ import { UpperLayers } from "./upper-layers.ts";
 import { UpperUsage } from "./upper-usage.ts";
 import { VolumeMounts } from "./volume-mounts.ts";
 import type {
+  PublishOutcome,
   PublishRequest,
   StorageHealthEntry,
   VolumeHealthEntry,
@@ -66,12 +67,12 @@ export class Volumes implements VolumeService {
     return new Volumes(options, await Records.load(layout, state));
   }
 
-  async publish(asked: PublishRequest): Promise<void> {
+  async publish(asked: PublishRequest): Promise<PublishOutcome> {
     const request = { ...asked, targetPath: cleanTargetPath(asked.targetPath) };
     const key = volumeKeyOf(request.volumeId, request.targetPath);
     try {
       const wanted = parseWantedVolume(request);
-      await this.#inFlight.run(key, request.signal, (signal) => this.#publish(wanted, { ...request, signal }));
+      return await this.#inFlight.run(key, request.signal, (signal) => this.#publish(wanted, { ...request, signal }));
     } catch (reason) {
       const error = diskErrorFrom(reason, `publish the volume at ${request.targetPath}`);
       if (!(error instanceof DriverError && uncertainKinds.has(error.kind))) this.#options.artifacts.leave(key);
@@ -128,14 +129,14 @@ export class Volumes implements VolumeService {
     return this.#storage.check();
   }
 
-  async #publish(wanted: WantedVolume, request: PublishRequest): Promise<void> {
+  async #publish(wanted: WantedVolume, request: PublishRequest): Promise<PublishOutcome> {
     const { targetPath } = wanted;
     const { signal } = request;
-    if (await this.#locks.run(targetPath, () => this.#isPublished(wanted), signal)) return;
+    if (await this.#locks.run(targetPath, () => this.#isPublished(wanted), signal)) return "unchanged";
     // Unpublished meanwhile: what it wanted was given up already, so nothing new may be wanted for it.
     signal.throwIfAborted();
     const tree = await this.#present(wanted, request);
-    await this.#locks.run(targetPath, () => this.#mount(wanted, tree, signal), signal);
+    return this.#locks.run(targetPath, () => this.#mount(wanted, tree, signal), signal);
   }
 
   #present(wanted: WantedVolume, request: PublishRequest): Promise<Tree> {
@@ -184,9 +185,9 @@ export class Volumes implements VolumeService {
     );
   }
 
-  async #mount(wanted: WantedVolume, tree: Tree, signal: AbortSignal): Promise<void> {
+  async #mount(wanted: WantedVolume, tree: Tree, signal: AbortSignal): Promise<PublishOutcome> {
     signal.throwIfAborted();
-    if (await this.#isPublished(wanted)) return;
+    if (await this.#isPublished(wanted)) return "unchanged";
     const { key, volumeId, targetPath, readOnly, identity } = wanted;
     const before = this.#records.get(key);
     await prepareTarget(targetPath);
@@ -204,6 +205,7 @@ export class Volumes implements VolumeService {
         reference,
       });
       await this.#mounts.make(wanted, tree);
+      return "published";
     } catch (error) {
       if (before === undefined) await this.#undo(wanted);
       throw error;

@@ -1,5 +1,6 @@
 import { DriverError } from "../../src/base/index.ts";
 import type {
+  PublishOutcome,
   PublishRequest,
   StorageHealthEntry,
   VolumeHealthEntry,
@@ -13,15 +14,17 @@ export class ScriptedVolumes implements VolumeService {
   readonly unpublished: { readonly volumeId: string; readonly targetPath: string }[] = [];
   readonly healthAsked: { readonly volumeId: string; readonly volumePath: string | undefined }[] = [];
   onPublish: (request: PublishRequest) => Promise<void> = () => Promise.resolve();
+  outcome: PublishOutcome = "published";
   onStats: (() => Promise<VolumeStats>) | undefined;
   healthEntries: readonly VolumeHealthEntry[] = [];
   storageEntries: readonly StorageHealthEntry[] = [];
 
-  publish(request: PublishRequest): Promise<void> {
+  async publish(request: PublishRequest): Promise<PublishOutcome> {
     const { fieldProblems } = request;
-    if (fieldProblems.length > 0) return Promise.reject(new DriverError("bad-input", fieldProblems.join("; ")));
+    if (fieldProblems.length > 0) throw new DriverError("bad-input", fieldProblems.join("; "));
     this.published.push(request);
-    return this.onPublish(request);
+    await this.onPublish(request);
+    return this.outcome;
   }
 
   unpublish(request: { readonly volumeId: string; readonly targetPath: string }): Promise<void> {

@@ -26,12 +26,15 @@ for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     assert.equal(existsSync(sandbox.socketPath), signal === "SIGKILL", "SIGTERM removes the socket");
     assert.deepEqual(await textFiles(kept.targetPath), { a: "a\n" });
 
-    await sandbox.startDriver();
+    const restarted = await sandbox.startDriver();
     await registry.close();
     await kept.publish();
     await writable.publish();
     assert.deepEqual(sandbox.mounts(), before, "a republish must not mount again");
     for (const volume of [dropped, kept, writable]) await volume.unpublish();
+    await restarted.stop();
+    assert.match(restarted.output, /"level":"info".*"NodeUnpublishVolume"/);
+    assert.doesNotMatch(restarted.output, /"level":"info".*"NodePublishVolume"/, "a no-op is no news");
     await assertNothingLeft(sandbox);
   });
 }
