@@ -106,6 +106,12 @@ test("a writer that ends twice, or goes on after the end, confuses no reader", a
     await file.startReader();
     assert.deepEqual(await file.outcome, file.whole());
   }
+  using givenUp = use();
+  givenUp.append(randomBytes(1000));
+  givenUp.growth.abandon();
+  givenUp.growth.complete();
+  await givenUp.startReader();
+  assert.deepEqual(await givenUp.outcome, { kind: "cancelled" });
   using abandoned = use();
   abandoned.append(randomBytes(1000));
   abandoned.growth.complete();

@@ -4,6 +4,7 @@ import { DriverError } from "../base/index.ts";
 // The shared cells: how many bytes may be read (plus END_MARK once no more come), and how the writer ended.
 const AVAILABLE = 0;
 const OUTCOME = 1;
+const RUNNING = 0n;
 const COMPLETE = 1n;
 const ABANDONED = 2n;
 const END_MARK = 1n << 60n;
@@ -23,17 +24,19 @@ export class Growth {
 
   /** No more bytes come: all are there and verified. */
   complete(): void {
-    this.#end(COMPLETE);
+    // Whoever gave up meanwhile is not overruled.
+    Atomics.compareExchange(this.#cells, OUTCOME, RUNNING, COMPLETE);
+    this.#end();
   }
 
   /** No more bytes come, and those that are there are of no use. */
   abandon(): void {
-    this.#end(ABANDONED);
+    Atomics.store(this.#cells, OUTCOME, ABANDONED);
+    this.#end();
   }
 
   /** The outcome is stored before the mark, so whoever sees the mark sees the outcome and the final count. */
-  #end(outcome: bigint): void {
-    Atomics.store(this.#cells, OUTCOME, outcome);
+  #end(): void {
     if (Atomics.load(this.#cells, AVAILABLE) < END_MARK) Atomics.add(this.#cells, AVAILABLE, END_MARK);
     Atomics.notify(this.#cells, AVAILABLE);
   }
