@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdir, readdir, rm, truncate, writeFile } from "node:fs/promises";
+import { readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
@@ -39,14 +39,12 @@ test("a full disk is STORAGE_DEGRADED", REAL, async () => {
 });
 
 test("a disk that hangs is STORAGE_UNREACHABLE within seconds, and the driver answers", FREEZABLE, async () => {
-  await using sandbox = await Sandbox.create();
+  await using sandbox = await Sandbox.start();
   const image = join(sandbox.folder, "image");
-  await mkdir(tmpOf(sandbox), { recursive: true });
   await writeFile(image, "");
   await truncate(image, 16 * 1024 * 1024);
   run("mkfs.ext4", "-q", image);
   run("mount", "-o", "loop", image, tmpOf(sandbox));
-  await sandbox.startDriver();
   using client = createConnectClient(sandbox.socketPath);
   assert.deepEqual(await client.storageHealth(), []);
   run("fsfreeze", "--freeze", tmpOf(sandbox));
@@ -65,15 +63,13 @@ test("a disk that hangs is STORAGE_UNREACHABLE within seconds, and the driver an
 });
 
 /**
- * A driver whose tmp/ is a file system of its own. Not the whole data dir: while the driver holds its lock, the kernel
- * takes no plain remount of what that is on.
+ * A driver over whose tmp/ a file system of its own is mounted. Not the whole data dir: while the driver holds its lock,
+ * the kernel takes no plain remount of what that is on.
  */
 async function sandboxOnTmpfs(size: string): Promise<Sandbox> {
-  const sandbox = await Sandbox.create();
+  const sandbox = await Sandbox.start();
   try {
-    await mkdir(tmpOf(sandbox), { recursive: true });
     run("mount", "-t", "tmpfs", "-o", `size=${size}`, "tmpfs", tmpOf(sandbox));
-    await sandbox.startDriver();
     return sandbox;
   } catch (reason) {
     await sandbox[Symbol.asyncDispose]();
