@@ -97,6 +97,7 @@ for (const { kind, make } of kinds) {
       await bench.push(artifact([data]));
       faults(bench, { kind: "cut", afterBytes: 50_000 });
       assert.equal((await bench.pull(artifact([data]))).found.at(-1)?.content.length, 100_000);
+      assert.equal(bench.registry.log.blobGets()[1]?.headers["range"], `bytes=50000-${data.bytes.length - 1}`);
     });
 
     test("by a refusal, is begun anew with the next credential", async () => {

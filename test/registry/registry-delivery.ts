@@ -77,15 +77,15 @@ function closed(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => response.once("close", () => resolve()));
 }
 
+/** Resolves when the piece has left for the kernel: what is cut off after it does not take it along. */
 async function write(response: ServerResponse, piece: Buffer): Promise<void> {
-  if (response.write(piece) || response.destroyed) return;
+  if (response.destroyed) return;
   await new Promise<void>((resolve) => {
-    const go = () => {
-      response.off("drain", go);
-      response.off("close", go);
+    const gone = () => resolve();
+    response.once("close", gone);
+    response.write(piece, () => {
+      response.off("close", gone);
       resolve();
-    };
-    response.once("drain", go);
-    response.once("close", go);
+    });
   });
 }
