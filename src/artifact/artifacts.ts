@@ -136,7 +136,7 @@ export class Artifacts {
 
   #lateResolving(request: ArtifactRequest): DriverError {
     const what = formatReference(request.reference);
-    const failedTry = this.#options.worker.failedTry(request.reference.registry);
+    const failedTry = this.#options.worker.failedTry(request.reference);
     if (failedTry !== undefined) return new DriverError("unavailable", failedTry);
     return new DriverError("in-progress", `pulling ${what}: waiting for the registry's answer`);
   }

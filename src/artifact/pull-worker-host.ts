@@ -1,6 +1,6 @@
 import { type CallOptions, type Clock, startWorker, WorkerHost } from "../base/index.ts";
 import type { Digest } from "../oci/index.ts";
-import type { FetchedManifest } from "../registry/index.ts";
+import type { FetchedManifest, Repository } from "../registry/index.ts";
 import type { ManifestSource } from "./resolver.ts";
 import type {
   FailedTry,
@@ -38,9 +38,9 @@ export class PullWorker implements ManifestSource {
     return this.#host.call("pull", job, options);
   }
 
-  /** The last try at a registry that failed while more are to come; undefined when none did. */
-  failedTry(registry: string): string | undefined {
-    return this.#failedTries.get(registry);
+  /** The last try at a repository's manifests that failed while more are to come; undefined when none did. */
+  failedTry(repository: Pick<Repository, "registry" | "repository">): string | undefined {
+    return this.#failedTries.get(nameOf(repository));
   }
 
   async close(): Promise<void> {
@@ -53,10 +53,15 @@ export class PullWorker implements ManifestSource {
   ): Promise<T> {
     try {
       return await run(({ failedTry }) => {
-        if (failedTry !== undefined) this.#failedTries.set(repository.registry, failedTry);
+        if (failedTry !== undefined) this.#failedTries.set(nameOf(repository), failedTry);
       });
     } finally {
-      this.#failedTries.delete(repository.registry);
+      this.#failedTries.delete(nameOf(repository));
     }
   }
+}
+
+/** A failure names the repository: it is told to those only who asked for that one themselves. */
+function nameOf({ registry, repository }: Pick<Repository, "registry" | "repository">): string {
+  return `${registry}/${repository}`;
 }
