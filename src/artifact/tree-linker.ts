@@ -152,7 +152,10 @@ function tryLink(source: Buffer, target: Buffer): boolean {
 
 /** Copies a file or a symlink, never what a symlink leads to: that may be anything on the node. */
 function copyItself(source: Buffer, target: Buffer, found: BigIntStats): void {
-  if (found.isSymbolicLink()) return symlinkSync(readlinkSync(source, { encoding: "buffer" }), target);
+  if (found.isSymbolicLink()) {
+    symlinkSync(readlinkSync(source, { encoding: "buffer" }), target);
+    return;
+  }
   copyFileSync(source, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
   chmodSync(target, Number(found.mode & 0o777n));
   utimesSync(target, found.mtime, found.mtime);
