@@ -15,7 +15,7 @@ import {
 import { Cache, lockDataDir } from "../cache/index.ts";
 import type { ServeConfig } from "../config/index.ts";
 import { createCsiRoutes } from "../csi/index.ts";
-import { createMounter } from "../mount/index.ts";
+import { createBoundedMounter, createMounter } from "../mount/index.ts";
 import { platformOfMachine } from "../oci/index.ts";
 import { createRegistration, GrpcServer, type GrpcServerOptions } from "../server/index.ts";
 import { Volumes } from "../volume/index.ts";
@@ -84,9 +84,11 @@ export class Driver {
     const artifacts = createArtifacts(cache, surroundings);
     parts.artifacts = artifacts;
     const { dataDir, concurrency } = config;
-    const mounter = createMounter({ libc, kernelRelease: release(), stagingFolder: join(dataDir, "mounts") });
+    const kernelMounter = createMounter({ libc, kernelRelease: release(), stagingFolder: join(dataDir, "mounts") });
+    const mounter = createBoundedMounter(kernelMounter, { clock });
     const platform = platformOfMachine("linux", arch());
-    const opened = await Volumes.open({ artifacts, cache, mounter, platform, concurrency, clock, log });
+    const toVolumes = { artifacts, cache, mounter, driverName, platform, concurrency, clock, log };
+    const opened = await Volumes.open(toVolumes);
     metrics.followVolumes(() => opened.count());
     volumes.become(opened);
     log.info("the driver runs", {

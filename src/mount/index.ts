@@ -1,3 +1,4 @@
+export { createBoundedMounter } from "./bounded-mounter.ts";
 export { createMounter, type MounterOptions } from "./create-mounter.ts";
 export {
   type AccessTimes,

@@ -10,7 +10,7 @@ const MOUNT_TABLE = "/proc/self/mountinfo";
 const statHandle = promisify(fstat);
 
 /** The part of a mounter that only looks, the same on every kernel. */
-export type MountLookup = Pick<Mounter, "mountAt" | "mountHolding" | "mountsBelow" | "mounts">;
+export type MountLookup = Pick<Mounter, "mountAt" | "mountIdHolding" | "mountHolding" | "mountsBelow" | "mounts">;
 
 /** Looks mounts up in the process's own namespace. Failures are those of node:fs. */
 export const mountLookup: MountLookup = {
@@ -18,6 +18,10 @@ export const mountLookup: MountLookup = {
     return ifThere(() =>
       withPathHandle(dirname(path), { follow: true, folder: true }, (parent) => mountInFolder(parent, basename(path))),
     );
+  },
+
+  async mountIdHolding(path) {
+    return ifThere(() => withPathHandle(path, { follow: true, folder: false }, mountIdOfHandle));
   },
 
   async mountHolding(path) {

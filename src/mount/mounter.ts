@@ -55,6 +55,8 @@ export interface Mounter {
   unmount(target: string | Uint8Array, how: UnmountHow): Promise<void>;
   /** The topmost mount at the path itself, undefined if there is none. Asks the file system: may hang with it. */
   mountAt(path: string): Promise<MountAt | undefined>;
+  /** The number of the mount that the path lies on; links are followed. Cheap: the table is not read. */
+  mountIdHolding(path: string): Promise<number | undefined>;
   /** The table's entry of the mount that the path lies on (the one at the path itself, if there is one); links are followed. */
   mountHolding(path: string): Promise<MountEntry | undefined>;
   /** What is mounted below the path (not at it), in the order to unmount it: deepest and newest first. */

@@ -68,7 +68,10 @@ function checkRepository(repository: string, whole: string): void {
   if (repository === "") throw malformed(whole, "it names no repository");
   if (repository.length > 255) throw malformed(whole, "the repository is longer than 255 characters");
   if (/[A-Z]/.test(repository)) {
-    throw malformed(whole, `repositories have no capitals: write ${JSON.stringify(repository.toLowerCase())}`);
+    throw malformed(
+      whole,
+      `repositories have no capitals, they are in lower case: write ${JSON.stringify(repository.toLowerCase())}`,
+    );
   }
   for (const part of repository.split("/")) {
     if (!component.test(part)) throw malformed(whole, `${JSON.stringify(part)} is no part of a repository's name`);

@@ -8,18 +8,18 @@ import type { JsonObject } from "../oci/index.ts";
 /** Names a volume among all others: hex sha256 of volume id, NUL, target path. Ids never become paths themselves. */
 export type VolumeKey = string & { readonly volumeKey: unique symbol };
 
-/** A published volume, as it stands on disk. */
+/** A published volume, as it stands on disk. Of an adopted one, tree, spec and reference are not known. */
 export interface VolumeRecord {
   readonly key: VolumeKey;
   readonly volumeId: string;
   readonly targetPath: string;
-  readonly tree: TreeId;
+  readonly tree: TreeId | undefined;
   /** What a republish must have in common with it (`specIdentity`). */
-  readonly spec: string;
+  readonly spec: string | undefined;
   readonly readOnly: boolean;
   /** For people: whose volume it is, and what it shows. */
   readonly namespace: string;
-  readonly reference: string;
+  readonly reference: string | undefined;
 }
 
 /** Published volumes by kind. */
@@ -59,9 +59,9 @@ export class Records {
     return this.#byKey.get(key);
   }
 
-  /** The record of whatever volume is at a target path. */
-  atTarget(targetPath: string): VolumeRecord | undefined {
-    return [...this.#byKey.values()].find((record) => record.targetPath === targetPath);
+  /** The record of another volume at a target path. */
+  otherAtTarget(targetPath: string, key: VolumeKey): VolumeRecord | undefined {
+    return [...this.#byKey.values()].find((record) => record.targetPath === targetPath && record.key !== key);
   }
 
   /** The records of one volume id, at whatever targets. */
@@ -101,10 +101,14 @@ function recordFrom(value: JsonObject, name: string): VolumeRecord {
     key,
     volumeId,
     targetPath,
-    tree: textAt(value, "tree") as TreeId,
-    spec: textAt(value, "spec"),
+    tree: optionalTextAt(value, "tree") as TreeId | undefined,
+    spec: optionalTextAt(value, "spec"),
     readOnly: value["readOnly"] === true,
     namespace: textAt(value, "namespace"),
-    reference: textAt(value, "reference"),
+    reference: optionalTextAt(value, "reference"),
   };
+}
+
+function optionalTextAt(value: JsonObject, key: string): string | undefined {
+  return value[key] === undefined ? undefined : textAt(value, key);
 }

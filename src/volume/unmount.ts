@@ -1,5 +1,5 @@
 import { type Clock, DriverError, errnoOf, sleep } from "../base/index.ts";
-import type { Mounter } from "../mount/index.ts";
+import type { MountAt, Mounter } from "../mount/index.ts";
 
 /** How long a busy volume is given before it is taken out of sight whatever uses it. */
 const BUSY_MS = 2_000;
@@ -8,15 +8,27 @@ const RETRY_MS = 100;
 const MAX_STACKED = 100;
 
 /**
- * Unmounts whatever is mounted at a target, all of it if mounts are stacked there, and verifies that nothing is left.
- * What is busy is tried again for a while, then detached with all below it.
+ * Unmounts whatever is mounted at a target, all of it if mounts are stacked there, and verifies that nothing is left at
+ * or below it. What is busy is tried again for a while; then what is below it is unmounted, then it is detached. What
+ * hangs is detached at once: nothing else is possible, and that asks its file system nothing.
  */
 export async function unmountTarget(mounter: Mounter, targetPath: string, clock: Clock): Promise<void> {
   for (let i = 0; i < MAX_STACKED; i++) {
-    if ((await mounter.mountAt(targetPath)) === undefined) return;
-    await unmountOne(mounter, targetPath, clock);
+    const mounted = await lookAt(mounter, targetPath);
+    if (mounted === "hung") await mounter.unmount(targetPath, "detach");
+    else if (mounted !== undefined) await unmountOne(mounter, targetPath, clock);
+    else if ((await unmountBelow(mounter, targetPath)) === 0) return;
   }
   throw new DriverError("unavailable", `cannot unmount ${targetPath}: something mounts there again and again`);
+}
+
+async function lookAt(mounter: Mounter, targetPath: string): Promise<MountAt | undefined | "hung"> {
+  try {
+    return await mounter.mountAt(targetPath);
+  } catch (error) {
+    if (error instanceof DriverError && error.kind === "unavailable") return "hung";
+    throw error;
+  }
 }
 
 async function unmountOne(mounter: Mounter, targetPath: string, clock: Clock): Promise<void> {
@@ -26,8 +38,17 @@ async function unmountOne(mounter: Mounter, targetPath: string, clock: Clock): P
       return await mounter.unmount(targetPath, "plain");
     } catch (error) {
       if (errnoOf(error) !== "EBUSY") throw error;
-      if (clock.monotonicMs() >= untilMs) return mounter.unmount(targetPath, "detach");
-      await sleep(clock, RETRY_MS);
     }
+    if (clock.monotonicMs() >= untilMs) break;
+    await sleep(clock, RETRY_MS);
   }
+  await unmountBelow(mounter, targetPath);
+  await mounter.unmount(targetPath, "detach");
+}
+
+/** Unmounts what lies below a target, deepest first; how many mounts that were. */
+async function unmountBelow(mounter: Mounter, targetPath: string): Promise<number> {
+  const below = await mounter.mountsBelow(targetPath);
+  for (const entry of below) await mounter.unmount(entry.mountPointBytes, "detach");
+  return below.length;
 }

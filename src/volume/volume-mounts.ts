@@ -26,8 +26,9 @@ export class VolumeMounts {
     return this.#mounter.overlay({ lower: tree.folder, ...layer, target: targetPath, flags });
   }
 
-  /** Whether the mount at a record's target is the one that was made for it. */
+  /** Whether the mount at a record's target is the one that was made for it; an adopted one is whatever is there. */
   async isOf(record: VolumeRecord, mounted: MountAt): Promise<boolean> {
+    if (record.tree === undefined) return true;
     if (!record.readOnly) {
       const entry = await this.#mounter.mountHolding(record.targetPath);
       return entry !== undefined && hasUpperDir(entry, this.#uppers.paths(record.key).upper);

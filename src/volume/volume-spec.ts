@@ -9,6 +9,7 @@ import {
   type Reference,
 } from "../oci/index.ts";
 import { type AttributeKey, attributeTable, podInfoKeys } from "./attributes.ts";
+import { podUidOf } from "./kubelet-target.ts";
 
 /** What a volume is to show, as its attributes mean it; what they leave out is undefined or the contract's default. */
 export interface VolumeSpec {
@@ -35,8 +36,6 @@ const policies: Readonly<Record<string, PullPolicy>> = {
   ifnotpresent: "IfNotPresent",
   never: "Never",
 };
-/** Kubelet's form of a target path; the pod's uid is in it. */
-const kubeletTarget = /\/pods\/([^/]+)\/volumes\/kubernetes\.io~csi\/[^/]+\/mount$/;
 const dnsLabel = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** Reads all attributes at once. Throws one "bad-input" that lists every problem. */
@@ -88,7 +87,7 @@ export function parsePodInfo(attributes: Attributes, targetPath: string): PodInf
     );
   }
   const uid = attributes[podInfoKeys.uid] ?? "";
-  const uidOfTarget = kubeletTarget.exec(targetPath)?.[1];
+  const uidOfTarget = podUidOf(targetPath);
   // A uid that is missing does not agree either: who makes pod info up knows a namespace, but no uid beforehand.
   const given = uid !== "" || namespace !== "";
   if (given && uidOfTarget !== undefined && uid !== uidOfTarget) {

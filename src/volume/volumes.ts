@@ -1,16 +1,20 @@
-import { promises as fs } from "node:fs";
 import { type Artifacts, diskErrorFrom } from "../artifact/index.ts";
 import { type Clock, DriverError, describeError, type ErrorKind, KeyedLock, type Logger } from "../base/index.ts";
 import type { Cache, Tree } from "../cache/index.ts";
 import type { Mounter } from "../mount/index.ts";
 import { formatReference, type Platform } from "../oci/index.ts";
+import { Adoption } from "./adoption.ts";
+import { isKubeletTarget } from "./kubelet-target.ts";
+import { Propagation } from "./propagation.ts";
 import { PublishesInFlight } from "./publishes-in-flight.ts";
-import { Records, type VolumeCount, type VolumeRecord, volumeKeyOf } from "./records.ts";
+import { Records, type VolumeCount, volumeKeyOf } from "./records.ts";
 import { StorageProbe, tryWritingTo } from "./storage-probe.ts";
 import { cleanTargetPath, prepareTarget, removeTarget } from "./target.ts";
+import { Targets } from "./targets.ts";
 import { unmountTarget } from "./unmount.ts";
 import { UpperLayers } from "./upper-layers.ts";
 import { UpperUsage } from "./upper-usage.ts";
+import { VolumeReports } from "./volume-reports.ts";
 import { VolumeMounts } from "./volume-mounts.ts";
 import type {
   PublishOutcome,
@@ -27,6 +31,8 @@ export interface VolumesOptions {
   readonly artifacts: Pick<Artifacts, "present" | "leave">;
   readonly cache: Cache;
   readonly mounter: Mounter;
+  /** As in the CSIDriver object: kubelet's own files name it. */
+  readonly driverName: string;
   /** The node's own. */
   readonly platform: Platform;
   /** Blobs at once in one pull, where a volume does not say. */
@@ -45,6 +51,9 @@ export class Volumes implements VolumeService {
   readonly #uppers: UpperLayers;
   readonly #usage: UpperUsage;
   readonly #mounts: VolumeMounts;
+  readonly #targets: Targets;
+  readonly #propagation: Propagation;
+  readonly #reports: VolumeReports;
   readonly #storage: StorageProbe;
   /** Held by target path: two volumes that are meant for one target do not get there at once. */
   readonly #locks = new KeyedLock();
@@ -55,8 +64,14 @@ export class Volumes implements VolumeService {
     this.#records = records;
     this.#uppers = new UpperLayers(options.cache);
     this.#usage = new UpperUsage(options.clock, options.log);
-    const { mounter, cache, clock } = options;
-    this.#mounts = new VolumeMounts({ mounter, cache, uppers: this.#uppers });
+    const { mounter, cache, clock, driverName, log } = options;
+    const uppers = this.#uppers;
+    const mounts = new VolumeMounts({ mounter, cache, uppers });
+    const adoption = new Adoption({ mounter, layout: cache.layout, uppers, driverName });
+    this.#mounts = mounts;
+    this.#targets = new Targets({ mounter, records, mounts, uppers, adoption, log });
+    this.#propagation = new Propagation(mounter);
+    this.#reports = new VolumeReports({ mounter, records, mounts, uppers, cache, usage: this.#usage });
     const { dataDir, tmp } = cache.layout;
     this.#storage = new StorageProbe({ dataDir, tryWriting: () => tryWritingTo(tmp), clock });
   }
@@ -88,11 +103,10 @@ export class Volumes implements VolumeService {
     this.#inFlight.abort(key);
     artifacts.leave(key);
     await this.#locks.run(targetPath, async () => {
-      const record = this.#records.get(key);
-      if (record === undefined) return;
+      if (this.#records.get(key) === undefined) return this.#unpublishUnknown(targetPath);
       await unmountTarget(mounter, targetPath, clock);
       await removeTarget(targetPath);
-      if (!record.readOnly) await this.#uppers.discard(key);
+      await this.#uppers.discard(key);
       this.#usage.forget(key);
       await this.#records.delete(key);
     });
@@ -103,36 +117,35 @@ export class Volumes implements VolumeService {
     return this.#records.count();
   }
 
-  async stats(request: { readonly volumeId: string; readonly volumePath: string }): Promise<VolumeStats> {
-    const record = this.#recordAt(request.volumeId, request.volumePath);
-    if (!record.readOnly) return this.#writableStats(record);
-    const tree = await this.#options.cache.trees.find(record.tree);
-    if (tree === undefined)
-      throw new DriverError("unavailable", `the tree of ${record.reference} is gone from this node's cache`);
-    return { bytes: full(tree.bytes), inodes: full(tree.inodes) };
+  stats(request: { readonly volumeId: string; readonly volumePath: string }): Promise<VolumeStats> {
+    return this.#reports.stats(request);
   }
 
-  async health(request: {
+  health(request: {
     readonly volumeId: string;
     readonly volumePath: string | undefined;
   }): Promise<readonly VolumeHealthEntry[]> {
-    const { volumeId, volumePath } = request;
-    const records =
-      volumePath === undefined ? this.#records.ofVolume(volumeId) : [this.#recordAt(volumeId, volumePath)];
-    if (records.length === 0) throw new DriverError("not-found", `volume ${volumeId} is not published on this node`);
-    const entries = (await Promise.all(records.map((record) => this.#healthOf(record)))).flat();
-    const worst = entries.find((entry) => entry.status === "data-loss") ?? entries[0];
-    return worst === undefined ? [] : [worst];
+    return this.#reports.health(request);
   }
 
   storageHealth(): Promise<readonly StorageHealthEntry[]> {
     return this.#storage.check();
   }
 
+  /** What kubelet's own target shows is taken away, whoever mounted it; anything else unknown is left alone. */
+  async #unpublishUnknown(targetPath: string): Promise<void> {
+    if (!isKubeletTarget(targetPath)) return;
+    const { mounter, clock, log } = this.#options;
+    await unmountTarget(mounter, targetPath, clock);
+    await removeTarget(targetPath).catch((error: unknown) =>
+      log.info("an unknown volume's target is left alone", { targetPath, reason: describeError(error) }),
+    );
+  }
+
   async #publish(wanted: WantedVolume, request: PublishRequest): Promise<PublishOutcome> {
     const { targetPath } = wanted;
     const { signal } = request;
-    if (await this.#locks.run(targetPath, () => this.#isPublished(wanted), signal)) return "unchanged";
+    if (await this.#locks.run(targetPath, () => this.#targets.isPublished(wanted), signal)) return "unchanged";
     // Unpublished meanwhile: what it wanted was given up already, so nothing new may be wanted for it.
     signal.throwIfAborted();
     const tree = await this.#present(wanted, request);
@@ -158,37 +171,12 @@ export class Volumes implements VolumeService {
     );
   }
 
-  /** Whether the volume is mounted as wanted. Throws for any other live mount there; a dead one is taken away. */
-  async #isPublished(wanted: WantedVolume): Promise<boolean> {
-    const { key, targetPath, identity } = wanted;
-    const record = this.#records.get(key);
-    if (record !== undefined && record.spec !== identity) {
-      throw new DriverError(
-        "conflict",
-        `volume ${wanted.volumeId} is published at ${targetPath} with other attributes already`,
-      );
-    }
-    const mounted = await this.#options.mounter.mountAt(targetPath);
-    if (mounted === undefined) return false;
-    if (mounted.dead) {
-      await this.#options.mounter.unmount(targetPath, "detach");
-      return this.#isPublished(wanted);
-    }
-    if (record !== undefined && (await this.#mounts.isOf(record, mounted))) return true;
-    const other = this.#records.atTarget(targetPath);
-    if (other !== undefined && other.key !== key) {
-      throw new DriverError("conflict", `another volume, ${other.volumeId}, is published at ${targetPath} already`);
-    }
-    throw new DriverError(
-      "refused",
-      `the target ${targetPath} has a mount that is not this volume's: it is left alone`,
-    );
-  }
-
   async #mount(wanted: WantedVolume, tree: Tree, signal: AbortSignal): Promise<PublishOutcome> {
     signal.throwIfAborted();
-    if (await this.#isPublished(wanted)) return "unchanged";
+    if (await this.#targets.isPublished(wanted)) return "unchanged";
     const { key, volumeId, targetPath, readOnly, identity } = wanted;
+    await this.#propagation.require(targetPath);
+    await this.#targets.dropPredecessor(wanted);
     const before = this.#records.get(key);
     await prepareTarget(targetPath);
     try {
@@ -225,38 +213,4 @@ export class Volumes implements VolumeService {
       );
     }
   }
-
-  async #writableStats(record: VolumeRecord): Promise<VolumeStats> {
-    const { upper } = this.#uppers.paths(record.key);
-    const { bytes, inodes } = this.#usage.of(record.key, upper);
-    const fileSystem = await fs.statfs(this.#options.cache.layout.dataDir);
-    const { bsize, blocks, bavail, files, ffree } = fileSystem;
-    return {
-      bytes: { used: bytes, total: blocks * bsize, available: bavail * bsize },
-      inodes: { used: inodes, total: files, available: ffree },
-    };
-  }
-
-  async #healthOf(record: VolumeRecord): Promise<readonly VolumeHealthEntry[]> {
-    const { targetPath, reference } = record;
-    if ((await this.#options.cache.trees.find(record.tree)) === undefined) {
-      const message = `the files of ${reference} are gone from the node's cache`;
-      return [{ status: "data-loss", reason: "TreeMissing", message }];
-    }
-    const mounted = await this.#options.mounter.mountAt(targetPath);
-    if (mounted !== undefined && !mounted.dead && (await this.#mounts.isOf(record, mounted))) return [];
-    const message = `the volume is not mounted at ${targetPath} any more`;
-    return [{ status: "inaccessible", reason: "MountMissing", message }];
-  }
-
-  #recordAt(volumeId: string, volumePath: string): VolumeRecord {
-    const record = this.#records.get(volumeKeyOf(volumeId, cleanTargetPath(volumePath)));
-    if (record !== undefined) return record;
-    throw new DriverError("not-found", `volume ${volumeId} is not published at ${volumePath} on this node`);
-  }
-}
-
-/** A read-only volume is full: what it holds is all that it can hold. */
-function full(used: number) {
-  return { used, total: used, available: 0 };
 }

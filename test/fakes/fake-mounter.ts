@@ -61,6 +61,10 @@ export class FakeMounter implements Mounter {
     return Promise.resolve(this.#stacks.get(path)?.at(-1)?.at);
   }
 
+  mountIdHolding(path: string): Promise<number | undefined> {
+    return Promise.resolve(this.#stacks.get(path)?.at(-1)?.entry.mountId);
+  }
+
   mountHolding(path: string): Promise<MountEntry | undefined> {
     return Promise.resolve(this.#stacks.get(path)?.at(-1)?.entry);
   }

@@ -43,7 +43,8 @@ export async function useVolumes(): Promise<VolumeBench> {
   const artifacts = new ScriptedArtifacts(tree);
   const platform = { os: "linux", architecture: "amd64", variant: undefined };
   const { cache, log } = area;
-  const open = () => Volumes.open({ artifacts, cache, mounter, platform, concurrency: 4, clock, log });
+  const open = () =>
+    Volumes.open({ artifacts, cache, mounter, driverName: "csi.test", platform, concurrency: 4, clock, log });
   const target = join(area.folder, "target");
   const bench: VolumeBench = {
     area,

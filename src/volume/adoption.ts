@@ -1,0 +1,64 @@
+import { promises as fs } from "node:fs";
+import { dirname, join } from "node:path";
+import { errnoOf } from "../base/index.ts";
+import type { Layout } from "../cache/index.ts";
+import { isJsonObject } from "../oci/index.ts";
+import { hasUpperDir, type MountEntry, type Mounter } from "../mount/index.ts";
+import type { UpperLayers } from "./upper-layers.ts";
+import type { WantedVolume } from "./wanted-volume.ts";
+
+/** What kubelet writes beside each target: whose volume it is. */
+const VOL_DATA = "vol_data.json";
+
+/** Knows mounts of this driver that have no record: its data dir was lost, or the Go driver made them. */
+export class Adoption {
+  readonly #mounter: Mounter;
+  readonly #layout: Layout;
+  readonly #uppers: UpperLayers;
+  readonly #driverName: string;
+
+  constructor(options: {
+    readonly mounter: Mounter;
+    readonly layout: Layout;
+    readonly uppers: UpperLayers;
+    readonly driverName: string;
+  }) {
+    this.#mounter = options.mounter;
+    this.#layout = options.layout;
+    this.#uppers = options.uppers;
+    this.#driverName = options.driverName;
+  }
+
+  /**
+   * Whether the mount at a volume's target is ours: its source, or its overlay's upper layer, lies in this data dir, or
+   * kubelet's own file beside the target names this driver and this volume.
+   */
+  async isOurs(wanted: WantedVolume): Promise<boolean> {
+    const { key, targetPath, volumeId } = wanted;
+    const entry = await this.#mounter.mountHolding(targetPath);
+    if (entry !== undefined && hasUpperDir(entry, this.#uppers.paths(key).upper)) return true;
+    if (entry !== undefined && (await this.#showsTree(entry))) return true;
+    return this.#isNamedByKubelet(targetPath, volumeId);
+  }
+
+  /** Whether a mount shows a folder of this data dir's trees: told by file system and folder, not by path text. */
+  async #showsTree({ device, root }: MountEntry): Promise<boolean> {
+    const { trees } = this.#layout;
+    const holder = await this.#mounter.mountHolding(trees);
+    if (holder === undefined || holder.device !== device) return false;
+    const canonical = await fs.realpath(trees);
+    const below = holder.mountPoint === "/" ? canonical : canonical.slice(holder.mountPoint.length);
+    return root.startsWith(`${join(holder.root, below)}/`);
+  }
+
+  async #isNamedByKubelet(targetPath: string, volumeId: string): Promise<boolean> {
+    try {
+      const value: unknown = JSON.parse(await fs.readFile(join(dirname(targetPath), VOL_DATA), "utf8"));
+      return isJsonObject(value) && value["driverName"] === this.#driverName && value["volumeHandle"] === volumeId;
+    } catch (error) {
+      // A file that is half written or not JSON names nobody.
+      if (error instanceof SyntaxError || errnoOf(error) === "ENOENT") return false;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,97 @@
+import { promises as fs } from "node:fs";
+import { DriverError } from "../base/index.ts";
+import type { Cache } from "../cache/index.ts";
+import type { Mounter } from "../mount/index.ts";
+import { type Records, type VolumeRecord, volumeKeyOf } from "./records.ts";
+import { cleanTargetPath } from "./target.ts";
+import type { UpperLayers } from "./upper-layers.ts";
+import type { UpperUsage } from "./upper-usage.ts";
+import type { VolumeMounts } from "./volume-mounts.ts";
+import type { VolumeHealthEntry, VolumeStats } from "./volume-service.ts";
+
+/** What reports look at. */
+export interface VolumeReportsOptions {
+  readonly mounter: Mounter;
+  readonly records: Records;
+  readonly mounts: VolumeMounts;
+  readonly uppers: UpperLayers;
+  readonly usage: UpperUsage;
+  readonly cache: Cache;
+}
+
+/** Tells how full published volumes are, and what is wrong with them. Nothing is walked while a caller waits. */
+export class VolumeReports {
+  readonly #options: VolumeReportsOptions;
+
+  constructor(options: VolumeReportsOptions) {
+    this.#options = options;
+  }
+
+  /** See `VolumeService.stats`. */
+  async stats(request: { readonly volumeId: string; readonly volumePath: string }): Promise<VolumeStats> {
+    const record = this.#recordAt(request.volumeId, request.volumePath);
+    if (record.tree === undefined) return this.#adoptedStats(record);
+    if (!record.readOnly) return this.#writableStats(record);
+    const tree = await this.#options.cache.trees.find(record.tree);
+    if (tree === undefined)
+      throw new DriverError("unavailable", `the tree of ${record.reference} is gone from this node's cache`);
+    return { bytes: full(tree.bytes), inodes: full(tree.inodes) };
+  }
+
+  /** See `VolumeService.health`. */
+  async health(request: {
+    readonly volumeId: string;
+    readonly volumePath: string | undefined;
+  }): Promise<readonly VolumeHealthEntry[]> {
+    const { volumeId, volumePath } = request;
+    const { records } = this.#options;
+    const asked = volumePath === undefined ? records.ofVolume(volumeId) : [this.#recordAt(volumeId, volumePath)];
+    if (asked.length === 0) throw new DriverError("not-found", `volume ${volumeId} is not published on this node`);
+    const entries = (await Promise.all(asked.map((record) => this.#healthOf(record)))).flat();
+    const worst = entries.find((entry) => entry.status === "data-loss") ?? entries[0];
+    return worst === undefined ? [] : [worst];
+  }
+
+  /** What is not known of an adopted volume, its file system says. */
+  async #adoptedStats({ targetPath }: VolumeRecord): Promise<VolumeStats> {
+    const { bsize, blocks, bfree, bavail, files, ffree } = await fs.statfs(targetPath);
+    return {
+      bytes: { used: (blocks - bfree) * bsize, total: blocks * bsize, available: bavail * bsize },
+      inodes: { used: files - ffree, total: files, available: ffree },
+    };
+  }
+
+  async #writableStats(record: VolumeRecord): Promise<VolumeStats> {
+    const { uppers, usage, cache } = this.#options;
+    const { bytes, inodes } = usage.of(record.key, uppers.paths(record.key).upper);
+    const { bsize, blocks, bavail, files, ffree } = await fs.statfs(cache.layout.dataDir);
+    return {
+      bytes: { used: bytes, total: blocks * bsize, available: bavail * bsize },
+      inodes: { used: inodes, total: files, available: ffree },
+    };
+  }
+
+  async #healthOf(record: VolumeRecord): Promise<readonly VolumeHealthEntry[]> {
+    const { cache, mounter, mounts } = this.#options;
+    const { targetPath, reference, tree } = record;
+    if (tree !== undefined && (await cache.trees.find(tree)) === undefined) {
+      const message = `the files of ${reference} are gone from the node's cache`;
+      return [{ status: "data-loss", reason: "TreeMissing", message }];
+    }
+    const mounted = await mounter.mountAt(targetPath);
+    if (mounted !== undefined && !mounted.dead && (await mounts.isOf(record, mounted))) return [];
+    const message = `the volume is not mounted at ${targetPath} any more`;
+    return [{ status: "inaccessible", reason: "MountMissing", message }];
+  }
+
+  #recordAt(volumeId: string, volumePath: string): VolumeRecord {
+    const record = this.#options.records.get(volumeKeyOf(volumeId, cleanTargetPath(volumePath)));
+    if (record !== undefined) return record;
+    throw new DriverError("not-found", `volume ${volumeId} is not published at ${volumePath} on this node`);
+  }
+}
+
+/** A read-only volume is full: what it holds is all that it can hold. */
+function full(used: number) {
+  return { used, total: used, available: 0 };
+}
