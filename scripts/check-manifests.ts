@@ -1,0 +1,84 @@
+// `node scripts/check-manifests.ts`: lints the chart, compares deploy/kustomize/base with what the chart prints, builds
+// each kustomization. `--write` writes the base instead of comparing. What cannot be checked here is named, with the reason.
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { findGoTool, type GoTool } from "./go-tool.ts";
+
+const HELM: GoTool = { name: "helm", package: "helm.sh/helm/v3/cmd/helm@latest", tryWith: ["version"] };
+const KUSTOMIZE: GoTool = {
+  name: "kustomize",
+  package: "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1",
+  tryWith: ["version"],
+};
+
+const deploy = join(import.meta.dirname, "../deploy");
+const chart = join(deploy, "chart");
+const base = join(deploy, "kustomize/base/oras-csi.yaml");
+/** A helm that `go install` built takes itself for a very old Kubernetes. */
+const template = ["template", "oras-csi", chart, "--namespace", "oras-csi", "--kube-version", "1.31.0"];
+const ALL_VALUES = [
+  ["image.tag=v9", "imagePullSecrets[0].name=login", "caBundle.configMap=roots", "dockerConfigSecret=login"],
+  ["allowRegistry={ghcr.io/org/**}", "extraArgs={--max-pulls=8}", "podMonitor.enabled=true", "podLabels.team=ml"],
+  ["podAnnotations.note=x", "podMonitor.labels.release=prometheus", "log.level=debug", "enforceNamespaces=false"],
+].flatMap((values) => values.flatMap((value) => ["--set", value]));
+const REFUSED_VALUES = ["kubeletDir=var/lib/kubelet", "http.address=19808", "log.level=loud", "kubletDir=/x"];
+
+let failures = 0;
+checkChart(findGoTool(HELM), process.argv.includes("--write"));
+checkKustomizations(findGoTool(KUSTOMIZE));
+process.exitCode = failures === 0 ? 0 : 1;
+
+function checkChart(helm: string | undefined, write: boolean): void {
+  if (helm === undefined) {
+    console.log("skipped: helm lint and the comparison of kustomize/base (neither helm nor Go to install it is here)");
+    return;
+  }
+  report("helm lint", run(helm, ["lint", "--strict", "--quiet", chart]));
+  report("helm lint with all values", run(helm, ["lint", "--strict", "--quiet", ...ALL_VALUES, chart]));
+  report("the chart with all values", run(helm, [...template, ...ALL_VALUES]));
+  for (const value of REFUSED_VALUES) {
+    const { failure } = run(helm, [...template, "--set", value]);
+    const refused = failure?.includes("values don't meet the specifications of the schema");
+    report(`the schema refuses ${value}`, { output: "", failure: refused ? undefined : `it does not: ${failure}` });
+  }
+  const moved = run(helm, [...template, "--set", "kubeletDir=/var/lib/k0s/kubelet"]);
+  const left = moved.output.split("\n").filter((line) => line.includes("/var/lib/kubelet"));
+  report("kubeletDir sets every path", { output: "", failure: moved.failure ?? (left.join("\n") || undefined) });
+  checkBase(run(helm, template), write);
+}
+
+function checkBase({ output, failure }: Result, write: boolean): void {
+  if (failure === undefined && write) writeFileSync(base, output);
+  const same = existsSync(base) && readFileSync(base, "utf8") === output;
+  const outdated = "it is not: node scripts/check-manifests.ts --write";
+  report("kustomize/base is what the chart prints", { output, failure: failure ?? (same ? undefined : outdated) });
+}
+
+function checkKustomizations(kustomize: string | undefined): void {
+  const kubectl = spawnSync("kubectl", ["version", "--client"]).status === 0;
+  const command = kustomize !== undefined ? [kustomize, "build"] : kubectl ? ["kubectl", "kustomize"] : undefined;
+  const overlays = readdirSync(join(deploy, "kustomize/overlays")).map((name) => `kustomize/overlays/${name}`);
+  for (const folder of ["kustomize/base", ...overlays]) {
+    if (command === undefined) console.log(`skipped: ${folder} (neither kustomize, nor kubectl, nor Go is here)`);
+    else report(`kustomize build ${folder}`, run(command[0] ?? "", [...command.slice(1), join(deploy, folder)]));
+  }
+}
+
+interface Result {
+  readonly output: string;
+  /** What was printed when the program failed. */
+  readonly failure: string | undefined;
+}
+
+function run(command: string, args: readonly string[]): Result {
+  const { status, stdout, stderr } = spawnSync(command, args, { encoding: "utf8" });
+  return { output: stdout, failure: status === 0 ? undefined : `${stdout}${stderr}`.trim() };
+}
+
+function report(name: string, { failure }: Result): void {
+  console.log(`${failure === undefined ? "ok    " : "FAILED"}  ${name}`);
+  if (failure === undefined) return;
+  failures += 1;
+  console.log(failure.replace(/^/gm, "        "));
+}
