@@ -1,7 +1,7 @@
 import { promises as fs } from "node:fs";
 import { dirname } from "node:path";
-import { errnoOf, syncFolder, writeFileDurably } from "../base/index.ts";
-import type { Descriptor, Digest } from "../oci/index.ts";
+import { errnoOf, type Logger, syncFolder, writeFileDurably } from "../base/index.ts";
+import { type Descriptor, type Digest, digestOf, digestParts } from "../oci/index.ts";
 import type { Layout } from "./layout.ts";
 
 /** Trees link to blobs, and any user of a pod may read them. */
@@ -10,29 +10,42 @@ const BLOB_MODE = 0o644;
 /** The blobs on disk, each once, by digest: manifests, configs and file layers. Used on the main and the pull thread. */
 export class Blobs {
   readonly #layout: Layout;
+  readonly #log: Logger | undefined;
 
-  constructor(layout: Layout) {
+  /** A worker thread has no log. */
+  constructor(layout: Layout, log?: Logger) {
     this.#layout = layout;
+    this.#log = log;
   }
 
   /** Whether a blob is there in full length. */
   async has(descriptor: Pick<Descriptor, "digest" | "size">): Promise<boolean> {
     try {
-      return (await fs.stat(this.#layout.blob(descriptor.digest))).size === descriptor.size;
+      const file = await fs.lstat(this.#layout.blob(descriptor.digest));
+      return file.isFile() && file.size === descriptor.size;
     } catch (error) {
       if (errnoOf(error) === "ENOENT") return false;
       throw error;
     }
   }
 
-  /** The bytes of a small blob, a manifest say; undefined if it is not there. */
+  /**
+   * The bytes of a small blob, a manifest say; undefined if it is not there. They are hashed: a disk that lost some of
+   * them is reported, and the blob is gone, to be fetched anew.
+   */
   async read(digest: Digest): Promise<Uint8Array | undefined> {
+    const path = this.#layout.blob(digest);
+    let bytes: Uint8Array;
     try {
-      return await fs.readFile(this.#layout.blob(digest));
+      bytes = await fs.readFile(path);
     } catch (error) {
       if (errnoOf(error) === "ENOENT") return undefined;
       throw error;
     }
+    if (digestOf(bytes, digestParts(digest).algorithm) === digest) return bytes;
+    this.#log?.error("a cached blob has other bytes than its digest says: removed", { digest, path });
+    await fs.rm(path, { force: true });
+    return undefined;
   }
 
   /** Keeps a small blob whose digest the caller has checked. */

@@ -37,7 +37,7 @@ export class Cache {
     const { clock, log } = options;
     this.dataDir = dataDir;
     this.sweeper = new Sweeper(dataDir.layout.tmp, log);
-    this.blobs = new Blobs(dataDir.layout);
+    this.blobs = new Blobs(dataDir.layout, log);
     this.trees = new Trees(dataDir, clock);
     this.references = new References(dataDir, clock);
     this.names = new Names(dataDir.layout, log);
@@ -47,7 +47,7 @@ export class Cache {
   /** Opens the data dir; what an earlier run left half-made is deleted in the background. */
   static async open(options: CacheOptions): Promise<Cache> {
     const cache = new Cache(await openDataDir(options.dataDir, options.log), options);
-    await cache.sweeper.sweepLeftovers();
+    if (!cache.dataDir.isNewer) await cache.sweeper.sweepLeftovers();
     return cache;
   }
 

@@ -1,5 +1,6 @@
 import { promises as fs } from "node:fs";
 import { DriverError, errnoOf, type Logger } from "../base/index.ts";
+import type { JsonObject } from "../oci/index.ts";
 import { createLayout, type Layout } from "./layout.ts";
 import { numberAt, StateFiles } from "./state-file.ts";
 
@@ -10,6 +11,8 @@ export const DATA_DIR_FORMAT = 1;
 export interface DataDir {
   readonly layout: Layout;
   readonly state: StateFiles;
+  /** Written by a newer driver: all that is here stays as it is. */
+  readonly isNewer: boolean;
   /** Throws "refused" where a newer driver's format is on disk: what is published stays, nothing new is written. */
   requireOwnFormat(): void;
 }
@@ -20,19 +23,18 @@ export async function openDataDir(path: string, log: Logger): Promise<DataDir> {
   try {
     await makeFolders(layout);
   } catch (error) {
-    const why = errnoOf(error) ?? "an unknown error";
-    throw new DriverError("unavailable", `cannot write the data dir ${path} (${why}): see --data-dir`, error);
+    throw cannotWrite(path, error);
   }
-  const state = new StateFiles(layout.tmp, log);
-  const found = await state.read(layout.formatFile, (value) => numberAt(value, "format"));
-  if (found === undefined) await state.write(layout.formatFile, { format: DATA_DIR_FORMAT });
-  const newer = found !== undefined && found > DATA_DIR_FORMAT;
-  if (newer) log.warn("the data dir is of a newer format: nothing new will be published", { path, format: found });
+  const found = await readFormat(layout, log);
+  const isNewer = found > DATA_DIR_FORMAT;
+  if (isNewer) log.warn("the data dir is of a newer format: nothing new will be published", { path, format: found });
+  const corruptFolder = isNewer ? undefined : layout.tmp;
   return {
     layout,
-    state,
+    state: new StateFiles({ temporaryFolder: layout.tmp, corruptFolder, log }),
+    isNewer,
     requireOwnFormat() {
-      if (!newer) return;
+      if (!isNewer) return;
       throw new DriverError(
         "refused",
         `the data dir of this node has format ${found}, this driver writes format ${DATA_DIR_FORMAT}: ` +
@@ -40,6 +42,27 @@ export async function openDataDir(path: string, log: Logger): Promise<DataDir> {
       );
     },
   };
+}
+
+/** The error of a data dir that cannot be used. */
+export function cannotWrite(path: string, error: unknown): DriverError {
+  const why = errnoOf(error) ?? "an unknown error";
+  return new DriverError("unavailable", `cannot write the data dir ${path} (${why}): see --data-dir`, error);
+}
+
+/** The format on disk; written where there is none or none that can be read. */
+async function readFormat(layout: Layout, log: Logger): Promise<number> {
+  // A corrupt one is kept beside it: tmp/ is emptied at each start, which this is.
+  const state = new StateFiles({ temporaryFolder: layout.tmp, corruptFolder: layout.dataDir, log });
+  const found = await state.read(layout.formatFile, formatFrom);
+  if (found === undefined) await state.write(layout.formatFile, { format: DATA_DIR_FORMAT });
+  return found ?? DATA_DIR_FORMAT;
+}
+
+function formatFrom(value: JsonObject): number {
+  const format = numberAt(value, "format");
+  if (!Number.isSafeInteger(format) || format < 1) throw new Error(`there is no format ${format}`);
+  return format;
 }
 
 async function makeFolders(layout: Layout): Promise<void> {

@@ -4,26 +4,28 @@ import { basename, join } from "node:path";
 import { describeError, errnoOf, type Logger, writeFileDurably } from "../base/index.ts";
 import { isJsonObject, type JsonObject } from "../oci/index.ts";
 
+/** Where state files put what is in the way. Both folders are on the file system of the state files. */
+export interface StateFilesOptions {
+  /** Temporary files are made here. */
+  readonly temporaryFolder: string;
+  /** Corrupt files are moved here; undefined: they are reported and left. */
+  readonly corruptFolder: string | undefined;
+  readonly log: Logger;
+}
+
 /** Small JSON files that hold the driver's state: whole or absent; a corrupt one is reported and put aside. */
 export class StateFiles {
-  readonly #aside: string;
-  readonly #log: Logger;
+  readonly #options: StateFilesOptions;
 
-  /** `aside` is the folder that corrupt files are moved to, on the same file system. */
-  constructor(aside: string, log: Logger) {
-    this.#aside = aside;
-    this.#log = log;
+  constructor(options: StateFilesOptions) {
+    this.#options = options;
   }
 
   /**
-   * The value that `parse` makes of a state file, or undefined if there is none. What cannot be parsed is reported,
-   * moved aside and then told by the caller as `onCorrupt` says: never silently as "absent".
+   * The value that `parse` makes of a state file, or undefined if there is none. What cannot be parsed is reported and
+   * moved aside, then undefined is the answer, too: never silently.
    */
-  async read<T>(
-    path: string,
-    parse: (value: JsonObject) => T,
-    onCorrupt?: () => Promise<void>,
-  ): Promise<T | undefined> {
+  async read<T>(path: string, parse: (value: JsonObject) => T): Promise<T | undefined> {
     let text: string;
     try {
       text = await fs.readFile(path, "utf8");
@@ -36,21 +38,28 @@ export class StateFiles {
       if (!isJsonObject(value)) throw new Error("it is no JSON object");
       return parse(value);
     } catch (error) {
-      const kept = join(this.#aside, `corrupt-${randomUUID()}-${basename(path)}`);
-      this.#log.error("state file is corrupt: moved aside, made anew from the rest", {
-        path,
-        kept,
-        reason: describeError(error),
-      });
-      await fs.rename(path, kept);
-      await onCorrupt?.();
+      await this.#putAside(path, describeError(error));
       return undefined;
     }
   }
 
   /** Writes a state file so that a crash leaves the old one or the new one. */
   async write(path: string, value: JsonObject): Promise<void> {
-    await writeFileDurably(path, `${JSON.stringify(value)}\n`, { temporaryFolder: this.#aside });
+    const { temporaryFolder } = this.#options;
+    await writeFileDurably(path, `${JSON.stringify(value)}\n`, { temporaryFolder });
+  }
+
+  async #putAside(path: string, reason: string): Promise<void> {
+    const { corruptFolder, log } = this.#options;
+    if (corruptFolder === undefined) return log.error("state file is corrupt: left as it is", { path, reason });
+    const kept = join(corruptFolder, `corrupt-${randomUUID()}-${basename(path)}`);
+    log.error("state file is corrupt: moved aside, made anew from the rest", { path, kept, reason });
+    try {
+      await fs.rename(path, kept);
+    } catch (error) {
+      // Somebody else who read it at the same time has moved it.
+      if (errnoOf(error) !== "ENOENT") throw error;
+    }
   }
 }
 

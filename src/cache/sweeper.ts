@@ -6,10 +6,14 @@ import { describeError, errnoOf, type Logger } from "../base/index.ts";
 /** How many entries of a folder are removed at once: enough to keep a disk busy, too few to starve other file calls. */
 const BATCH = 32;
 
+/** How many subfolders of one folder are raised before they are emptied: what is queued stays small. */
+const MOST_RAISED = 1000;
+
 /**
  * Deletes folders of any size and depth in the background. A folder is renamed into tmp/ first, so that it is gone at
- * once and a crash leaves it where the next start sweeps. Subfolders are moved up beside it before they are emptied:
- * no path grows, so trees deeper than PATH_MAX go, too. Nothing is followed: links are unlinked.
+ * once and a crash leaves it where the next start sweeps. Subfolders are raised, moved up beside it, before they are
+ * emptied: no path grows, so trees deeper than PATH_MAX go, too. Nothing is followed: links are unlinked, and a folder
+ * that something is mounted on cannot be moved, so nothing is deleted through a mount.
  */
 export class Sweeper {
   readonly #tmp: string;
@@ -26,19 +30,18 @@ export class Sweeper {
 
   /** Takes a file or folder away at once; what is not there is no error. Its bytes are freed later. */
   async discard(path: string): Promise<void> {
-    const aside = join(this.#tmp, `gone-${randomUUID()}`);
-    try {
-      await fs.rename(path, aside);
-    } catch (error) {
-      if (errnoOf(error) === "ENOENT") return;
-      throw error;
-    }
-    this.#enqueue(aside);
+    const aside = this.#freshName();
+    if (await move(path, aside)) this.#enqueue(aside);
   }
 
-  /** Queues what earlier runs left in tmp/. Call it before this run stages anything there. */
+  /** Takes away what earlier runs left in tmp/, however much. Call it before this run stages anything there. */
   async sweepLeftovers(): Promise<void> {
-    for (const name of await fs.readdir(this.#tmp)) this.#enqueue(join(this.#tmp, name));
+    const aside = `${this.#tmp}.old`;
+    // Of a start that was killed before the last of these steps.
+    await move(aside, this.#freshName());
+    await fs.rename(this.#tmp, aside);
+    await fs.mkdir(this.#tmp, { mode: 0o700 });
+    await this.discard(aside);
   }
 
   /** Resolves when nothing is left to delete. */
@@ -54,37 +57,95 @@ export class Sweeper {
 
   #enqueue(path: string): void {
     this.#queue.push(path);
-    this.#running ??= this.#drain().finally(() => {
-      this.#running = undefined;
-    });
+    if (!this.#closed) this.#running ??= this.#drain();
   }
 
   async #drain(): Promise<void> {
-    for (let path = this.#queue.pop(); path !== undefined && !this.#closed; path = this.#queue.pop()) {
+    for (let path = this.#queue.pop(); path !== undefined; path = this.#closed ? undefined : this.#queue.pop()) {
       try {
         await this.#remove(path);
       } catch (error) {
         this.#log.warn("cannot delete what is left in tmp", { path, reason: describeError(error) });
       }
     }
+    this.#running = undefined;
   }
 
   async #remove(path: string): Promise<void> {
     const folder = await openFolder(path);
     if (folder === undefined) return void (await fs.rm(path, { force: true }));
-    for await (const batch of batches(folder)) {
-      if (this.#closed) return;
-      await Promise.all(batch.map((entry) => this.#removeEntry(path, entry)));
+    const { removed, raised, failure } = await this.#empty(path, folder);
+    if (this.#closed) return;
+    // Its subfolders are queued above it: they are emptied first, then it is looked at again.
+    if (raised.length >= MOST_RAISED) this.#queue.push(path, ...raised);
+    else {
+      this.#queue.push(...raised);
+      if (failure !== undefined) throw failure.reason;
+      if (await removeFolder(path)) return;
+      // Some file systems leave out entries when others are removed while they list a folder.
+      if (removed === 0) throw new Error("it is not empty, and shows nothing");
+      this.#queue.push(path);
     }
-    await fs.rmdir(path);
   }
 
-  async #removeEntry(folder: string, entry: Dirent<Buffer>): Promise<void> {
-    const path = Buffer.concat([Buffer.from(`${folder}/`), entry.name]);
-    if (!entry.isDirectory()) return fs.unlink(path);
-    const raised = join(this.#tmp, `gone-${randomUUID()}`);
-    await fs.rename(path, raised);
-    this.#queue.push(raised);
+  /** Removes the entries of a folder, or raises them, until many are raised. One that cannot go stops no other. */
+  async #empty(path: string, folder: Dir) {
+    const raised: string[] = [];
+    let removed = 0;
+    let failure: { readonly reason: unknown } | undefined;
+    for await (const batch of batches(folder)) {
+      for (const outcome of await Promise.allSettled(batch.map((entry) => this.#removeEntry(path, entry)))) {
+        if (outcome.status === "rejected") failure ??= { reason: outcome.reason };
+        else removed++;
+        if (outcome.status === "fulfilled" && outcome.value !== undefined) raised.push(outcome.value);
+      }
+      if (this.#closed || raised.length >= MOST_RAISED) break;
+    }
+    return { removed, raised, failure };
+  }
+
+  /** Removes an entry; a folder is raised instead, to the path that is returned. */
+  async #removeEntry(folder: string, entry: Dirent<Buffer>): Promise<string | undefined> {
+    // Deno gives texts all the same.
+    const name: Buffer | string = entry.name;
+    const path = Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(name)]);
+    if (!entry.isDirectory()) {
+      await fs.unlink(path);
+      return undefined;
+    }
+    const raised = this.#freshName();
+    await move(path, raised);
+    return raised;
+  }
+
+  #freshName(): string {
+    return join(this.#tmp, `gone-${randomUUID()}`);
+  }
+}
+
+/** Renames; false if there is nothing at `from`. */
+async function move(from: string | Buffer, to: string): Promise<boolean> {
+  try {
+    await fs.rename(from, to);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return false;
+    // Who is not root must be able to write to a folder to give it another parent.
+    if (errnoOf(error) !== "EACCES" || !(await fs.lstat(from)).isDirectory()) throw error;
+    await fs.chmod(from, 0o700);
+    await fs.rename(from, to);
+    return true;
+  }
+}
+
+/** Removes an empty folder; false if it is not empty. */
+async function removeFolder(path: string): Promise<boolean> {
+  try {
+    await fs.rmdir(path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "ENOTEMPTY") return false;
+    throw error;
   }
 }
 

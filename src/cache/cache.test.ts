@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { useDataDir } from "../../test/helpers/data-dir.ts";
+import { digestOf } from "../oci/index.ts";
+
+const bytes = Buffer.from("layer");
+const descriptor = { digest: digestOf(bytes), size: bytes.byteLength };
+
+test("work has a folder of its own while it runs, closed to others", async (t) => {
+  const { layout, withStaging, sweeper } = await bound(t);
+  const seen: string[] = [];
+  const work = (result: string) => async (folder: string) => {
+    seen.push(folder);
+    assert.equal(join(folder, ".."), layout.tmp);
+    assert.deepEqual([readdirSync(folder), statSync(folder).mode & 0o777], [[], 0o700]);
+    mkdirSync(join(folder, "half/made"), { recursive: true });
+    return result;
+  };
+  assert.deepEqual(await Promise.all([withStaging(work("a")), withStaging(work("b"))]), ["a", "b"]);
+  assert.equal(new Set(seen).size, 2);
+  await sweeper.idle();
+  assert.deepEqual(readdirSync(layout.tmp), []);
+});
+
+test("what failing work leaves goes, and its failure is told", async (t) => {
+  const { layout, withStaging, sweeper } = await bound(t);
+  const failing = withStaging(async (folder) => {
+    writeFileSync(join(folder, "file"), "x");
+    throw new Error("failed");
+  });
+  await assert.rejects(failing, /failed/);
+  await sweeper.idle();
+  assert.deepEqual(readdirSync(layout.tmp), []);
+});
+
+test("work may take its folder away", async (t) => {
+  const { layout, withStaging } = await bound(t);
+  await withStaging(async (folder) => renameSync(folder, join(layout.trees, "moved")));
+  assert.deepEqual(readdirSync(layout.trees), ["moved"]);
+});
+
+test("what a killed run staged is gone after the next start", async (t) => {
+  const area = useDataDir(t);
+  const first = await area.open();
+  const never = new Promise<never>(() => undefined);
+  const staged = Promise.withResolvers<void>();
+  void first.withStaging(async (folder) => {
+    mkdirSync(join(folder, "tree/sub"), { recursive: true });
+    staged.resolve();
+    return never;
+  });
+  await staged.promise;
+  assert.equal(readdirSync(first.layout.tmp).length, 1);
+  await area.open();
+  assert.deepEqual(readdirSync(first.layout.tmp), []);
+});
+
+test("content is there as a file or as a folder, not as the other", async (t) => {
+  const cache = await useDataDir(t).open();
+  const { layout, blobs } = cache;
+  const there = () => Promise.all((["file", "folder"] as const).map((kind) => cache.hasContent(descriptor, kind)));
+  assert.deepEqual(await there(), [false, false]);
+  await blobs.put(descriptor.digest, bytes);
+  assert.deepEqual(await there(), [true, false]);
+  mkdirSync(layout.layerFolder(descriptor.digest, "artifact"));
+  assert.deepEqual(await there(), [true, false]);
+  writeFileSync(layout.layerIndex(descriptor.digest, "artifact"), "");
+  assert.deepEqual(await there(), [true, true]);
+  assert.equal(await cache.hasContent({ ...descriptor, size: 1 }, "file"), false);
+});
+
+test("all parts work on one data dir", async (t) => {
+  const area = useDataDir(t);
+  const cache = await area.open();
+  assert.equal(cache.layout.dataDir, area.path);
+  assert.equal(cache.dataDir.layout, cache.layout);
+});
+
+async function bound(t: Parameters<typeof useDataDir>[0]) {
+  const cache = await useDataDir(t).open();
+  return { layout: cache.layout, sweeper: cache.sweeper, withStaging: cache.withStaging.bind(cache) };
+}
