@@ -1,6 +1,6 @@
-import { closeSync, openSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { closeSync, fstatSync, openSync, promises as fs, statSync } from "node:fs";
 import { type Clock, DriverError, type Libc, type Logger, sleep } from "../base/index.ts";
+import { cannotWrite } from "./data-dir.ts";
 import { createLayout } from "./layout.ts";
 
 /** How long the lock's holder is waited for: a driver that is being replaced needs some seconds to end. */
@@ -22,24 +22,50 @@ export interface LockOptions {
  * it and in whatever container. Waits some seconds for a holder to go, then throws "refused". The result gives it up.
  */
 export async function lockDataDir(options: LockOptions): Promise<() => void> {
-  const { dataDir, libc, clock, log, signal } = options;
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const fd = openSync(createLayout(dataDir).lockFile, "a+", 0o600);
-  try {
-    const untilMs = clock.monotonicMs() + WAIT_MS;
-    for (let tries = 1; !libc.tryLock(fd); tries++) {
-      if (tries === 1) log.info("another process holds the data dir: waiting for it to end", { dataDir });
-      if (clock.monotonicMs() >= untilMs) {
-        throw new DriverError(
-          "refused",
-          `another driver uses the data dir ${dataDir}: only one may write it, see --data-dir`,
-        );
-      }
-      await sleep(clock, RETRY_MS, signal);
+  const { dataDir, clock, log, signal } = options;
+  const untilMs = clock.monotonicMs() + WAIT_MS;
+  for (let tries = 1; ; tries++) {
+    const release = await tryLock(options);
+    if (release !== undefined) return release;
+    if (tries === 1) log.info("another process holds the data dir: waiting for it to end", { dataDir });
+    if (clock.monotonicMs() >= untilMs) {
+      throw new DriverError(
+        "refused",
+        `another driver uses the data dir ${dataDir}: only one may write it, see --data-dir`,
+      );
     }
-  } catch (error) {
-    closeSync(fd);
-    throw error;
+    await sleep(clock, RETRY_MS, signal);
   }
-  return () => closeSync(fd);
+}
+
+async function tryLock({ dataDir, libc }: LockOptions): Promise<(() => void) | undefined> {
+  const path = createLayout(dataDir).lockFile;
+  const fd = await openLockFile(dataDir, path);
+  let held = false;
+  try {
+    held = libc.tryLock(fd) && isFileAt(path, fd);
+  } finally {
+    if (!held) closeSync(fd);
+  }
+  if (!held) return undefined;
+  return () => {
+    if (held) closeSync(fd);
+    held = false;
+  };
+}
+
+async function openLockFile(dataDir: string, path: string): Promise<number> {
+  try {
+    await fs.mkdir(dataDir, { recursive: true, mode: 0o700 });
+    return openSync(path, "a+", 0o600);
+  } catch (error) {
+    throw cannotWrite(dataDir, error);
+  }
+}
+
+/** Whether an open file is still the one at a path: a lock on a file that was removed keeps nobody out. */
+function isFileAt(path: string, fd: number): boolean {
+  const there = statSync(path, { throwIfNoEntry: false });
+  const open = fstatSync(fd);
+  return there?.ino === open.ino && there.dev === open.dev;
 }
