@@ -23,11 +23,20 @@ export class Names {
     try {
       if ((await readLink(link)) === target) return;
       await fs.mkdir(folder, { recursive: true, mode: 0o700 });
-      const temporary = join(this.#layout.tmp, `link-${randomUUID()}`);
-      await fs.symlink(target, temporary);
-      await fs.rename(temporary, link);
+      await this.#replace(link, target);
     } catch (error) {
       this.#log.warn("cannot make the link that names a tree", { link, reason: describeError(error) });
+    }
+  }
+
+  async #replace(link: string, target: string): Promise<void> {
+    const temporary = join(this.#layout.tmp, `link-${randomUUID()}`);
+    await fs.symlink(target, temporary);
+    try {
+      await fs.rename(temporary, link);
+    } catch (error) {
+      await fs.rm(temporary);
+      throw error;
     }
   }
 }

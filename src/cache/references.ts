@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Clock, errnoOf } from "../base/index.ts";
+import { type Clock, errnoOf, syncFolder } from "../base/index.ts";
 import { type Digest, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
@@ -76,9 +76,16 @@ export class References {
     await fs.writeFile(file, "", { mode: 0o600 });
   }
 
-  /** Notes that the registry refused this namespace this repository. */
+  /** Notes, so that no power cut brings it back, that the registry refused this namespace this repository. */
   async revoke(repository: AskedRepository, namespace: string): Promise<void> {
-    await fs.rm(this.#namespaceFile(repository, namespace), { force: true });
+    const file = this.#namespaceFile(repository, namespace);
+    try {
+      await fs.unlink(file);
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return;
+      throw error;
+    }
+    await syncFolder(dirname(file));
   }
 
   #tagFile(repository: AskedRepository, tag: string): string {
