@@ -1,0 +1,281 @@
+# The steps of e2e.sh and kind-smoke.sh. Each is a function; it fails, or ends by `skip REASON` where a cluster cannot.
+# shellcheck shell=bash
+# shellcheck disable=SC2154
+
+install_driver() {
+  local image=${E2E_IMAGE%:*} tag=${E2E_IMAGE##*:}
+  if command -v helm >/dev/null; then
+    helm upgrade --install oras-csi "$root/deploy/chart" --namespace "$E2E_DRIVER_NAMESPACE" --create-namespace \
+      --set "image.repository=$image,image.tag=$tag,image.pullPolicy=Always,kubeletDir=$E2E_KUBELET_DIR" >/dev/null
+  else
+    [ "$E2E_KUBELET_DIR" = /var/lib/kubelet ] || fail "another kubelet folder needs helm"
+    mkdir "$work/kustomize"
+    cp -r "$root/deploy/kustomize/base" "$work/kustomize/base"
+    cat > "$work/kustomize/kustomization.yaml" <<KUSTOMIZATION
+namespace: $E2E_DRIVER_NAMESPACE
+resources: [base]
+images: [{name: ghcr.io/converged-computing/oras-csi, newName: $image, newTag: $tag}]
+KUSTOMIZATION
+    kubectl apply -k "$work/kustomize" >/dev/null
+  fi
+  driver_ready
+}
+
+driver_ready() {
+  kubectl -n "$E2E_DRIVER_NAMESPACE" rollout status daemonset/oras-csi --timeout="${E2E_TIMEOUT}s" >/dev/null
+  eventually every_node_has_it
+}
+
+every_node_has_it() {
+  local have nodes
+  have=$(kubectl get csinodes -o "jsonpath={.items[*].spec.drivers[?(@.name==\"$driver\")].nodeID}" | wc -w)
+  nodes=$(kubectl -n "$E2E_DRIVER_NAMESPACE" get daemonset oras-csi -o 'jsonpath={.status.desiredNumberScheduled}')
+  [ "$have" -gt 0 ] && [ "$have" = "$nodes" ]
+}
+
+# Two registries in the cluster, one with a login, and a pod on each node that looks at the node.
+start_helpers() {
+  kubectl create namespace "$E2E_NAMESPACE" --dry-run=client -o yaml | kubectl apply -f - >/dev/null
+  k apply -f "$root/scripts/e2e/helpers.yaml" >/dev/null
+  ready pod/registry pod/registry-private
+  k rollout status daemonset/node-shell --timeout="${E2E_TIMEOUT}s" >/dev/null
+}
+
+push_artifacts() {
+  local folder=$work/artifacts
+  mkdir -p "$folder/folder/inner"
+  printf 'hello\n' > "$folder/hello.txt"
+  printf 'in a folder\n' > "$folder/folder/inner/file.txt"
+  head -c 20000000 /dev/urandom > "$folder/large.bin"
+  forward registry
+  (cd "$folder" && oras push --plain-http "$forwarded/github-ci:latest" hello.txt folder >/dev/null)
+  (cd "$folder" && oras push --plain-http "$forwarded/shared:v1" large.bin >/dev/null)
+  end_forward
+  forward registry-private
+  (cd "$folder" && oras push --plain-http -u e2e -p secret "$forwarded/private:v1" hello.txt >/dev/null 2>&1)
+  end_forward
+}
+
+# forward POD: its port 5000 at $forwarded.
+forward() {
+  k port-forward "pod/$1" :5000 > "$work/forward" 2>&1 &
+  forwarding=$!
+  eventually grep -q '^Forwarding from 127' "$work/forward"
+  forwarded=localhost:$(sed -nE 's/^Forwarding from 127[^:]*:([0-9]+) .*/\1/p' "$work/forward")
+}
+
+end_forward() { kill "$forwarding"; wait "$forwarding" 2>/dev/null || true; }
+
+basic_pods() {
+  example basic.yaml
+  ready pod/artifact-basic
+  expect hello in_pod artifact-basic cat /mnt/oras/hello.txt
+  expect 'in a folder' in_pod artifact-basic cat /mnt/oras/folder/inner/file.txt
+  ! in_pod artifact-basic touch /mnt/oras/new 2>/dev/null || fail "a read-only volume could be written"
+  example second-pod.yaml
+  example kind.yaml
+  ready pod/artifact-second pod/artifact-on-kind
+  expect hello in_pod artifact-second cat /mnt/second-oras/hello.txt
+  expect hello in_pod artifact-on-kind cat /mnt/oras/hello.txt
+}
+
+filtered_pod() {
+  example filtered-layers.yaml
+  ready pod/artifact-filtered
+  expect '' in_pod artifact-filtered ls /mnt/nothing
+  gone artifact-filtered
+}
+
+private_artifact() {
+  pod private-without "$registry_private/private:v1"
+  eventually says private-without 'Unauthenticated.*private:v1'
+  gone private-without
+  k create secret docker-registry registry-login --docker-server="$registry_private" --docker-username=e2e \
+    --docker-password=secret --dry-run=client -o yaml | k apply -f - >/dev/null
+  pod private-with "$registry_private/private:v1" 'readOnly: true, nodePublishSecretRef: {name: registry-login}'
+  ready pod/private-with
+  expect hello in_pod private-with cat /data/hello.txt
+  # What one namespace may have is nothing that another one has.
+  kubectl create namespace "$E2E_NAMESPACE-other" --dry-run=client -o yaml | kubectl apply -f - >/dev/null
+  E2E_NAMESPACE=$E2E_NAMESPACE-other pod private-other "$registry_private/private:v1"
+  E2E_NAMESPACE=$E2E_NAMESPACE-other eventually says private-other 'Unauthenticated'
+  kubectl delete namespace "$E2E_NAMESPACE-other" >/dev/null
+  gone private-with
+}
+
+# Pods that share an artifact: each node downloads it once.
+shared_job() {
+  local layer before downloads nodes
+  layer=$(sha256sum "$work/artifacts/large.bin" | cut -d' ' -f1)
+  before=$(requests "/v2/shared/blobs/sha256:$layer")
+  k delete job shared --ignore-not-found >/dev/null
+  k apply -f - >/dev/null <<JOB
+apiVersion: batch/v1
+kind: Job
+metadata: {name: shared}
+spec:
+  completions: 20
+  parallelism: 20
+  completionMode: Indexed
+  template:
+    spec:
+      restartPolicy: Never
+      terminationGracePeriodSeconds: 0
+      containers: [{name: main, image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "sha256sum /data/large.bin"], volumeMounts: [{name: artifact, mountPath: /data}]}]
+      volumes: [{name: artifact, csi: {driver: $driver, readOnly: true, volumeAttributes: {oras.artifact.reference: "$registry/shared:v1", oras.options.plainhttp: "true"}}}]
+JOB
+  k wait --for=condition=Complete job/shared --timeout=300s >/dev/null
+  expect 20 sh -c "kubectl -n $E2E_NAMESPACE logs -l job-name=shared --tail=-1 --max-log-requests=20 | grep -c $layer"
+  downloads=$(($(requests "/v2/shared/blobs/sha256:$layer") - before))
+  nodes=$(k get pods -l job-name=shared -o 'jsonpath={range .items[*]}{.spec.nodeName}{"\n"}{end}' | sort -u | wc -l)
+  [ "$downloads" = "$nodes" ] || fail "$downloads downloads on $nodes nodes"
+  k delete job shared >/dev/null
+}
+
+static_claim() {
+  local node
+  example static-pv.yaml
+  ready pod/reads-reference-data
+  node=$(k get pod reads-reference-data -o 'jsonpath={.spec.nodeName}')
+  k get pod reads-reference-data -o yaml >/dev/null
+  sed -n '/kind: Pod/,$p' "$root/examples/static-pv.yaml" | sed -e '1i apiVersion: v1' \
+    -e "s/name: reads-reference-data/name: reads-too/" -e "s/^spec:/spec:\n  nodeName: $node/" | k apply -f - >/dev/null
+  ready pod/reads-too
+  expect hello in_pod reads-reference-data cat /data/hello.txt
+  gone reads-reference-data
+  expect hello in_pod reads-too cat /data/hello.txt
+  gone reads-too
+  k delete pvc reference-data >/dev/null
+  kubectl delete pv reference-data >/dev/null
+}
+
+writable_volume() {
+  example writable.yaml
+  ready pod/artifact-writable
+  expect mine in_pod artifact-writable cat /mnt/oras/written
+  expect '1000 2000' in_pod artifact-writable stat -c '%u %g' /mnt/oras/written
+  expect hello in_pod artifact-writable cat /mnt/oras/hello.txt
+  ! in_pod artifact-basic test -e /mnt/oras/written || fail "another pod sees what was written"
+  gone artifact-writable
+}
+
+user_namespace() {
+  pod own-users "$registry/github-ci:latest" 'readOnly: true' 'hostUsers: false'
+  eventually sh -c "kubectl -n $E2E_NAMESPACE get pod own-users -o 'jsonpath={.status.phase}{.status.containerStatuses[*].state.waiting.reason}' | grep -qE 'Running|Error|BackOff'" || true
+  if ! k wait --for=condition=Ready --timeout=20s pod/own-users >/dev/null 2>&1; then
+    local reason
+    reason=$(described own-users | grep -iE 'user ?namespace|idmap|userns' | tail -1)
+    gone own-users
+    [ -z "$reason" ] || skip "pods with hostUsers: false do not run here: ${reason:0:200}"
+    fail "the pod did not start"
+  fi
+  expect hello in_pod own-users cat /data/hello.txt
+  gone own-users
+}
+
+sub_paths() {
+  k apply -f - >/dev/null <<POD
+apiVersion: v1
+kind: Pod
+metadata: {name: sub-paths}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+    - name: main
+      image: busybox
+      imagePullPolicy: IfNotPresent
+      command: [sleep, "100000"]
+      volumeMounts: [{name: artifact, mountPath: /folder, subPath: folder/inner}, {name: artifact, mountPath: /greeting, subPath: hello.txt}]
+  volumes: [{name: artifact, csi: {driver: $driver, readOnly: true, volumeAttributes: {oras.artifact.reference: "$registry/github-ci:latest", oras.options.plainhttp: "true"}}}]
+POD
+  ready pod/sub-paths
+  expect 'in a folder' in_pod sub-paths cat /folder/file.txt
+  expect hello in_pod sub-paths cat /greeting
+  gone sub-paths
+}
+
+broken_reference() {
+  pod broken "$registry/no-such-thing:v1"
+  eventually says broken 'NotFound.*no-such-thing:v1'
+  described broken | grep -m1 -oE 'rpc error.*' | cut -c1-300 | sed 's/^/          /'
+  gone broken
+}
+
+# The pods of the driver are deleted again and again, under pods that use volumes.
+driver_restarts() {
+  local before
+  before=$(mounts)
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    kubectl -n "$E2E_DRIVER_NAMESPACE" delete pod -l app.kubernetes.io/name=oras-csi --wait >/dev/null
+    driver_ready
+  done
+  expect "$before" mounts
+  expect hello in_pod artifact-basic cat /mnt/oras/hello.txt
+  pod after-restart "$registry/github-ci:latest"
+  ready pod/after-restart
+  gone after-restart
+}
+
+kubelet_restart() {
+  local before
+  before=$(mounts)
+  if [ -n "${E2E_RESTART_KUBELET:-}" ]; then sh -c "$E2E_RESTART_KUBELET"; else restart_kubelet_by_pod; fi
+  eventually node_is_ready
+  eventually every_node_has_it
+  pod after-kubelet "$registry/github-ci:latest"
+  ready pod/after-kubelet
+  gone after-kubelet
+  expect "$before" mounts
+  expect hello in_pod artifact-basic cat /mnt/oras/hello.txt
+}
+
+restart_kubelet_by_pod() {
+  on_nodes sh -c 'nsenter -t 1 -m -p -- systemctl restart kubelet' >/dev/null 2>&1 ||
+    skip "the nodes have no systemctl: set E2E_RESTART_KUBELET to a command that restarts kubelet"
+}
+
+node_is_ready() { kubectl wait --for=condition=Ready node --all --timeout=5s; }
+
+# A volume whose mount somebody took away shows it in the pod's status, where the cluster has the gate CSIVolumeHealth.
+volume_health() {
+  local target
+  kubectl get --raw /metrics 2>/dev/null | grep -q 'kubernetes_feature_enabled{name="CSIVolumeHealth".* 1$' ||
+    skip "the cluster lacks the gate CSIVolumeHealth"
+  pod unhealthy "$registry/github-ci:latest"
+  ready pod/unhealthy
+  target=$E2E_KUBELET_DIR/pods/$(k get pod unhealthy -o 'jsonpath={.metadata.uid}')/volumes/kubernetes.io~csi/artifact/mount
+  on_nodes sh -c "nsenter -t 1 -m umount $target || true" >/dev/null 2>&1
+  E2E_TIMEOUT=200 eventually sh -c "kubectl -n $E2E_NAMESPACE get pod unhealthy -o 'jsonpath={.status.volumeHealth}' | grep -qi inaccessible"
+  k get pod unhealthy -o 'jsonpath={.status.volumeHealth}' | cut -c1-300 | sed 's/^/          /'
+  gone unhealthy
+}
+
+uninstall_driver() {
+  local uninstall=("$root/scripts/uninstall.sh" --namespace "$E2E_DRIVER_NAMESPACE" --image busybox) output
+  if output=$("${uninstall[@]}" 2>&1); then fail "the driver was uninstalled under running pods"; fi
+  printf '%s' "$output" | grep -q "$E2E_NAMESPACE/artifact-basic" || fail "it does not name the pod: $output"
+  k delete pod artifact-basic artifact-second artifact-on-kind --now --wait --timeout="${E2E_TIMEOUT}s" >/dev/null
+  "${uninstall[@]}" | sed 's/^/          /'
+  nothing_left
+  on_nodes test -e /proc/1/root/var/lib/oras-csi/format.json || fail "the cache folder is gone without --purge"
+  install_driver
+  "${uninstall[@]}" --purge | sed 's/^/          /'
+  nothing_left
+  ! on_nodes test -e /proc/1/root/var/lib/oras-csi || fail "the cache folder is still there"
+}
+
+nothing_left() {
+  ! kubectl get csidriver "$driver" >/dev/null 2>&1 || fail "the CSIDriver object is still there"
+  expect '' kubectl -n "$E2E_DRIVER_NAMESPACE" get daemonsets,pods,serviceaccounts -l app.kubernetes.io/name=oras-csi -o name
+  eventually no_node_has_it
+  expect '' on_nodes sh -c "ls -d /proc/1/root$E2E_KUBELET_DIR/plugins/$driver /proc/1/root$E2E_KUBELET_DIR/plugins_registry/$driver-reg.sock 2>/dev/null || true"
+  ! on_nodes grep -q 'kubernetes.io~csi' /proc/1/mountinfo || fail "a node still has mounts"
+}
+
+no_node_has_it() {
+  [ -z "$(kubectl get csinodes -o "jsonpath={.items[*].spec.drivers[?(@.name==\"$driver\")].nodeID}")" ]
+}
+
+remove_helpers() {
+  kubectl delete namespace "$E2E_NAMESPACE" "$E2E_NAMESPACE-other" --ignore-not-found --wait=false >/dev/null
+}
