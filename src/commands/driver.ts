@@ -14,11 +14,10 @@ import {
 } from "../base/index.ts";
 import { Cache, lockDataDir } from "../cache/index.ts";
 import type { ServeConfig } from "../config/index.ts";
-import { createCsiRoutes } from "../csi/index.ts";
 import { createBoundedMounter, createMounter } from "../mount/index.ts";
 import { platformOfMachine } from "../oci/index.ts";
-import { createRegistration, GrpcServer, type GrpcServerOptions } from "../server/index.ts";
 import { Volumes } from "../volume/index.ts";
+import { Sockets } from "./sockets.ts";
 import { VolumesLater } from "./volumes-later.ts";
 
 /** What a driver is made from. */
@@ -33,8 +32,7 @@ export interface DriverOptions {
 /** What a driver is made of, as far as it was opened. */
 interface DriverParts {
   unlock?: () => void;
-  server?: GrpcServer;
-  registrationServer?: GrpcServer;
+  sockets?: Sockets;
   cache?: Cache;
   artifacts?: Artifacts;
 }
@@ -62,30 +60,15 @@ export class Driver {
     parts.unlock = await lockDataDir({ dataDir: config.dataDir, libc, clock, log, signal });
     const volumes = new VolumesLater();
     const metrics = new Metrics(build);
-    const { driverName, nodeId } = config;
-    const { version: vendorVersion } = build;
-    const isReady = () => volumes.isReady;
-    const listen = (socketPath: string, routes: GrpcServerOptions["routes"]) =>
-      GrpcServer.open({ socketPath, routes, clock, logger: log, signal });
-    parts.server = await listen(
-      config.csiEndpoint,
-      createCsiRoutes({ driverName, vendorVersion, isReady, nodeId, volumes, observer: metrics, logger: log, clock }),
-    );
-    if (config.registrationSocket !== undefined) {
-      // Last of the sockets: who sees it calls the others.
-      const endpoint = config.kubeletRegistrationPath;
-      const registration = createRegistration({ driverName, endpoint, logger: log });
-      metrics.followRegistration(() => registration.isRegistered);
-      parts.registrationServer = await listen(config.registrationSocket, registration.routes);
-    }
+    const { dataDir, nodeId, driverName, concurrency } = config;
+    const kernelMounter = createMounter({ libc, kernelRelease: release(), stagingFolder: join(dataDir, "mounts") });
+    const mounter = createBoundedMounter(kernelMounter, { clock });
+    parts.sockets = await Sockets.open({ config, build, volumes, mounter, metrics, clock, log, signal });
     const surroundings = { config, libc, metrics, clock, log };
     const cache = await openCache(surroundings);
     parts.cache = cache;
     const artifacts = createArtifacts(cache, surroundings);
     parts.artifacts = artifacts;
-    const { dataDir, concurrency } = config;
-    const kernelMounter = createMounter({ libc, kernelRelease: release(), stagingFolder: join(dataDir, "mounts") });
-    const mounter = createBoundedMounter(kernelMounter, { clock });
     const platform = platformOfMachine("linux", arch());
     const toVolumes = { artifacts, cache, mounter, driverName, platform, concurrency, clock, log };
     const opened = await Volumes.open(toVolumes);
@@ -93,17 +76,16 @@ export class Driver {
     volumes.become(opened);
     log.info("the driver runs", {
       socket: config.csiEndpoint,
-      dataDir: config.dataDir,
+      dataDir,
       nodeId,
-      version: vendorVersion,
+      version: build.version,
     });
   }
 
-  /** Tells kubelet first, by the socket that goes; lets calls in flight finish, ends pulls, leaves mounts alone. */
+  /** Lets calls in flight finish, ends pulls, leaves mounts alone. */
   async close(): Promise<void> {
-    const { registrationServer, server, artifacts, cache, unlock } = this.#parts;
-    await registrationServer?.close();
-    await server?.close();
+    const { sockets, artifacts, cache, unlock } = this.#parts;
+    await sockets?.close();
     await artifacts?.close();
     await cache?.close();
     unlock?.();

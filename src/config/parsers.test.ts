@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { httpEndpoint } from "./http-address.ts";
 import {
   boolean,
   driverName,
@@ -49,6 +50,22 @@ const tables: { name: string; parser: Parser<unknown>; good: [text: string, valu
       ["text", "text"],
     ],
     bad: ["", "JSON", "constructor", "__proto__"],
+  },
+  {
+    name: "HTTP endpoint",
+    parser: httpEndpoint(),
+    good: [
+      ["off", "off"],
+      ["127.0.0.1:19808", { host: "127.0.0.1", port: 19808 }],
+      ["localhost:1", { host: "localhost", port: 1 }],
+      ["node-1.example.org:65535", { host: "node-1.example.org", port: 65535 }],
+      ["[::]:8080", { host: "::", port: 8080 }],
+      ["[fd00::1]:80", { host: "fd00::1", port: 80 }],
+    ],
+    bad: [
+      ...["", "OFF", "on", "127.0.0.1", ":8080", "8080", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "a b:1"],
+      ...["::1:80", "[::1]", "[::1]80", "[::g]:80", "[127.0.0.1]:80", "1.2.3.400:80", "http://a:80", "a:80/", "a:8x"],
+    ],
   },
   {
     name: "log level",

@@ -55,6 +55,7 @@ export function parseConfig(input: ConfigInput): ServeConfig {
     enforceNamespaces: values.enforceNamespaces,
     kubeletDir,
     ...registrationPaths(values, { kubeletDir, cwd }),
+    httpEndpoint: values.httpEndpoint,
     concurrency: values.concurrency,
     maxPulls: values.maxPulls,
     maxUnpackRatio: values.maxUnpackRatio,

@@ -1,3 +1,4 @@
+import { type HttpAddress, httpEndpoint } from "./http-address.ts";
 import type { OptionTable } from "./option.ts";
 import { boolean, driverName, integer, logLevel, nodeId, oneOf, path, registryGlobs, unixEndpoint } from "./parsers.ts";
 
@@ -19,6 +20,7 @@ export interface ServeValues {
   readonly kubeletDir: string;
   /** Path of the CSI socket as kubelet sees it. */
   readonly kubeletRegistrationPath: string | undefined;
+  readonly httpEndpoint: HttpAddress | "off";
   readonly concurrency: number;
   readonly maxPulls: number;
   /** 0: no limit. */
@@ -89,7 +91,7 @@ export const serveOptions: OptionTable<ServeValues> = {
     ...UNSET,
   },
   kubeletDir: {
-    description: "kubelet's root folder",
+    description: "kubelet's root folder: /readyz checks that mounts below its pods folder reach the host",
     parser: path(),
     defaultValue: "/var/lib/kubelet",
     defaultText: "/var/lib/kubelet",
@@ -99,6 +101,12 @@ export const serveOptions: OptionTable<ServeValues> = {
     parser: unixEndpoint(),
     defaultValue: undefined,
     defaultText: "<kubelet-dir>/plugins/<driver-name>/csi.sock",
+  },
+  httpEndpoint: {
+    description: "address of /healthz, /readyz and /metrics; a taken port is tried again and stops nothing else",
+    parser: httpEndpoint(),
+    defaultValue: "off",
+    defaultText: "off",
   },
   concurrency: {
     description: "blobs at once in one pull, 1 to 64",

@@ -41,7 +41,7 @@ test("kubelet finds the driver, reaches its CSI socket and registers it", async 
   await using csi = await useCsiServer();
   await using registering = await useRegistration(csi);
   const { kubelet, registration, socketPath } = registering;
-  assert.equal(registration.isRegistered, false);
+  assert.equal(registration.isRegistered(), false);
   const { path } = await kubelet.event("create");
   assert.equal(path, socketPath);
   const { info, nodeId } = await kubelet.register(path);
@@ -52,7 +52,7 @@ test("kubelet finds the driver, reaches its CSI socket and registers it", async 
     supportedVersions: ["1.0.0"],
   });
   assert.equal(nodeId, "node-1");
-  assert.equal(registration.isRegistered, true);
+  assert.equal(registration.isRegistered(), true);
   assert.equal(registering.logged("info").at(-1)?.msg, "kubelet registered the driver");
 });
 
@@ -62,11 +62,11 @@ test("a refused registration is a warning, is not the end, and is forgotten once
   const { kubelet, registration, socketPath } = registering;
   await kubelet.register(socketPath);
   await kubelet.notify(socketPath, { pluginRegistered: false, error: `no\n${"x".repeat(5000)}` });
-  assert.equal(registration.isRegistered, false);
+  assert.equal(registration.isRegistered(), false);
   const [warning] = registering.logged("warn");
   assert.equal(warning?.["error"], `no\n${"x".repeat(997)}`);
   await kubelet.register(socketPath);
-  assert.equal(registration.isRegistered, true);
+  assert.equal(registration.isRegistered(), true);
 });
 
 test("GetInfo alone, as health checks ask it, changes nothing", async () => {
@@ -74,7 +74,7 @@ test("GetInfo alone, as health checks ask it, changes nothing", async () => {
   await using registering = await useRegistration(csi);
   await registering.kubelet.register(registering.socketPath);
   await registering.kubelet.getInfo(registering.socketPath);
-  assert.equal(registering.registration.isRegistered, true);
+  assert.equal(registering.registration.isRegistered(), true);
 });
 
 test("GetInfo is answered within kubelet's second beside a thousand idle connections and hanging calls", async () => {

@@ -14,7 +14,7 @@ export interface RegistrationOptions {
 export interface Registration {
   readonly routes: (router: ConnectRouter) => void;
   /** Whether kubelet's last word was that the driver is registered. */
-  readonly isRegistered: boolean;
+  readonly isRegistered: () => boolean;
 }
 
 /** The versions of the plugin API that kubelet knows CSI 1.x by. */
@@ -46,8 +46,6 @@ export function createRegistration({ driverName, endpoint, logger }: Registratio
         },
       });
     },
-    get isRegistered() {
-      return isRegistered;
-    },
+    isRegistered: () => isRegistered,
   };
 }
