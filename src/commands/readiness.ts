@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { DriverError } from "../base/index.ts";
-import type { Mounter } from "../mount/index.ts";
+import { keepsMountsInside, type Mounter } from "../mount/index.ts";
 import type { HealthCheck, Registration } from "../server/index.ts";
 import type { VolumeService } from "../volume/index.ts";
 
@@ -35,8 +35,7 @@ async function checkDataDir(volumes: ReadinessOptions["volumes"]): Promise<void>
 /** What is mounted below a private mount stays in this container, and pods find an empty folder. */
 async function checkPropagation(mounter: ReadinessOptions["mounter"], podsFolder: string): Promise<void> {
   const mount = await mounter.mountHolding(podsFolder);
-  // Where it lies on the root there is no container's mount in between.
-  if (mount === undefined || mount.mountPoint === "/" || mount.sharedGroup !== undefined) return;
+  if (mount === undefined || !keepsMountsInside(mount)) return;
   throw new DriverError(
     "refused",
     `mounts below ${podsFolder} do not reach the host: the mount at ${mount.mountPoint} is not shared; ` +

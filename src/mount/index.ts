@@ -7,5 +7,5 @@ export {
   type ParsedMountFlags,
   parseMountFlags,
 } from "./mount-flags.ts";
-export { hasUpperDir, type MountEntry } from "./mount-table.ts";
+export { hasUpperDir, keepsMountsInside, type MountEntry } from "./mount-table.ts";
 export type { BindOptions, MountAt, Mounter, OverlayOptions, UnmountHow } from "./mounter.ts";

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { entriesBelow, findInMountTable, hasUpperDir, type MountEntry, parseMountTable } from "./mount-table.ts";
+import {
+  entriesBelow,
+  findInMountTable,
+  hasUpperDir,
+  keepsMountsInside,
+  type MountEntry,
+  parseMountTable,
+} from "./mount-table.ts";
 
 const table = Buffer.from(
   [
@@ -111,4 +118,10 @@ test("an overlay's upper folder is known in each way that kernels write it", () 
   assert.ok(!hasUpperDir(overlay("overlay", "upperdir=/data/upper"), "/data/up"));
   assert.ok(!hasUpperDir(overlay("overlay", "x=y"), "/data/up"));
   assert.ok(!hasUpperDir(overlay("tmpfs", "upperdir=/data/up"), "/data/up"));
+});
+
+test("mounts stay inside below a private mount that is not the root", () => {
+  assert.ok(keepsMountsInside({ mountPoint: "/var/lib/kubelet/pods", sharedGroup: undefined }));
+  assert.ok(!keepsMountsInside({ mountPoint: "/var/lib/kubelet/pods", sharedGroup: 5 }));
+  assert.ok(!keepsMountsInside({ mountPoint: "/", sharedGroup: undefined }));
 });

@@ -70,6 +70,17 @@ export function entriesBelow(
 }
 
 /**
+ * Whether what is mounted below stays in the process's own mount namespace: the mount was brought into a container from
+ * the host, as all but its root are, without propagation back.
+ */
+export function keepsMountsInside({
+  mountPoint,
+  sharedGroup,
+}: Pick<MountEntry, "mountPoint" | "sharedGroup">): boolean {
+  return mountPoint !== "/" && sharedGroup === undefined;
+}
+
+/**
  * Whether the entry is an overlay with this folder as its upper layer. The kernel shows the path as mount(2) was given
  * it, on some versions with the overlay's own escapes.
  */

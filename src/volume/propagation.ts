@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { DriverError } from "../base/index.ts";
-import type { Mounter } from "../mount/index.ts";
+import { keepsMountsInside, type Mounter } from "../mount/index.ts";
 import { isKubeletTarget } from "./kubelet-target.ts";
 
 /** Makes sure that mounts reach the pod, where that can be told. */
@@ -24,7 +24,7 @@ export class Propagation {
     if (mountId === undefined || this.#known.has(mountId)) return;
     const holder = await this.#mounter.mountHolding(folder);
     if (holder === undefined) return;
-    if (holder.mountPoint !== "/" && holder.sharedGroup === undefined) {
+    if (keepsMountsInside(holder)) {
       throw new DriverError(
         "refused",
         `the pod would not see a mount at ${targetPath}: ${holder.mountPoint} is mounted into the driver's container ` +
