@@ -1,5 +1,6 @@
 // `npm run image`: the container image for amd64 and arm64 as an OCI layout in dist/image, made by buildah without a
-// daemon and without a registry. `npm run image -- --push REFERENCE` pushes it, too (to localhost over plain http).
+// daemon and without a registry. `npm run image -- --push REFERENCE` pushes it, too (to localhost over plain http);
+// `--platform amd64` leaves the other architecture out.
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -17,7 +18,10 @@ const layout = join(root, "dist/image");
 const context = join(root, "dist/image-context");
 
 async function main(args: readonly string[]): Promise<void> {
-  const { values } = parseArgs({ args: [...args], options: { push: { type: "string", multiple: true } } });
+  const text = { type: "string", multiple: true } as const;
+  const { values } = parseArgs({ args: [...args], options: { push: text, platform: text } });
+  const platforms = imagePlatforms.filter(({ oci }) => values.platform?.includes(oci) ?? true);
+  if (platforms.length === 0) throw new Error("there are images for amd64 and arm64");
   for (const [command, debianPackage] of [
     ["buildah", "buildah"],
     ["readelf", "binutils"],
@@ -25,12 +29,14 @@ async function main(args: readonly string[]): Promise<void> {
   ] as const) {
     if (!(await ensureTool(command, debianPackage))) throw new Error(`${command} is needed (Debian: ${debianPackage})`);
   }
-  process.stdout.write(await runTool(process.execPath, [join(root, "scripts/build.ts"), "x64", "arm64"]));
+  process.stdout.write(
+    await runTool(process.execPath, [join(root, "scripts/build.ts"), ...platforms.map(({ node }) => node)]),
+  );
   const facts = await readFacts();
   rmSync(layout, { recursive: true, force: true });
   rmSync(context, { recursive: true, force: true });
   const images: LayoutImage[] = [];
-  for (const platform of imagePlatforms) images.push(await makeImage(platform, facts));
+  for (const platform of platforms) images.push(await makeImage(platform, facts));
   const { digest } = writeIndex(layout, images, [facts.version, "latest"]);
   console.log(`dist/image: ${facts.version}, latest (${digest})`);
   for (const reference of values.push ?? []) await push(reference, facts.version);

@@ -79,3 +79,12 @@ test("four folders of the node are mounted, one of them so that mounts reach kub
     { name: "pods", mountPath: "/var/lib/kubelet/pods", mountPropagation: "Bidirectional" },
   ]);
 });
+
+test("the arguments are flags of serve", () => {
+  const known = Object.keys(serveOptions).map(
+    (name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+  );
+  const [command, ...args]: string[] = only("DaemonSet").spec.template.spec.containers[0].args;
+  assert.equal(command, "serve");
+  for (const arg of args) assert.ok(known.includes(arg.split("=")[0] ?? ""), `${arg} is no flag of serve`);
+});

@@ -27,7 +27,7 @@ test("each alert says what happened and what to do", () => {
 
 /** All metrics of a driver, those of its parts included. */
 async function metricNames(): Promise<string[]> {
-  const metrics = new Metrics({ version: "1", commit: "c", nodeVersion: "v26" });
+  const metrics = new Metrics({ version: "1", commit: "c", nodeVersion: "26.0.0", runtime: "node" });
   metrics.followVolumes(() => ({ readOnly: 0, writable: 0 }));
   metrics.followRegistration(() => true);
   return [...(await metrics.text()).matchAll(/^# TYPE (\S+)/gm)].map(([, name = ""]) => name);
