@@ -39,7 +39,8 @@ export function statusFromError(reason: unknown): ConnectError {
 
 /**
  * Makes every failure of a handler the status of `statusFromError`. A call that was given up because its signal fired
- * gets the signal's own status, where it has one: a server that stops says UNAVAILABLE.
+ * gets the signal's own status where that tells why: a server that stops says UNAVAILABLE, a deadline that it passed. A
+ * stream that broke says nothing of that kind: its caller went away.
  */
 export const statusInterceptor: Interceptor = (next) => async (request) => {
   try {
@@ -47,9 +48,11 @@ export const statusInterceptor: Interceptor = (next) => async (request) => {
   } catch (reason) {
     const status = statusFromError(reason);
     const cause: unknown = request.signal.reason;
-    throw status.code === Code.Canceled && cause instanceof ConnectError ? cause : status;
+    throw status.code === Code.Canceled && cause instanceof ConnectError && tellsWhy.has(cause.code) ? cause : status;
   }
 };
+
+const tellsWhy: ReadonlySet<Code> = new Set([Code.Unavailable, Code.DeadlineExceeded]);
 
 /** The code as gRPC writes it: `FAILED_PRECONDITION`. */
 export function codeName(code: Code): string {
