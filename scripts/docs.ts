@@ -17,7 +17,9 @@ const SECTIONS: readonly Section[] = [
 ];
 
 function attributesTable(): string {
-  const rows = Object.entries(attributeTable).map(([key, info]) => `| \`${key}\` | ${info.default} | ${info.meaning} |`);
+  const rows = Object.entries(attributeTable).map(
+    ([key, info]) => `| \`${key}\` | ${info.default} | ${info.meaning} |`,
+  );
   return ["| attribute | default | meaning |", "| --- | --- | --- |", ...rows].join("\n");
 }
 

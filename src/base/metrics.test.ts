@@ -5,7 +5,7 @@ import { Metrics } from "./metrics.ts";
 const build = { version: "1.2.3", commit: "abc", nodeVersion: "26.0.0", runtime: "node" } as const;
 
 /** The value of a series, as the text shows it. */
-async function valueOf(metrics: Metrics, series: string): Promise<number | undefined> {
+async function seriesValue(metrics: Metrics, series: string): Promise<number | undefined> {
   const line = (await metrics.text()).split("\n").find((text) => text.startsWith(`oras_csi_${series} `));
   return line === undefined ? undefined : Number(line.split(" ").at(-1));
 }
@@ -15,19 +15,19 @@ test("calls are counted by method and code, and timed by method", async () => {
   metrics.rpcDone({ method: "Probe", code: "OK", seconds: 0.002 });
   metrics.rpcDone({ method: "Probe", code: "OK", seconds: 4 });
   metrics.rpcDone({ method: "Probe", code: "UNAVAILABLE", seconds: 0 });
-  assert.equal(await valueOf(metrics, 'rpcs_total{method="Probe",code="OK"}'), 2);
-  assert.equal(await valueOf(metrics, 'rpcs_total{method="Probe",code="UNAVAILABLE"}'), 1);
-  assert.equal(await valueOf(metrics, 'rpc_duration_seconds_bucket{le="0.005",method="Probe"}'), 2);
-  assert.equal(await valueOf(metrics, 'rpc_duration_seconds_sum{method="Probe"}'), 4.002);
+  assert.equal(await seriesValue(metrics, 'rpcs_total{method="Probe",code="OK"}'), 2);
+  assert.equal(await seriesValue(metrics, 'rpcs_total{method="Probe",code="UNAVAILABLE"}'), 1);
+  assert.equal(await seriesValue(metrics, 'rpc_duration_seconds_bucket{le="0.005",method="Probe"}'), 2);
+  assert.equal(await seriesValue(metrics, 'rpc_duration_seconds_sum{method="Probe"}'), 4.002);
 });
 
 test("a pull is waiting, in progress, then counted by its result", async () => {
   const metrics = new Metrics(build);
   const counts = async () => [
-    await valueOf(metrics, "pulls_waiting"),
-    await valueOf(metrics, "pulls_in_progress"),
-    await valueOf(metrics, 'pulls_total{result="ok"}'),
-    await valueOf(metrics, 'pulls_total{result="cancelled"}'),
+    await seriesValue(metrics, "pulls_waiting"),
+    await seriesValue(metrics, "pulls_in_progress"),
+    await seriesValue(metrics, 'pulls_total{result="ok"}'),
+    await seriesValue(metrics, 'pulls_total{result="cancelled"}'),
   ];
   const first = metrics.pullQueued();
   const second = metrics.pullQueued();
@@ -40,16 +40,16 @@ test("a pull is waiting, in progress, then counted by its result", async () => {
   first.ended("ok", 20);
   second.ended("cancelled", 0);
   assert.deepEqual(await counts(), [0, 0, 1, 1]);
-  assert.equal(await valueOf(metrics, "pulled_bytes_total"), 1000);
-  assert.equal(await valueOf(metrics, "pull_duration_seconds_count"), 1);
-  assert.equal(await valueOf(metrics, "pull_duration_seconds_sum"), 20);
+  assert.equal(await seriesValue(metrics, "pulled_bytes_total"), 1000);
+  assert.equal(await seriesValue(metrics, "pull_duration_seconds_count"), 1);
+  assert.equal(await seriesValue(metrics, "pull_duration_seconds_sum"), 20);
 });
 
 test("hits and misses are told apart", async () => {
   const metrics = new Metrics(build);
   for (const found of [true, false, true]) metrics.treeLookedUp(found);
-  assert.equal(await valueOf(metrics, "cache_hits_total"), 2);
-  assert.equal(await valueOf(metrics, "cache_misses_total"), 1);
+  assert.equal(await seriesValue(metrics, "cache_hits_total"), 2);
+  assert.equal(await seriesValue(metrics, "cache_misses_total"), 1);
 });
 
 test("volumes and registration are shown as they are when they are asked for, and only once they are followed", async () => {
@@ -59,13 +59,13 @@ test("volumes and registration are shown as they are when they are asked for, an
   let registered = false;
   metrics.followVolumes(() => count);
   metrics.followRegistration(() => registered);
-  assert.equal(await valueOf(metrics, 'published_volumes{kind="writable"}'), 2);
-  assert.equal(await valueOf(metrics, "kubelet_registered"), 0);
+  assert.equal(await seriesValue(metrics, 'published_volumes{kind="writable"}'), 2);
+  assert.equal(await seriesValue(metrics, "kubelet_registered"), 0);
   count = { readOnly: 5, writable: 0 };
   registered = true;
-  assert.equal(await valueOf(metrics, 'published_volumes{kind="read-only"}'), 5);
-  assert.equal(await valueOf(metrics, 'published_volumes{kind="writable"}'), 0);
-  assert.equal(await valueOf(metrics, "kubelet_registered"), 1);
+  assert.equal(await seriesValue(metrics, 'published_volumes{kind="read-only"}'), 5);
+  assert.equal(await seriesValue(metrics, 'published_volumes{kind="writable"}'), 0);
+  assert.equal(await seriesValue(metrics, "kubelet_registered"), 1);
 });
 
 test("all names have the prefix, counters end in total, and two drivers' metrics are apart", async () => {
