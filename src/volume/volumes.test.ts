@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { useVolumes, type VolumeBench } from "../../test/helpers/volume-bench.ts";
+import { makeTree, useVolumes, type VolumeBench } from "../../test/helpers/volume-bench.ts";
 import { DriverError } from "../base/index.ts";
 import type { Tree } from "../cache/index.ts";
 
@@ -51,6 +51,41 @@ describe("publish", () => {
     assert.equal(statSync(call.options.upper).mode & 0o7777, 0o777);
     await bench.volumes.unpublish(bench.request());
     assertNothingLeft(bench);
+  });
+
+  test("after a reboot a writable volume is put over the tree that its writes belong to", async () => {
+    await using bench = await useVolumes();
+    const writable = bench.request({ readOnly: false });
+    await bench.volumes.publish(writable);
+    const [first] = bench.mounter.calls;
+    assert.ok(first?.kind === "overlay");
+    writeFileSync(join(first.options.upper, "written"), "by the pod");
+    await bench.mounter.unmount(bench.target, "detach");
+    bench.artifacts.onPresent = () => makeTree(bench.area.cache, "2".repeat(64));
+    assert.equal(await bench.volumes.publish(writable), "published");
+    const again = bench.mounter.calls.at(-1);
+    assert.ok(again?.kind === "overlay");
+    assert.equal(again.options.lower, bench.tree.folder);
+    assert.deepEqual(readdirSync(again.options.upper), ["written"]);
+    assert.equal(bench.artifacts.asked.length, 1);
+  });
+
+  test("where that tree is gone, the writes go with it: over another one they would mean something else", async () => {
+    await using bench = await useVolumes();
+    const writable = bench.request({ readOnly: false });
+    await bench.volumes.publish(writable);
+    const [first] = bench.mounter.calls;
+    assert.ok(first?.kind === "overlay");
+    writeFileSync(join(first.options.upper, "written"), "by the pod");
+    await bench.mounter.unmount(bench.target, "detach");
+    rmSync(bench.tree.folder, { recursive: true });
+    const other = await makeTree(bench.area.cache, "2".repeat(64));
+    bench.artifacts.onPresent = () => Promise.resolve(other);
+    await bench.volumes.publish(writable);
+    const again = bench.mounter.calls.at(-1);
+    assert.ok(again?.kind === "overlay");
+    assert.equal(again.options.lower, other.folder);
+    assert.deepEqual(readdirSync(again.options.upper), []);
   });
 
   test("what the node fills in is asked for, what the volume says wins", async () => {

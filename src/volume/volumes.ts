@@ -148,8 +148,15 @@ export class Volumes implements VolumeService {
     if (await this.#locks.run(targetPath, () => this.#targets.isPublished(wanted), signal)) return "unchanged";
     // Unpublished meanwhile: what it wanted was given up already, so nothing new may be wanted for it.
     signal.throwIfAborted();
-    const tree = await this.#present(wanted, request);
+    const tree = (await this.#treeBelow(wanted)) ?? (await this.#present(wanted, request));
     return this.#locks.run(targetPath, () => this.#mount(wanted, tree, signal), signal);
+  }
+
+  /** The tree that a writable volume's upper layer was written over: it means nothing over another one. */
+  async #treeBelow({ key }: WantedVolume): Promise<Tree | undefined> {
+    const record = this.#records.get(key);
+    if (record?.tree === undefined || record.readOnly) return undefined;
+    return this.#options.cache.trees.find(record.tree);
   }
 
   #present(wanted: WantedVolume, request: PublishRequest): Promise<Tree> {
@@ -178,6 +185,7 @@ export class Volumes implements VolumeService {
     await this.#propagation.require(targetPath);
     await this.#targets.dropPredecessor(wanted);
     const before = this.#records.get(key);
+    if (before !== undefined && before.tree !== tree.id) await this.#uppers.discard(key);
     await prepareTarget(targetPath);
     try {
       const { namespace } = wanted.pod;
