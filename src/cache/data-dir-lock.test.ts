@@ -2,15 +2,15 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type TestContext, test } from "node:test";
-import * as koffi from "koffi";
 import { type TestDataDir, useDataDir } from "../../test/helpers/data-dir.ts";
-import { type Libc, openLibc } from "../base/index.ts";
+import { type Libc, loadKoffi, openLibc } from "../base/index.ts";
 import { type LockOptions, lockDataDir } from "./data-dir-lock.ts";
 
-const libc = openLibc(koffi);
+const libc = openLibc(await loadKoffi(tmpdir()));
 const WAIT_MS = 15_000;
 
 function optionsFor({ path, clock, log }: TestDataDir, more: Partial<LockOptions> = {}): LockOptions {
@@ -33,12 +33,11 @@ async function passTime({ clock }: TestDataDir, settled: Promise<unknown>, upToM
 }
 
 const script = `
-  import * as koffi from "koffi";
-  import { createLogger, openLibc, systemClock } from ${JSON.stringify(new URL("../base/index.ts", import.meta.url).href)};
+  import { createLogger, loadKoffi, openLibc, systemClock } from ${JSON.stringify(new URL("../base/index.ts", import.meta.url).href)};
   import { lockDataDir } from ${JSON.stringify(new URL("./data-dir-lock.ts", import.meta.url).href)};
   const log = createLogger({ level: "info", format: "json", write: (line) => process.stdout.write(line) });
   const { signal } = new AbortController();
-  await lockDataDir({ dataDir: process.argv[1], libc: openLibc(koffi), clock: systemClock, log, signal });
+  await lockDataDir({ dataDir: process.argv[1], libc: openLibc(await loadKoffi("/tmp")), clock: systemClock, log, signal });
   process.stdout.write("held\\n");
   process.stdin.resume();`;
 
