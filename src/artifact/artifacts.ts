@@ -70,10 +70,11 @@ export class Artifacts {
   /**
    * The tree that a request means: from the cache, or pulled. Waits as long as the caller can, then throws
    * "in-progress" while the work goes on; the next call for the same volume joins it. What the node does not allow is
-   * "forbidden", cached or not.
+   * "forbidden", cached or not; under a newer format of the data dir everything new is "refused".
    */
   async present(request: ArtifactRequest, patience: Patience): Promise<Tree> {
     const { cache, clock, allowRegistry } = this.#options;
+    cache.dataDir.requireOwnFormat();
     checkAllowed(request.reference, allowRegistry);
     const reached = await waitPatiently(this.#reach(request), {
       patience,

@@ -46,8 +46,7 @@ export class TreeMaker {
 
   /** The work that makes the tree. Throws "refused" at once for what cannot be one, "not-found" if it may not be fetched. */
   async plan(request: TreeRequest): Promise<PullWork> {
-    const { cache, log } = this.#options;
-    cache.dataDir.requireOwnFormat();
+    const { log } = this.#options;
     const { resolving, resolved, selection } = request;
     const reference = formatReference(resolving.reference);
     const plan = planFor(reference, resolved.manifest, selection);
