@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { closeSync, fstatSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -60,4 +60,14 @@ test("syncs the file system of an open file", async () => {
   } finally {
     closeSync(fd);
   }
+});
+
+test("an open file is told as node:fs tells it", () => {
+  for (const path of [folder, "/proc/self", "/dev/null", "/sys"]) {
+    const fd = openSync(path, "r");
+    const { dev, ino } = fstatSync(fd, { bigint: true });
+    assert.deepEqual(libc.identityOf(fd), { device: dev, inode: ino });
+    closeSync(fd);
+  }
+  assert.throws(() => libc.identityOf(-1), { code: "EBADF", syscall: "statx" });
 });

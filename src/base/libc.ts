@@ -42,6 +42,11 @@ export interface Libc {
   mount(call: MountCall): Promise<void>;
   /** umount2(2). */
   unmount(target: string | Uint8Array, flags: number): Promise<void>;
+  /**
+   * What the kernel remembers of a descriptor's file (statx(2) with AT_STATX_DONT_SYNC), device and inode as node:fs
+   * gives them. Asks no server, so it does not hang with one. Linux 4.11.
+   */
+  identityOf(fd: number): { readonly device: bigint; readonly inode: bigint };
   /** syncfs(2): writes back the file system that the descriptor's file is on. */
   syncFileSystem(fd: number): Promise<void>;
   /** flock(2), exclusive, without waiting: false if another open file description holds the lock. */
@@ -66,6 +71,9 @@ const SYS_MOVE_MOUNT = 429;
 const SYS_MOUNT_SETATTR = 442;
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
+const AT_STATX_DONT_SYNC = 0x4000;
+const STATX_INO = 0x100;
+const STATX_SIZE = 256;
 const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
 const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
 const MOUNT_ATTR_SIZE = 32;
@@ -96,6 +104,7 @@ export function openLibc(koffi: Koffi): Libc {
       "int mount(const void *source, const void *target, const void *type, unsigned long flags, const void *data)",
     ),
     unmount: bind("umount2", "int umount2(const void *target, int flags)"),
+    statx: bind("statx", "int statx(int fd, const void *path, int flags, unsigned int mask, void *attributes)"),
     syncFileSystem: bind("syncfs", "int syncfs(int fd)"),
     lock: bind("flock", "int flock(int fd, int operation)"),
     close: bind("close", "int close(int fd)"),
@@ -127,6 +136,11 @@ export function openLibc(koffi: Koffi): Libc {
     },
     async unmount(target, flags) {
       await callAsync(mounting, native.unmount, [cString(target, "umount2"), flags]);
+    },
+    identityOf(fd) {
+      const attributes = Buffer.alloc(STATX_SIZE);
+      callSync(native.statx, [fd, empty, AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, attributes]);
+      return identityFrom(attributes);
     },
     async syncFileSystem(fd) {
       await callAsync(syncing, native.syncFileSystem, [fd]);
@@ -179,6 +193,14 @@ function createCallers(koffi: Koffi, fail: (name: string, errno: number) => Syst
 function packMountAttributes({ set, clear, propagation }: MountAttributes): Buffer {
   const words = new BigUint64Array([BigInt(set), BigInt(clear), BigInt(propagation), 0n]);
   return Buffer.from(words.buffer);
+}
+
+/** struct statx: the inode's number at 32, the device's major and minor at 136 and 140; put together as glibc does it. */
+function identityFrom(attributes: Buffer): { device: bigint; inode: bigint } {
+  const words = new DataView(attributes.buffer, attributes.byteOffset, STATX_SIZE);
+  const [major, minor] = [136, 140].map((offset) => BigInt(words.getUint32(offset, true))) as [bigint, bigint];
+  const high = ((major & ~0xfffn) << 32n) | ((minor & ~0xffn) << 12n);
+  return { device: high | ((major & 0xfffn) << 8n) | (minor & 0xffn), inode: words.getBigUint64(32, true) };
 }
 
 /** The text as C wants it. C would silently stop at a NUL inside: that is an error here. */

@@ -1,8 +1,10 @@
-import { type Clock, DriverError, SingleFlight } from "../base/index.ts";
+import { type Clock, DriverError, Semaphore, SingleFlight } from "../base/index.ts";
 import type { MountAt, Mounter } from "./mounter.ts";
 
 /** A live file system answers in milliseconds, a slow network one in seconds. */
 const DEFAULT_LIMIT_MS = 5_000;
+/** Each file system that hangs holds one of the four threads that all file access of the process shares. */
+const ASKED_AT_ONCE = 2;
 
 /** How long is waited, and by whose clock. */
 export interface BoundedOptions {
@@ -10,32 +12,84 @@ export interface BoundedOptions {
   readonly limitMs?: number;
 }
 
-/**
- * A mounter whose look at a path gives up on a file system that hangs: "unavailable" that names the path. However
- * often it is asked meanwhile, one look at most hangs for each path, since each one holds a thread of the process.
- */
-export function createBoundedMounter(mounter: Mounter, { clock, limitMs = DEFAULT_LIMIT_MS }: BoundedOptions): Mounter {
-  const looks = new SingleFlight<MountAt | undefined>();
+/** A mounter that gives up on a file system that hangs: "unavailable" that names the path. */
+export function createBoundedMounter(mounter: Mounter, options: BoundedOptions): Mounter {
+  const looks = new BoundedLooks(mounter, options);
   return {
-    bind: (options) => mounter.bind(options),
-    overlay: (options) => mounter.overlay(options),
-    unmount: (target, how) => mounter.unmount(target, how),
-    mountIdHolding: (path) => mounter.mountIdHolding(path),
-    mountHolding: (path) => mounter.mountHolding(path),
-    mountsBelow: (path) => mounter.mountsBelow(path),
-    mounts: () => mounter.mounts(),
-    mountAt(path) {
-      const look = looks.run(path, () => mounter.mountAt(path));
-      return new Promise((resolve, reject) => {
-        const giveUp = () => {
-          const seconds = limitMs / 1000;
-          reject(
-            new DriverError("unavailable", `what is mounted at ${path} did not answer within ${seconds} s: it hangs`),
-          );
-        };
-        const cancel = clock.after(limitMs, giveUp);
-        look.then(resolve, reject).finally(cancel);
-      });
+    ...mounter,
+    async unmount(target, how) {
+      await mounter.unmount(target, how);
+      looks.forget(String(target));
     },
+    mountAt: (path) => looks.mountAt(path),
+    isDead: (path) => looks.isDead(path),
   };
+}
+
+/** What whoever asked about a path is told if its file system does not answer in time. */
+export function hangs(path: string): DriverError {
+  return new DriverError("unavailable", `what is mounted at ${path} does not answer: its file system hangs`);
+}
+
+class BoundedLooks {
+  readonly #mounter: Mounter;
+  readonly #clock: Clock;
+  readonly #limitMs: number;
+  readonly #asking = new Semaphore(ASKED_AT_ONCE);
+  readonly #answers = new SingleFlight<boolean>();
+  /** Where a look hung, and hangs still: no second thread need find that out. */
+  readonly #hung = new Set<string>();
+
+  constructor(mounter: Mounter, { clock, limitMs = DEFAULT_LIMIT_MS }: BoundedOptions) {
+    this.#mounter = mounter;
+    this.#clock = clock;
+    this.#limitMs = limitMs;
+  }
+
+  /** Looks are not shared: one that began before a mount was made does not see it. */
+  async mountAt(path: string): Promise<MountAt | undefined> {
+    if (this.#hung.has(path)) throw hangs(path);
+    const look = this.#mounter.mountAt(path);
+    return this.#bounded(path, look, () => {
+      this.#hung.add(path);
+      const forget = () => this.forget(path);
+      look.then(forget, forget);
+    });
+  }
+
+  /**
+   * However many mounts hang and however often they are asked about, a few threads at most hang with them; whoever asks
+   * about another one meanwhile waits, and is told the same in the end.
+   */
+  async isDead(path: string): Promise<boolean> {
+    const mounted = await this.mountAt(path);
+    if (mounted === undefined) return false;
+    // By its number: another mount that is there later is asked anew.
+    const answer = this.#answers.run(`${mounted.mountId} ${path}`, () => this.#ask(path));
+    return this.#bounded(path, answer, () => undefined);
+  }
+
+  /** What hung at a path was taken away. */
+  forget(path: string): void {
+    this.#hung.delete(path);
+  }
+
+  async #ask(path: string): Promise<boolean> {
+    const release = await this.#asking.acquire();
+    try {
+      return await this.#mounter.isDead(path);
+    } finally {
+      release();
+    }
+  }
+
+  #bounded<T>(path: string, look: Promise<T>, giveUp: () => void): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.#clock.after(this.#limitMs, () => {
+        giveUp();
+        reject(hangs(path));
+      });
+      look.then(resolve, reject).finally(cancel);
+    });
+  }
 }

@@ -1,4 +1,4 @@
-export { createBoundedMounter } from "./bounded-mounter.ts";
+export { createBoundedMounter, hangs } from "./bounded-mounter.ts";
 export { createMounter, type MounterOptions } from "./create-mounter.ts";
 export {
   type AccessTimes,
@@ -7,5 +7,5 @@ export {
   type ParsedMountFlags,
   parseMountFlags,
 } from "./mount-flags.ts";
-export { hasUpperDir, keepsMountsInside, type MountEntry } from "./mount-table.ts";
+export { hasUpperDir, keepsMountsInside, type MountEntry, upperDirOf } from "./mount-table.ts";
 export type { BindOptions, MountAt, Mounter, OverlayOptions, UnmountHow } from "./mounter.ts";

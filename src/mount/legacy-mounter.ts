@@ -4,7 +4,7 @@ import { errnoOf, type Libc } from "../base/index.ts";
 import { MS } from "./kernel-flags.ts";
 import { mountError } from "./mount-errors.ts";
 import { mountCallFlags } from "./mount-flags.ts";
-import { mountLookup } from "./mount-lookup.ts";
+import { createMountLookup, mountAt, mountTable } from "./mount-lookup.ts";
 import { withTarget } from "./mount-target.ts";
 import type { BindOptions, Mounter } from "./mounter.ts";
 import { mountOverlay, type OverlayFeatures } from "./overlay.ts";
@@ -33,7 +33,7 @@ export function createLegacyMounter({ libc, stagingFolder, overlay }: LegacyMoun
     return ready;
   };
   return {
-    ...mountLookup,
+    ...createMountLookup(libc),
     async bind(options) {
       try {
         await makeReady();
@@ -50,7 +50,7 @@ export function createLegacyMounter({ libc, stagingFolder, overlay }: LegacyMoun
 /** Makes the staging folder a private mount; what a crash left mounted in it goes with the old one. */
 async function prepareStaging(libc: Libc, stagingFolder: string): Promise<void> {
   await makeFolder(stagingFolder);
-  while ((await mountLookup.mountAt(stagingFolder)) !== undefined) await unmount(libc, stagingFolder, "detach");
+  while ((await mountAt(libc, stagingFolder)) !== undefined) await unmount(libc, stagingFolder, "detach");
   for (const name of await fs.readdir(stagingFolder)) await removeLeftover(join(stagingFolder, name));
   await libc.mount({ source: stagingFolder, target: stagingFolder, flags: MS.BIND });
   await libc.mount({ target: stagingFolder, flags: MS.PRIVATE });
@@ -95,7 +95,7 @@ async function bindThroughStaging(libc: Libc, stagingFolder: string, options: Bi
 
 /** A remount clears the flags it does not name (access times aside): those of the source's mount must be named. */
 async function inheritedFlags(staged: string): Promise<number> {
-  const options = (await mountLookup.mountHolding(staged))?.options ?? [];
+  const options = (await mountTable.mountHolding(staged))?.options ?? [];
   const flags = { ro: MS.RDONLY, noexec: MS.NOEXEC, nodiratime: MS.NODIRATIME };
   return Object.entries(flags).reduce((sum, [name, flag]) => (options.includes(name) ? sum | flag : sum), 0);
 }

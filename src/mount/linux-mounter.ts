@@ -2,7 +2,7 @@ import type { Libc } from "../base/index.ts";
 import { MS, OPEN_TREE } from "./kernel-flags.ts";
 import { mountError } from "./mount-errors.ts";
 import { attributesFromFlags } from "./mount-flags.ts";
-import { mountLookup } from "./mount-lookup.ts";
+import { createMountLookup } from "./mount-lookup.ts";
 import { withTarget } from "./mount-target.ts";
 import type { BindOptions, Mounter } from "./mounter.ts";
 import { mountOverlay } from "./overlay.ts";
@@ -11,7 +11,7 @@ import { unmount } from "./unmount.ts";
 /** The mounter for Linux 5.12 and later. */
 export function createLinuxMounter(libc: Libc): Mounter {
   return {
-    ...mountLookup,
+    ...createMountLookup(libc),
     bind: (options) => bind(libc, options),
     overlay: (options) => mountOverlay(libc, { metacopy: true }, options),
     unmount: (target, how) => unmount(libc, target, how),

@@ -1,7 +1,7 @@
 import { fstat, promises as fs } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { errnoOf } from "../base/index.ts";
+import { errnoOf, type Libc } from "../base/index.ts";
 import { entriesBelow, findInMountTable, type MountEntry, parseMountTable } from "./mount-table.ts";
 import type { MountAt, Mounter } from "./mounter.ts";
 import { mountIdOfHandle, pathOfHandle, withPathHandle } from "./path-handle.ts";
@@ -10,16 +10,18 @@ const MOUNT_TABLE = "/proc/self/mountinfo";
 const statHandle = promisify(fstat);
 
 /** The part of a mounter that only looks, the same on every kernel. */
-export type MountLookup = Pick<Mounter, "mountAt" | "mountIdHolding" | "mountHolding" | "mountsBelow" | "mounts">;
+export type MountLookup = Pick<
+  Mounter,
+  "mountAt" | "isDead" | "mountIdHolding" | "mountHolding" | "mountsBelow" | "mounts"
+>;
 
 /** Looks mounts up in the process's own namespace. Failures are those of node:fs. */
-export const mountLookup: MountLookup = {
-  async mountAt(path) {
-    return ifThere(() =>
-      withPathHandle(dirname(path), { follow: true, folder: true }, (parent) => mountInFolder(parent, basename(path))),
-    );
-  },
+export function createMountLookup(libc: Libc): MountLookup {
+  return { ...mountTable, isDead, mountAt: (path) => mountAt(libc, path) };
+}
 
+/** What needs no system call beside those of node:fs. */
+export const mountTable: Omit<MountLookup, "mountAt" | "isDead"> = {
   async mountIdHolding(path) {
     return ifThere(() => withPathHandle(path, { follow: true, folder: false }, mountIdOfHandle));
   },
@@ -45,41 +47,64 @@ export const mountLookup: MountLookup = {
   mounts: readMounts,
 };
 
+/** See `Mounter.mountAt`. */
+export async function mountAt(libc: Pick<Libc, "identityOf">, path: string): Promise<MountAt | undefined> {
+  return ifThere(() =>
+    withPathHandle(dirname(path), { follow: true, folder: true }, (parent) =>
+      mountInFolder(libc, parent, basename(path)),
+    ),
+  );
+}
+
+async function isDead(path: string): Promise<boolean> {
+  try {
+    await withPathHandle(path, { follow: false, folder: false }, (fd) => statHandle(fd));
+    return false;
+  } catch (error) {
+    // What may not be asked (a FUSE file system of another user says EACCES) lives.
+    return isDeath(error);
+  }
+}
+
 async function readMounts(): Promise<MountEntry[]> {
   return parseMountTable(await fs.readFile(MOUNT_TABLE));
 }
 
 /** What is at a name is a mount's root if it lies on another mount than the folder that the name is in. */
-async function mountInFolder(parent: number, name: string): Promise<MountAt | undefined> {
+async function mountInFolder(
+  libc: Pick<Libc, "identityOf">,
+  parent: number,
+  name: string,
+): Promise<MountAt | undefined> {
   const parentId = await mountIdOfHandle(parent);
   try {
     const path = `${pathOfHandle(parent)}/${name}`;
     return await withPathHandle(path, { follow: false, folder: false }, async (fd) => {
       const mountId = await mountIdOfHandle(fd);
-      return mountId === parentId ? undefined : { mountId, ...(await identityOf(fd)) };
+      return mountId === parentId ? undefined : { mountId, ...identityIfTold(libc, fd) };
     });
   } catch (error) {
-    if (!isDead(error)) throw error;
+    if (!isDeath(error)) throw error;
     // A dead file system of some kinds (NFS) cannot even be opened as a place: the table still names it.
     const folder = await fs.readlink(pathOfHandle(parent));
     const path = join(folder, name);
     const entry = (await readMounts()).findLast((candidate) => candidate.mountPoint === path);
     if (entry === undefined) throw error;
-    return { mountId: entry.mountId, dead: true, device: undefined, inode: undefined };
+    return { mountId: entry.mountId, device: undefined, inode: undefined };
   }
 }
 
-async function identityOf(fd: number): Promise<Omit<MountAt, "mountId">> {
+/** What may not be asked is a mount all the same, and not ours. */
+function identityIfTold(libc: Pick<Libc, "identityOf">, fd: number): Omit<MountAt, "mountId"> {
   try {
-    const { dev, ino } = await statHandle(fd, { bigint: true });
-    return { dead: false, device: dev, inode: ino };
+    return libc.identityOf(fd);
   } catch (error) {
-    // What cannot be asked (a FUSE file system of another user says EACCES) is a mount all the same, and not ours.
-    return { dead: isDead(error), device: undefined, inode: undefined };
+    if (errnoOf(error) === undefined) throw error;
+    return { device: undefined, inode: undefined };
   }
 }
 
-function isDead(error: unknown): boolean {
+function isDeath(error: unknown): boolean {
   const code = errnoOf(error);
   return code === "ENOTCONN" || code === "ESTALE";
 }

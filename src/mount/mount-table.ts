@@ -80,15 +80,22 @@ export function keepsMountsInside({
   return mountPoint !== "/" && sharedGroup === undefined;
 }
 
-/**
- * Whether the entry is an overlay with this folder as its upper layer. The kernel shows the path as mount(2) was given
- * it, on some versions with the overlay's own escapes.
- */
+/** Whether the entry is an overlay with this folder as its upper layer. */
 export function hasUpperDir(entry: MountEntry, path: string): boolean {
-  if (entry.fsType !== "overlay") return false;
-  const option = entry.superOptions.split(",").find((text) => text.startsWith("upperdir="));
-  const shown = option === undefined ? undefined : utf8(unescapeOctal(option.slice("upperdir=".length)));
+  const shown = shownUpperDir(entry);
   return shown === path || shown === escapeOverlayPath(path);
+}
+
+/** The upper layer of an overlay, as a path; undefined if the entry is none, or shows what cannot be a path. */
+export function upperDirOf(entry: MountEntry): string | undefined {
+  return shownUpperDir(entry)?.replace(/\\([\\,:])/g, "$1");
+}
+
+/** The kernel shows the path as mount(2) was given it, on some versions with the overlay's own escapes. */
+function shownUpperDir(entry: MountEntry): string | undefined {
+  if (entry.fsType !== "overlay") return undefined;
+  const option = entry.superOptions.split(",").find((text) => text.startsWith("upperdir="));
+  return option === undefined ? undefined : utf8(unescapeOctal(option.slice("upperdir=".length)));
 }
 
 /** A path as the options of an overlay want it: commas separate options, colons layers. */

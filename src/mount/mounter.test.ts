@@ -196,7 +196,8 @@ function contract(create: (area: MountArea) => Mounter): void {
     const expected = statSync(source, { bigint: true });
     await bind(target);
     const first = await mounter.mountAt(target);
-    assert.deepEqual([first?.device, first?.inode, first?.dead], [expected.dev, expected.ino, false]);
+    assert.deepEqual([first?.device, first?.inode], [expected.dev, expected.ino]);
+    assert.equal(await mounter.isDead(target), false);
     assert.equal(await mounter.mountAt(join(target, "file")), undefined);
     await area.libc.mount({ source: "over", target, fsType: "tmpfs", flags: 0 });
     const second = await mounter.mountAt(target);
@@ -214,12 +215,34 @@ function contract(create: (area: MountArea) => Mounter): void {
     const { area, mounter, target } = await use();
     await using _ = area;
     await area.mountDead(target);
-    const found = await mounter.mountAt(target);
-    assert.deepEqual([found?.dead, found?.device], [true, undefined]);
+    assert.ok(await mounter.mountAt(target));
+    assert.equal(await mounter.isDead(target), true);
     assert.equal((await mounter.mountHolding(target))?.fsType, "fuse");
     assert.deepEqual(await mounter.mountsBelow(target), []);
     await mounter.unmount(target, "plain");
     assert.equal(await mounter.mountAt(target), undefined);
+  });
+
+  test("a hung mount is seen, and can be unmounted, without asking it", async () => {
+    const { area, mounter, target, bind } = await use({ propagation: "shared" });
+    await using _ = area;
+    await bind(target);
+    const ours = await mounter.mountAt(target);
+    await area.mountHung(target);
+    const hung = await mounter.mountAt(target);
+    assert.notEqual(hung?.mountId, ours?.mountId);
+    assert.notEqual(hung?.device, ours?.device);
+    assert.equal((await mounter.mountHolding(target))?.fsType, "fuse");
+    assert.deepEqual(await mounter.mountsBelow(target), []);
+    await mounter.unmount(target, "plain");
+    assert.deepEqual(await mounter.mountAt(target), ours);
+    await area.mountHung(target);
+    const asking = mounter.isDead(target);
+    await mounter.unmount(target, "detach");
+    assert.deepEqual(await mounter.mountAt(target), ours);
+    assert.equal((await mounter.mountHolding(join(area.peer, "target")))?.fsType, "tmpfs");
+    area.hangUp();
+    assert.equal(await asking, true, "its server has gone meanwhile");
   });
 
   test("what is mounted below a path comes in the order to unmount it", async () => {

@@ -28,9 +28,7 @@ export interface OverlayOptions {
 export interface MountAt {
   /** The kernel's number: unique among present mounts, used again for later ones. */
   readonly mountId: number;
-  /** Its file system is gone: ENOTCONN or ESTALE. */
-  readonly dead: boolean;
-  /** What stat says of the mount's root, to compare with the source's; undefined where it could not be asked. */
+  /** What stat says of the mount's root, to compare with the source's; undefined where the kernel does not say. */
   readonly device: bigint | undefined;
   readonly inode: bigint | undefined;
 }
@@ -53,8 +51,10 @@ export interface Mounter {
    * "unavailable" with EBUSY in its cause, so that the caller can try again. Symlinks are not followed.
    */
   unmount(target: string | Uint8Array, how: UnmountHow): Promise<void>;
-  /** The topmost mount at the path itself, undefined if there is none. Asks the file system: may hang with it. */
+  /** The topmost mount at the path itself, undefined if there is none. FUSE's, at least, are not asked for that. */
   mountAt(path: string): Promise<MountAt | undefined>;
+  /** Whether the file system that is mounted at the path is gone: ENOTCONN or ESTALE. Asks it: may hang with it. */
+  isDead(path: string): Promise<boolean>;
   /** The number of the mount that the path lies on; links are followed. Cheap: the table is not read. */
   mountIdHolding(path: string): Promise<number | undefined>;
   /** The table's entry of the mount that the path lies on (the one at the path itself, if there is one); links are followed. */

@@ -1,7 +1,7 @@
 import { DriverError, errnoOf, type Libc } from "../base/index.ts";
 import { mountError } from "./mount-errors.ts";
 import { mountCallFlags } from "./mount-flags.ts";
-import { mountLookup } from "./mount-lookup.ts";
+import { mountTable } from "./mount-lookup.ts";
 import { escapeOverlayPath } from "./mount-table.ts";
 import { withTarget } from "./mount-target.ts";
 import type { OverlayOptions } from "./mounter.ts";
@@ -58,7 +58,7 @@ async function overlayError({ target, upper }: OverlayOptions, error: unknown): 
   switch (error instanceof DriverError ? "" : errnoOf(error)) {
     case "EINVAL":
     case "EOPNOTSUPP": {
-      const fsType = (await mountLookup.mountHolding(upper))?.fsType ?? "unknown";
+      const fsType = (await mountTable.mountHolding(upper))?.fsType ?? "unknown";
       const says = `the data dir's file system (${fsType}) cannot hold an upper layer: ${HINT}`;
       return new DriverError("refused", `${action}: ${says}`, error);
     }
@@ -76,7 +76,7 @@ async function overlayError({ target, upper }: OverlayOptions, error: unknown): 
 /** An overlay that cannot make its work folder (a full disk, say) comes up read-only, without an error. */
 async function assertWritable(libc: Libc, target: string): Promise<void> {
   // The table, as access(2) is not to be had on Deno: it looks at the mode only.
-  const entry = await mountLookup.mountHolding(target);
+  const entry = await mountTable.mountHolding(target);
   if (entry?.superOptions.split(",")[0] !== "ro") return;
   await unmount(libc, target, "detach");
   const says = "it came up read-only: the data dir's file system is full or read-only";

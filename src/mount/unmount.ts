@@ -1,7 +1,7 @@
 import { errnoOf, type Libc } from "../base/index.ts";
 import { UMOUNT } from "./kernel-flags.ts";
 import { mountError } from "./mount-errors.ts";
-import { mountLookup } from "./mount-lookup.ts";
+import { mountAt } from "./mount-lookup.ts";
 import type { UnmountHow } from "./mounter.ts";
 
 /** `Mounter.unmount` by umount2(2). */
@@ -14,7 +14,7 @@ export async function unmount(libc: Libc, target: string | Uint8Array, how: Unmo
     if (code === "ENOENT" || code === "ENOTDIR") return;
     const path = typeof target === "string" ? target : Buffer.from(target).toString();
     // EINVAL is "no mount there", but also "this one is locked": ask.
-    if (code === "EINVAL" && (await mountLookup.mountAt(path)) === undefined) return;
+    if (code === "EINVAL" && (await mountAt(libc, path)) === undefined) return;
     throw mountError(`unmount ${path}`, error);
   }
 }

@@ -9,6 +9,7 @@ export type MounterCall =
 
 interface FakeMount {
   readonly at: MountAt;
+  readonly dead: boolean;
   readonly entry: MountEntry;
 }
 
@@ -33,20 +34,20 @@ export class FakeMounter implements Mounter {
 
   /** Mounts something foreign at a target; a dead one answers no question. */
   mountForeign(target: string, { dead = false } = {}): void {
-    this.#push(target, { dead, device: dead ? undefined : 999n, inode: dead ? undefined : 1n }, "tmpfs", "rw");
+    this.#push(target, { device: 999n, inode: 1n }, "tmpfs", "rw", dead);
   }
 
   async bind(options: BindOptions): Promise<void> {
     await this.#begin({ kind: "bind", options });
     const { dev, ino } = statSync(options.source, { bigint: true });
-    this.#push(options.target, { dead: false, device: dev, inode: ino }, "ext4", "rw");
+    this.#push(options.target, { device: dev, inode: ino }, "ext4", "rw");
   }
 
   async overlay(options: OverlayOptions): Promise<void> {
     await this.#begin({ kind: "overlay", options });
     const { dev, ino } = statSync(options.upper, { bigint: true });
     const said = `lowerdir=${options.lower},upperdir=${options.upper},workdir=${options.work}`;
-    this.#push(options.target, { dead: false, device: dev, inode: ino }, "overlay", said);
+    this.#push(options.target, { device: dev, inode: ino }, "overlay", said);
   }
 
   async unmount(target: string | Uint8Array, how: UnmountHow): Promise<void> {
@@ -59,6 +60,10 @@ export class FakeMounter implements Mounter {
 
   mountAt(path: string): Promise<MountAt | undefined> {
     return Promise.resolve(this.#stacks.get(path)?.at(-1)?.at);
+  }
+
+  isDead(path: string): Promise<boolean> {
+    return Promise.resolve(this.#stacks.get(path)?.at(-1)?.dead ?? false);
   }
 
   mountIdHolding(path: string): Promise<number | undefined> {
@@ -86,7 +91,7 @@ export class FakeMounter implements Mounter {
     return [...this.#stacks.values()].flat().map(({ entry }) => entry);
   }
 
-  #push(target: string, at: Omit<MountAt, "mountId">, fsType: string, superOptions: string): void {
+  #push(target: string, at: Omit<MountAt, "mountId">, fsType: string, superOptions: string, dead = false): void {
     const mountId = ++this.#lastId;
     const entry: MountEntry = {
       mountId,
@@ -104,7 +109,7 @@ export class FakeMounter implements Mounter {
       superOptions,
     };
     const stack = this.#stacks.get(target) ?? [];
-    stack.push({ at: { mountId, ...at }, entry });
+    stack.push({ at: { mountId, ...at }, dead, entry });
     this.#stacks.set(target, stack);
   }
 }

@@ -22,6 +22,10 @@ export interface MountArea extends AsyncDisposable {
   folder(name: string): string;
   /** Mounts a FUSE file system that nobody serves: every call on it says ENOTCONN. */
   mountDead(target: string): Promise<void>;
+  /** Mounts a FUSE file system whose server never answers: calls on it hang until the area is disposed of. */
+  mountHung(target: string): Promise<void>;
+  /** Ends the servers that never answer: what hangs with them goes on. */
+  hangUp(): void;
 }
 
 /** How the area propagates mounts, and options of its tmpfs. */
@@ -38,6 +42,13 @@ export async function useMountArea({ propagation = "private", tmpfs = "mode=755"
   await libc.mount({ target: outer, flags: MS_PRIVATE });
   const path = join(outer, "area");
   const peer = join(outer, "peer");
+  const silentServers: number[] = [];
+  const mountFuse = async (source: string, target: string) => {
+    const server = openSync("/dev/fuse", "r+");
+    const data = `fd=${server},rootmode=40000,user_id=0,group_id=0`;
+    await libc.mount({ source, target, fsType: "fuse", flags: 0, data });
+    return server;
+  };
   const area: MountArea = {
     path,
     peer,
@@ -48,12 +59,16 @@ export async function useMountArea({ propagation = "private", tmpfs = "mode=755"
       return folder;
     },
     async mountDead(target) {
-      const fd = openSync("/dev/fuse", "r+");
-      const data = `fd=${fd},rootmode=40000,user_id=0,group_id=0`;
-      await libc.mount({ source: "dead", target, fsType: "fuse", flags: 0, data });
-      closeSync(fd);
+      closeSync(await mountFuse("dead", target));
+    },
+    async mountHung(target) {
+      silentServers.push(await mountFuse("hung", target));
+    },
+    hangUp() {
+      for (const server of silentServers.splice(0)) closeSync(server);
     },
     async [Symbol.asyncDispose]() {
+      area.hangUp();
       await libc.unmount(outer, MNT_DETACH);
       rmdirSync(outer);
     },
