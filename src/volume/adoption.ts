@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { errnoOf } from "../base/index.ts";
 import type { Layout } from "../cache/index.ts";
 import { isJsonObject } from "../oci/index.ts";
-import { hasUpperDir, type MountEntry, type Mounter } from "../mount/index.ts";
+import type { MountEntry, Mounter } from "../mount/index.ts";
 import type { UpperLayers } from "./upper-layers.ts";
 import type { WantedVolume } from "./wanted-volume.ts";
 
@@ -34,10 +34,10 @@ export class Adoption {
    * kubelet's own file beside the target names this driver and this volume.
    */
   async isOurs(wanted: WantedVolume): Promise<boolean> {
-    const { key, targetPath, volumeId } = wanted;
+    const { targetPath, volumeId } = wanted;
     const entry = await this.#mounter.mountHolding(targetPath);
-    if (entry !== undefined && hasUpperDir(entry, this.#uppers.paths(key).upper)) return true;
-    if (entry !== undefined && (await this.#showsTree(entry))) return true;
+    if (entry !== undefined && ((await this.#uppers.isAnyShownBy(entry)) || (await this.#showsTree(entry))))
+      return true;
     return this.#isNamedByKubelet(targetPath, volumeId);
   }
 

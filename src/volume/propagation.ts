@@ -1,16 +1,21 @@
 import { dirname } from "node:path";
-import { DriverError } from "../base/index.ts";
+import { type Clock, DriverError } from "../base/index.ts";
 import { keepsMountsInside, type Mounter } from "../mount/index.ts";
 import { isKubeletTarget } from "./kubelet-target.ts";
+
+/** Looking takes a tenth of the time at most: the table of all mounts, which has to be read, may be long. */
+const REST_FACTOR = 9;
 
 /** Makes sure that mounts reach the pod, where that can be told. */
 export class Propagation {
   readonly #mounter: Mounter;
-  /** Mounts that were found to be in order: kubelet's folder is one, and the table of all mounts may be long. */
-  readonly #known = new Set<number>();
+  readonly #clock: Clock;
+  /** Mounts that were found to be in order (kubelet's folder is one), and until when that is believed. */
+  readonly #known = new Map<number, number>();
 
-  constructor(mounter: Mounter) {
+  constructor(mounter: Mounter, clock: Clock) {
     this.#mounter = mounter;
+    this.#clock = clock;
   }
 
   /**
@@ -21,7 +26,8 @@ export class Propagation {
     if (!isKubeletTarget(targetPath)) return;
     const folder = dirname(targetPath);
     const mountId = await this.#mounter.mountIdHolding(folder);
-    if (mountId === undefined || this.#known.has(mountId)) return;
+    const startMs = this.#clock.monotonicMs();
+    if (mountId === undefined || startMs < (this.#known.get(mountId) ?? 0)) return;
     const holder = await this.#mounter.mountHolding(folder);
     if (holder === undefined) return;
     if (keepsMountsInside(holder)) {
@@ -31,6 +37,7 @@ export class Propagation {
           "without mountPropagation: Bidirectional",
       );
     }
-    this.#known.add(holder.mountId);
+    const nowMs = this.#clock.monotonicMs();
+    this.#known.set(holder.mountId, nowMs + (nowMs - startMs) * REST_FACTOR);
   }
 }

@@ -64,6 +64,11 @@ export class Records {
     return [...this.#byKey.values()].find((record) => record.targetPath === targetPath && record.key !== key);
   }
 
+  /** All records but one. */
+  others(key: VolumeKey): readonly VolumeRecord[] {
+    return [...this.#byKey.values()].filter((record) => record.key !== key);
+  }
+
   /** The records of one volume id, at whatever targets. */
   ofVolume(volumeId: string): readonly VolumeRecord[] {
     return [...this.#byKey.values()].filter((record) => record.volumeId === volumeId);

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { DriverError } from "../base/index.ts";
-import { cleanTargetPath, prepareTarget, removeTarget } from "./target.ts";
+import { isSameFolder } from "./folders.ts";
+import { canonicalTargetPath, checkTarget, prepareTarget, removeTarget } from "./target.ts";
 
 function useFolder(): { readonly folder: string; readonly target: string; [Symbol.dispose](): void } {
   const folder = mkdtempSync(join(tmpdir(), "oras-csi-target-"));
@@ -84,6 +85,7 @@ describe("what is refused stays as it is", () => {
       using place = useFolder();
       make(place.folder);
       const before = existsSync(place.folder) && statSync(place.folder).isDirectory() ? readdirSync(place.folder) : [];
+      await failsAs(checkTarget(place.target), "refused", says);
       await failsAs(prepareTarget(place.target), "refused", says);
       const after = existsSync(place.folder) && statSync(place.folder).isDirectory() ? readdirSync(place.folder) : [];
       assert.deepEqual(after, before);
@@ -115,8 +117,31 @@ test("removing leaves what is not the volume's", async () => {
 test("a slash at a target's end is not kept: it would follow a link there", async () => {
   using place = useFolder();
   symlinkSync(place.folder, place.target);
-  assert.equal(cleanTargetPath(`${place.target}//`), place.target);
-  await failsAs(prepareTarget(cleanTargetPath(`${place.target}/`)), "refused", /is a symlink/);
-  assert.equal(cleanTargetPath("/"), "/");
-  assert.equal(cleanTargetPath("/a/b"), "/a/b");
+  assert.equal(await canonicalTargetPath(`${place.target}//`), place.target);
+  await failsAs(prepareTarget(await canonicalTargetPath(`${place.target}/`)), "refused", /is a symlink/);
+  assert.equal(await canonicalTargetPath("/"), "/");
+  assert.equal(await canonicalTargetPath("/a/b"), "/a/b");
+});
+
+test("links above a target are taken out, as the kernel follows them, also where the rest is missing", async () => {
+  using place = useFolder();
+  mkdirSync(join(place.folder, "real/below"), { recursive: true });
+  symlinkSync("real/below", join(place.folder, "link"));
+  const real = join(place.folder, "real");
+  const rows = {
+    "link/mount": "real/below/mount",
+    "link/../mount": "real/mount",
+    "link//.//mount/": "real/below/mount",
+    "link/pods/gone/mount": "real/below/pods/gone/mount",
+  };
+  for (const [asked, expected] of Object.entries(rows)) {
+    assert.equal(await canonicalTargetPath(`${place.folder}/${asked}`), join(place.folder, expected));
+  }
+  symlinkSync("loop", join(place.folder, "loop"));
+  for (const path of [`${place.folder}/loop/mount`, `/${"x".repeat(300)}/mount`, "/nul\0/mount"]) {
+    assert.equal(await canonicalTargetPath(path), path);
+  }
+  assert.ok(await isSameFolder(real, `${place.folder}/link/..`));
+  assert.ok(!(await isSameFolder(real, join(place.folder, "link"))));
+  assert.ok(!(await isSameFolder(join(place.folder, "gone"), join(place.folder, "gone"))));
 });

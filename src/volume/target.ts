@@ -1,34 +1,39 @@
 import { promises as fs } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { DriverError, errnoOf } from "../base/index.ts";
+import { unlessMissing } from "./folders.ts";
 
 /** Kubelet's own folders above a target have this mode, too. */
 const TARGET_MODE = 0o750;
 
-/** A target path as it is kept and used: a slash at its end would have the kernel follow a link there. */
-export function cleanTargetPath(targetPath: string): string {
-  return targetPath.replace(/(?<=.)\/+$/, "");
+/**
+ * A target path as it is kept and used: no link and no needless part above its last one, so that one folder has one
+ * name however kubelet's root is reached. The last part stays what it is, a link there is not followed; nor is it by a
+ * slash at the end.
+ */
+export async function canonicalTargetPath(targetPath: string): Promise<string> {
+  const clean = targetPath.replace(/(?<=.)\/+$/, "");
+  return clean === "/" ? clean : join(await canonicalFolder(dirname(clean)), basename(clean));
+}
+
+/** The folder's path without links; what is missing of it is taken as it is written. */
+async function canonicalFolder(path: string): Promise<string> {
+  try {
+    return await fs.realpath(path);
+  } catch (error) {
+    const isMissing = ["ENOENT", "ENOTDIR"].includes(errnoOf(error) ?? "");
+    // A path that cannot be one (a loop, one too long) stays as it is: whoever uses it is told.
+    return isMissing && dirname(path) !== path ? join(await canonicalFolder(dirname(path)), basename(path)) : path;
+  }
 }
 
 /**
- * Makes the target an empty folder, or finds it to be one. Throws "refused" for a missing parent and for anything else
- * at the target, which stays as it is.
+ * Looks whether a volume may go to the target: an empty folder, or nothing in a folder that is there. Throws "refused"
+ * for anything else.
  */
-export async function prepareTarget(targetPath: string): Promise<void> {
-  try {
-    await fs.mkdir(targetPath);
-    // Whatever the process's umask.
-    await fs.chmod(targetPath, TARGET_MODE);
-    return;
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") {
-      throw new DriverError(
-        "refused",
-        `the folder above the target ${targetPath} is missing: is kubelet's pods folder mounted into the driver at the same path?`,
-      );
-    }
-    if (errnoOf(error) !== "EEXIST") throw error;
-  }
-  const found = await fs.lstat(targetPath);
+export async function checkTarget(targetPath: string): Promise<void> {
+  const found = await unlessMissing(fs.lstat(targetPath));
+  if (found === undefined) return requireParent(targetPath);
   if (found.isSymbolicLink())
     throw new DriverError("refused", `the target ${targetPath} is a symlink: it is not followed`);
   if (!found.isDirectory())
@@ -36,6 +41,26 @@ export async function prepareTarget(targetPath: string): Promise<void> {
   if ((await fs.readdir(targetPath)).length > 0) {
     throw new DriverError("refused", `the target ${targetPath} has something in it: it is left alone`);
   }
+}
+
+/** Makes the target an empty folder, or finds it to be one. Throws as `checkTarget` does. */
+export async function prepareTarget(targetPath: string): Promise<void> {
+  await checkTarget(targetPath);
+  try {
+    await fs.mkdir(targetPath);
+    // Whatever the process's umask.
+    await fs.chmod(targetPath, TARGET_MODE);
+  } catch (error) {
+    if (errnoOf(error) !== "EEXIST") throw error;
+  }
+}
+
+async function requireParent(targetPath: string): Promise<void> {
+  if ((await unlessMissing(fs.stat(dirname(targetPath))))?.isDirectory()) return;
+  throw new DriverError(
+    "refused",
+    `the folder above the target ${targetPath} is missing: is kubelet's pods folder mounted into the driver at the same path?`,
+  );
 }
 
 /** Removes the target's folder, on which nothing is mounted any more. What is not there is no error. */

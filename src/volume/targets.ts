@@ -1,7 +1,11 @@
-import { DriverError, type Logger } from "../base/index.ts";
-import type { Mounter } from "../mount/index.ts";
+import { basename, dirname } from "node:path";
+import { type Patience, waitPatiently } from "../artifact/index.ts";
+import { type Clock, DriverError, type Logger } from "../base/index.ts";
+import { hangs, type MountAt, type Mounter } from "../mount/index.ts";
 import type { Adoption } from "./adoption.ts";
-import type { Records } from "./records.ts";
+import { isSameFolder } from "./folders.ts";
+import { type Records, type VolumeRecord, volumeKeyOf } from "./records.ts";
+import { canonicalTargetPath } from "./target.ts";
 import type { UpperLayers } from "./upper-layers.ts";
 import type { VolumeMounts } from "./volume-mounts.ts";
 import type { WantedVolume } from "./wanted-volume.ts";
@@ -13,6 +17,7 @@ export interface TargetsOptions {
   readonly mounts: VolumeMounts;
   readonly uppers: UpperLayers;
   readonly adoption: Adoption;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -25,11 +30,26 @@ export class Targets {
   }
 
   /**
-   * Whether the volume is mounted as wanted. A dead mount is taken away; a mount of this driver without a record is
-   * adopted. Throws "conflict" or "refused" for any other live mount there, which is left alone.
+   * The path that a target is kept by, whatever path it is reached by: that of the volume's record, if one of the same
+   * id is at the same place, else the asked one without links. Needs no lock.
    */
-  async isPublished(wanted: WantedVolume): Promise<boolean> {
-    const { mounter, records, mounts, adoption } = this.#options;
+  async pathOf(volumeId: string, asked: string): Promise<string> {
+    const { records } = this.#options;
+    const path = await canonicalTargetPath(asked);
+    if (records.get(volumeKeyOf(volumeId, path)) !== undefined) return path;
+    for (const { targetPath } of records.ofVolume(volumeId)) {
+      if (await this.#isSamePlace(targetPath, path)) return targetPath;
+    }
+    return path;
+  }
+
+  /**
+   * Whether the volume is mounted as wanted. A dead mount is taken away; a mount of this driver without a record is
+   * adopted. Throws "conflict" or "refused" for any other live mount there, which is left alone, and "unavailable" for
+   * one that hangs.
+   */
+  async isPublished(wanted: WantedVolume, patience: Patience): Promise<boolean> {
+    const { mounter, records, adoption } = this.#options;
     const { key, targetPath, identity, volumeId } = wanted;
     const record = records.get(key);
     if (record?.spec !== undefined && record.spec !== identity) {
@@ -40,12 +60,14 @@ export class Targets {
     }
     const mounted = await mounter.mountAt(targetPath);
     if (mounted === undefined) return false;
-    if (mounted.dead) {
+    if (record !== undefined && (await this.#isKnown(record, mounted))) return true;
+    if (await this.#isDead(targetPath, patience)) {
       await mounter.unmount(targetPath, "detach");
-      return this.isPublished(wanted);
+      return this.isPublished(wanted, patience);
     }
-    if (record !== undefined && (await mounts.isOf(record, mounted))) return true;
-    const other = records.otherAtTarget(targetPath, key);
+    // Of an adopted volume nothing is known but that it was there: whatever lives there is it.
+    if (record !== undefined && record.tree === undefined) return true;
+    const other = await this.#otherAt(wanted);
     if (other !== undefined) {
       throw new DriverError("conflict", `another volume, ${other.volumeId}, is published at ${targetPath} already`);
     }
@@ -78,5 +100,29 @@ export class Targets {
     this.#options.log.warn("a mount of this driver has no record: it is adopted as it is", { volumeId, targetPath });
     const unknown = { tree: undefined, spec: undefined, reference: undefined };
     await this.#options.records.put({ key, volumeId, targetPath, readOnly, namespace, ...unknown });
+  }
+
+  /** Whether the mount is certainly the volume's own: then it lives as long as the data dir does, and is not asked. */
+  async #isKnown(record: VolumeRecord, mounted: MountAt): Promise<boolean> {
+    return record.tree !== undefined && this.#options.mounts.isOf(record, mounted);
+  }
+
+  #isDead(targetPath: string, patience: Patience): Promise<boolean> {
+    const { mounter, clock } = this.#options;
+    return waitPatiently(mounter.isDead(targetPath), { patience, clock, late: () => hangs(targetPath) });
+  }
+
+  async #otherAt({ targetPath, key }: WantedVolume): Promise<VolumeRecord | undefined> {
+    for (const record of this.#options.records.others(key)) {
+      if (record.targetPath === targetPath || (await this.#isSamePlace(record.targetPath, targetPath))) return record;
+    }
+    return undefined;
+  }
+
+  /** Whether two targets are one name in one folder, and what is mounted at one is seen at the other. */
+  async #isSamePlace(first: string, second: string): Promise<boolean> {
+    if (basename(first) !== basename(second) || !(await isSameFolder(dirname(first), dirname(second)))) return false;
+    const [one, other] = await Promise.all([first, second].map((path) => this.#options.mounter.mountAt(path)));
+    return one?.device === other?.device && one?.inode === other?.inode;
   }
 }

@@ -1,7 +1,7 @@
 import { promises as fs } from "node:fs";
 import { errnoOf } from "../base/index.ts";
 import type { Cache, Tree } from "../cache/index.ts";
-import { hasUpperDir, type MountAt, type Mounter } from "../mount/index.ts";
+import type { MountAt, Mounter } from "../mount/index.ts";
 import type { VolumeRecord } from "./records.ts";
 import type { UpperLayers } from "./upper-layers.ts";
 import type { WantedVolume } from "./wanted-volume.ts";
@@ -31,7 +31,7 @@ export class VolumeMounts {
     if (record.tree === undefined) return true;
     if (!record.readOnly) {
       const entry = await this.#mounter.mountHolding(record.targetPath);
-      return entry !== undefined && hasUpperDir(entry, this.#uppers.paths(record.key).upper);
+      return entry !== undefined && (await this.#uppers.isShownBy(entry, record.key));
     }
     try {
       const tree = await fs.stat(this.#cache.layout.treeFolder(record.tree), { bigint: true });

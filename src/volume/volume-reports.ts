@@ -3,7 +3,7 @@ import { DriverError } from "../base/index.ts";
 import type { Cache } from "../cache/index.ts";
 import type { Mounter } from "../mount/index.ts";
 import { type Records, type VolumeRecord, volumeKeyOf } from "./records.ts";
-import { cleanTargetPath } from "./target.ts";
+import type { Targets } from "./targets.ts";
 import type { UpperLayers } from "./upper-layers.ts";
 import type { UpperUsage } from "./upper-usage.ts";
 import type { VolumeMounts } from "./volume-mounts.ts";
@@ -14,6 +14,7 @@ export interface VolumeReportsOptions {
   readonly mounter: Mounter;
   readonly records: Records;
   readonly mounts: VolumeMounts;
+  readonly targets: Targets;
   readonly uppers: UpperLayers;
   readonly usage: UpperUsage;
   readonly cache: Cache;
@@ -29,7 +30,7 @@ export class VolumeReports {
 
   /** See `VolumeService.stats`. */
   async stats(request: { readonly volumeId: string; readonly volumePath: string }): Promise<VolumeStats> {
-    const record = this.#recordAt(request.volumeId, request.volumePath);
+    const record = await this.#recordAt(request.volumeId, request.volumePath);
     if (record.tree === undefined) return this.#adoptedStats(record);
     if (!record.readOnly) return this.#writableStats(record);
     const tree = await this.#options.cache.trees.find(record.tree);
@@ -45,7 +46,7 @@ export class VolumeReports {
   }): Promise<readonly VolumeHealthEntry[]> {
     const { volumeId, volumePath } = request;
     const { records } = this.#options;
-    const asked = volumePath === undefined ? records.ofVolume(volumeId) : [this.#recordAt(volumeId, volumePath)];
+    const asked = volumePath === undefined ? records.ofVolume(volumeId) : [await this.#recordAt(volumeId, volumePath)];
     if (asked.length === 0) throw new DriverError("not-found", `volume ${volumeId} is not published on this node`);
     const entries = (await Promise.all(asked.map((record) => this.#healthOf(record)))).flat();
     const worst = entries.find((entry) => entry.status === "data-loss") ?? entries[0];
@@ -54,6 +55,9 @@ export class VolumeReports {
 
   /** What is not known of an adopted volume, its file system says. */
   async #adoptedStats({ targetPath }: VolumeRecord): Promise<VolumeStats> {
+    const { mounter } = this.#options;
+    if ((await mounter.mountAt(targetPath)) === undefined || (await mounter.isDead(targetPath)))
+      throw new DriverError("unavailable", `nothing that can be measured is mounted at ${targetPath} any more`);
     const { bsize, blocks, bfree, bavail, files, ffree } = await fs.statfs(targetPath);
     return {
       bytes: { used: (blocks - bfree) * bsize, total: blocks * bsize, available: bavail * bsize },
@@ -79,13 +83,16 @@ export class VolumeReports {
       return [{ status: "data-loss", reason: "TreeMissing", message }];
     }
     const mounted = await mounter.mountAt(targetPath);
-    if (mounted !== undefined && !mounted.dead && (await mounts.isOf(record, mounted))) return [];
+    const isThere = mounted !== undefined && (await mounts.isOf(record, mounted));
+    // Only of an adopted mount its own file system has to be asked.
+    if (isThere && (tree !== undefined || !(await mounter.isDead(targetPath)))) return [];
     const message = `the volume is not mounted at ${targetPath} any more`;
     return [{ status: "inaccessible", reason: "MountMissing", message }];
   }
 
-  #recordAt(volumeId: string, volumePath: string): VolumeRecord {
-    const record = this.#options.records.get(volumeKeyOf(volumeId, cleanTargetPath(volumePath)));
+  async #recordAt(volumeId: string, volumePath: string): Promise<VolumeRecord> {
+    const { records, targets } = this.#options;
+    const record = records.get(volumeKeyOf(volumeId, await targets.pathOf(volumeId, volumePath)));
     if (record !== undefined) return record;
     throw new DriverError("not-found", `volume ${volumeId} is not published at ${volumePath} on this node`);
   }

@@ -7,9 +7,9 @@ import { Adoption } from "./adoption.ts";
 import { isKubeletTarget } from "./kubelet-target.ts";
 import { Propagation } from "./propagation.ts";
 import { PublishesInFlight } from "./publishes-in-flight.ts";
-import { Records, type VolumeCount, volumeKeyOf } from "./records.ts";
+import { Records, type VolumeCount, type VolumeRecord, volumeKeyOf } from "./records.ts";
 import { StorageProbe, tryWritingTo } from "./storage-probe.ts";
-import { cleanTargetPath, prepareTarget, removeTarget } from "./target.ts";
+import { canonicalTargetPath, checkTarget, prepareTarget, removeTarget } from "./target.ts";
 import { Targets } from "./targets.ts";
 import { unmountTarget } from "./unmount.ts";
 import { UpperLayers } from "./upper-layers.ts";
@@ -69,9 +69,10 @@ export class Volumes implements VolumeService {
     const mounts = new VolumeMounts({ mounter, cache, uppers });
     const adoption = new Adoption({ mounter, layout: cache.layout, uppers, driverName });
     this.#mounts = mounts;
-    this.#targets = new Targets({ mounter, records, mounts, uppers, adoption, log });
-    this.#propagation = new Propagation(mounter);
-    this.#reports = new VolumeReports({ mounter, records, mounts, uppers, cache, usage: this.#usage });
+    const targets = new Targets({ mounter, records, mounts, uppers, adoption, clock, log });
+    this.#targets = targets;
+    this.#propagation = new Propagation(mounter, clock);
+    this.#reports = new VolumeReports({ mounter, records, mounts, targets, uppers, cache, usage: this.#usage });
     const { dataDir, tmp } = cache.layout;
     this.#storage = new StorageProbe({ dataDir, tryWriting: () => tryWritingTo(tmp), clock });
   }
@@ -83,7 +84,7 @@ export class Volumes implements VolumeService {
   }
 
   async publish(asked: PublishRequest): Promise<PublishOutcome> {
-    const request = { ...asked, targetPath: cleanTargetPath(asked.targetPath) };
+    const request = { ...asked, targetPath: await this.#targets.pathOf(asked.volumeId, asked.targetPath) };
     const key = volumeKeyOf(request.volumeId, request.targetPath);
     try {
       const wanted = parseWantedVolume(request);
@@ -97,15 +98,14 @@ export class Volumes implements VolumeService {
 
   async unpublish(request: { readonly volumeId: string; readonly targetPath: string }): Promise<void> {
     const { volumeId } = request;
-    const targetPath = cleanTargetPath(request.targetPath);
-    const { artifacts, mounter, clock } = this.#options;
+    const targetPath = await this.#targets.pathOf(volumeId, request.targetPath);
+    const { artifacts } = this.#options;
     const key = volumeKeyOf(volumeId, targetPath);
     this.#inFlight.abort(key);
     artifacts.leave(key);
     await this.#locks.run(targetPath, async () => {
-      if (this.#records.get(key) === undefined) return this.#unpublishUnknown(targetPath);
-      await unmountTarget(mounter, targetPath, clock);
-      await removeTarget(targetPath);
+      if (this.#records.get(key) === undefined) await this.#unpublishUnknown(targetPath);
+      else await this.#takeAway(targetPath, await canonicalTargetPath(request.targetPath));
       await this.#uppers.discard(key);
       this.#usage.forget(key);
       await this.#records.delete(key);
@@ -132,6 +132,13 @@ export class Volumes implements VolumeService {
     return this.#storage.check();
   }
 
+  /** Unmounts a target and removes it; where kubelet sees the same folder elsewhere, nothing stays there either. */
+  async #takeAway(targetPath: string, seenAt: string): Promise<void> {
+    const { mounter, clock } = this.#options;
+    for (const path of new Set([targetPath, seenAt])) await unmountTarget(mounter, path, clock);
+    await removeTarget(targetPath);
+  }
+
   /** What kubelet's own target shows is taken away, whoever mounted it; anything else unknown is left alone. */
   async #unpublishUnknown(targetPath: string): Promise<void> {
     if (!isKubeletTarget(targetPath)) return;
@@ -145,11 +152,19 @@ export class Volumes implements VolumeService {
   async #publish(wanted: WantedVolume, request: PublishRequest): Promise<PublishOutcome> {
     const { targetPath } = wanted;
     const { signal } = request;
-    if (await this.#locks.run(targetPath, () => this.#targets.isPublished(wanted), signal)) return "unchanged";
+    if (await this.#locks.run(targetPath, () => this.#isPublished(wanted, request), signal)) return "unchanged";
     // Unpublished meanwhile: what it wanted was given up already, so nothing new may be wanted for it.
     signal.throwIfAborted();
     const tree = (await this.#treeBelow(wanted)) ?? (await this.#present(wanted, request));
-    return this.#locks.run(targetPath, () => this.#mount(wanted, tree, signal), signal);
+    return this.#locks.run(targetPath, () => this.#mount(wanted, tree, request), signal);
+  }
+
+  /** Whether nothing has to be done. Throws "refused" where nothing can be done either, before anything is pulled. */
+  async #isPublished(wanted: WantedVolume, request: PublishRequest): Promise<boolean> {
+    if (await this.#targets.isPublished(wanted, request)) return true;
+    await this.#propagation.require(wanted.targetPath);
+    await checkTarget(wanted.targetPath);
+    return false;
   }
 
   /** The tree that a writable volume's upper layer was written over: it means nothing over another one. */
@@ -178,14 +193,13 @@ export class Volumes implements VolumeService {
     );
   }
 
-  async #mount(wanted: WantedVolume, tree: Tree, signal: AbortSignal): Promise<PublishOutcome> {
-    signal.throwIfAborted();
-    if (await this.#targets.isPublished(wanted)) return "unchanged";
+  async #mount(wanted: WantedVolume, tree: Tree, request: PublishRequest): Promise<PublishOutcome> {
+    request.signal.throwIfAborted();
+    if (await this.#isPublished(wanted, request)) return "unchanged";
     const { key, volumeId, targetPath, readOnly, identity } = wanted;
-    await this.#propagation.require(targetPath);
     await this.#targets.dropPredecessor(wanted);
     const before = this.#records.get(key);
-    if (before !== undefined && before.tree !== tree.id) await this.#uppers.discard(key);
+    if (before?.tree !== undefined && before.tree !== tree.id) await this.#uppers.discard(key);
     await prepareTarget(targetPath);
     try {
       const { namespace } = wanted.pod;
