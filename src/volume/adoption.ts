@@ -56,8 +56,8 @@ export class Adoption {
       const value: unknown = JSON.parse(await fs.readFile(join(dirname(targetPath), VOL_DATA), "utf8"));
       return isJsonObject(value) && value["driverName"] === this.#driverName && value["volumeHandle"] === volumeId;
     } catch (error) {
-      // A file that is half written or not JSON names nobody.
-      if (error instanceof SyntaxError || errnoOf(error) === "ENOENT") return false;
+      // What is half written, not JSON or no file at all names nobody.
+      if (error instanceof SyntaxError || ["ENOENT", "ENOTDIR", "EISDIR"].includes(errnoOf(error) ?? "")) return false;
       throw error;
     }
   }
