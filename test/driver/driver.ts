@@ -17,6 +17,8 @@ export interface DriverOptions {
   /** Flags beside socket, data dir, node id and log level. */
   readonly flags?: readonly string[] | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
+  /** A command that becomes the driver, as `unshare --mount` does. */
+  readonly prefix?: readonly string[] | undefined;
 }
 
 /** How a driver ended. */
@@ -48,7 +50,7 @@ export class Driver implements AsyncDisposable {
   #output = "";
 
   private constructor(options: DriverOptions) {
-    const [command, ...first] = commandLine(options.flavour ?? defaultFlavour());
+    const [command = "", ...first] = [...(options.prefix ?? []), ...commandLine(options.flavour ?? defaultFlavour())];
     const flags = [
       "serve",
       `--csi-endpoint=unix://${options.socketPath}`,

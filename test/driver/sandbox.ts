@@ -62,13 +62,16 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /** Starts a driver without waiting for it. */
-  launchDriver(other: { flags?: readonly string[]; dataDir?: string; socketPath?: string } = {}): Driver {
+  launchDriver(
+    other: { flags?: readonly string[]; dataDir?: string; socketPath?: string; prefix?: readonly string[] } = {},
+  ): Driver {
     const driver = Driver.launch({
       socketPath: other.socketPath ?? this.socketPath,
       dataDir: other.dataDir ?? this.dataDir,
       flavour: this.#options.flavour,
       flags: other.flags ?? this.#options.flags,
       env: this.#options.env,
+      prefix: other.prefix,
     });
     this.#drivers.push(driver);
     return driver;
