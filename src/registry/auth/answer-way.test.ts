@@ -24,9 +24,11 @@ test("a token server over plain http is refused to a registry over TLS, and name
   }
 });
 
-test("it is taken where the registry itself is plain http or this machine", () => {
+test("it is taken where the registry itself is plain http, or where both are this machine", () => {
   assert.equal(wayFor("r.example", "http", plainRealm)?.scheme, "bearer");
-  assert.equal(wayFor("localhost:5000", "https", plainRealm)?.scheme, "bearer");
+  assert.equal(wayFor("localhost:5000", "https", 'Bearer realm="http://localhost:5001/t"')?.scheme, "bearer");
+  assert.throws(() => wayFor("localhost:5000", "https", plainRealm), TransportError);
+  assert.throws(() => wayFor("r.example", "https", 'Bearer realm="http://localhost:5001/t"'), TransportError);
 });
 
 test("Basic is taken where Bearer cannot be", () => {

@@ -76,7 +76,8 @@ function realmOf({ endpoint, asked }: AskingServer, { parameters }: Challenge): 
     throw error;
   }
   // The realm is shown the credentials: nobody else may read along.
-  if (target.scheme === "https" || endpoint.transport === "http" || isLoopback(endpoint.base)) return target;
+  const staysHere = isLoopback(endpoint.base) && isLoopback(target);
+  if (target.scheme === "https" || endpoint.transport === "http" || staysHere) return target;
   return `Bearer at ${hostLabel(target)} over plain http`;
 }
 

@@ -2,7 +2,7 @@ import type { Clock } from "../../base/index.ts";
 import type { Credential } from "../credential.ts";
 import type { HttpRequest, HttpResponse, TlsTrust } from "../http/http-types.ts";
 import { followRedirects } from "../http/redirect.ts";
-import { hostLabel, type Target } from "../http/target.ts";
+import { hostLabel, isLoopback, type Target } from "../http/target.ts";
 import { TransportError } from "../http/transport-error.ts";
 import { StatusError, statusErrorFrom } from "../status-error.ts";
 
@@ -38,8 +38,9 @@ const defaultLifetimeSeconds = 60;
  * Fetches a bearer token: by GET with Basic, by POST (OAuth2) with an identity token; where a server refuses one
  * method with a 4xx, by the other one. Rejects with a `StatusError` of the token server or a `TransportError`.
  */
-export async function fetchToken(fetcher: TokenFetcher, request: TokenRequest): Promise<Token> {
-  const { credential } = request;
+export async function fetchToken(fetcher: TokenFetcher, asked: TokenRequest): Promise<Token> {
+  const { credential } = asked;
+  const request = { ...asked, trust: trustOf(asked) };
   if (credential.kind === "anonymous") return fetchByGet(fetcher, request);
   const methods = credential.kind === "password" ? [fetchByGet, fetchByPost] : [fetchByPost, fetchByGet];
   const failures: StatusError[] = [];
@@ -53,6 +54,16 @@ export async function fetchToken(fetcher: TokenFetcher, request: TokenRequest): 
   }
   // A refusal tells more than "method not allowed".
   throw failures.find((failure) => failure.isRefusal) ?? failures[0];
+}
+
+/**
+ * How far the token server is trusted: as its registry, but what belongs to the node goes to other machines over verified
+ * TLS only. A registry on this machine may be anybody's, and names whatever token server it likes.
+ */
+function trustOf({ realm, trust, credential }: TokenRequest): TlsTrust {
+  if (credential.kind === "anonymous" || credential.owner === "pod" || isLoopback(realm)) return trust;
+  if (realm.scheme === "https") return "verified";
+  throw new TransportError("challenge", hostLabel(realm), "it asks for the node's credentials over plain http");
 }
 
 function fetchByGet(fetcher: TokenFetcher, request: TokenRequest): Promise<Token> {
