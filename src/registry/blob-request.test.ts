@@ -134,6 +134,18 @@ test("a connection that breaks is gone on with where it broke", async () => {
   assert.deepEqual(bench.ranges(), [undefined, `bytes=1000000-${last}`, `bytes=2100000-${last}`]);
 });
 
+test("a connection that breaks after the last byte is no failure", async () => {
+  await using bench = await useBlob(() => ({ body: blob, cut: true, headers: { "transfer-encoding": "chunked" } }));
+  assert.deepEqual(await bench.fetch(), { transferredBytes: blob.length });
+  assert.equal(bench.server.seen.length, 1);
+});
+
+test("a blob of no bytes is asked for all the same", async () => {
+  await using bench = await useBlob(() => ({ status: 503 }), Buffer.alloc(0));
+  const nowhere = { registry: "127.0.0.1:1", repository: "org/app", transport: "http" } as const;
+  await assert.rejects(bench.fetch({ repository: nowhere }), failsAs("unavailable", /connection refused/));
+});
+
 test("a host that moves is not given up: tries are counted from the last mebibyte", async () => {
   const big = randomBytes(9 * 1024 * 1024);
   await using bench = await useBlob((request) => {

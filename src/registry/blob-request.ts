@@ -9,6 +9,7 @@ import { failureFrom, opening, type Purpose } from "./failure.ts";
 import { headerOf } from "./http/http-message.ts";
 import type { HttpResponse } from "./http/http-types.ts";
 import { hostLabel } from "./http/target.ts";
+import { TransportError } from "./http/transport-error.ts";
 import type { Retrier } from "./retry.ts";
 import { StatusError, statusErrorFrom } from "./status-error.ts";
 
@@ -93,6 +94,9 @@ class BlobDownload {
         await this.#attempt(this.#retrier.begin());
         return;
       } catch (error) {
+        // All is there, only the answer's own end is not: the digest will tell whether it is right.
+        const isAllThere = this.#received > 0 && this.#received === this.#query.descriptor.size;
+        if (isAllThere && error instanceof TransportError) return;
         if (this.#received - before >= progressBytes) this.#retrier.progressed();
         if (this.#dropsRange(error, before)) continue;
         await this.#retrier.waitAfter(error).catch((final: unknown) => {

@@ -35,6 +35,10 @@ for (const text of ["x\r\n", "-1\r\n", "3\r\nabcd\r\n", "\r\n", `${"1".repeat(90
   });
 }
 
+test("trailers without an end are refused", () => {
+  assert.throws(() => decodeAll("chunked", `0\r\n${"Trailer: x\r\n".repeat(10_000)}`, 1000), HttpSyntaxError);
+});
+
 test("a length ends at its byte", () => {
   assert.deepEqual(decodeAll("length", "abcdef", 4, 5), { data: "abcde", rest: "f", isDone: true });
   assert.equal(decodeAll("length", "abc", 4, 5).isDone, false);

@@ -11,6 +11,7 @@ export interface BodyDecoder {
 }
 
 const maxLineBytes = 8192;
+const maxTrailerBytes = 64 * 1024;
 
 /** The decoder for a framing. It throws `HttpSyntaxError` for bytes that break it. */
 export function createBodyDecoder(framing: BodyFraming): BodyDecoder {
@@ -44,6 +45,7 @@ function createChunkedDecoder(): BodyDecoder {
   let state: "size" | "data" | "data-end" | "trailer" | "done" = "size";
   let left = 0;
   let line = "";
+  let trailerBytes = 0;
 
   /** Adds to the line at hand; its text once it is complete. */
   function readLine(input: Buffer): { readonly used: number; readonly text: string | undefined } {
@@ -68,6 +70,9 @@ function createChunkedDecoder(): BodyDecoder {
       state = "size";
     } else if (text === "") {
       state = "done";
+    } else {
+      trailerBytes += text.length;
+      if (trailerBytes > maxTrailerBytes) throw new HttpSyntaxError("the answer has trailers that are too long");
     }
   }
 

@@ -67,16 +67,19 @@ export class ConnectionPool {
   async #start(request: HttpRequest, mayReuse: boolean): Promise<{ exchange: Exchange; wasKept: boolean }> {
     const host = this.#hostOf(request);
     const leave = await this.#enter(host, request.signal);
+    let connection: Connection | undefined;
     try {
       if (this.#isClosed) throw new TransportError("cut", hostLabel(request.target), "the client is closed");
       const kept = mayReuse ? this.#takeIdle(host) : undefined;
-      const connection = kept ?? (await this.#connect(request));
-      const exchange = connection.send(request, this.#headersOf(request), () => {
-        this.#giveBack(host, connection);
+      const used = kept ?? (await this.#connect(request));
+      connection = used;
+      const exchange = used.send(request, this.#headersOf(request), () => {
+        this.#giveBack(host, used);
         leave();
       });
       return { exchange, wasKept: kept !== undefined };
     } catch (error) {
+      if (connection !== undefined) this.#discard(connection);
       leave();
       throw error;
     }
@@ -145,6 +148,11 @@ export class ConnectionPool {
       const message = "the certificates given beside the built-in roots cannot be read";
       throw new TransportError("certificate", hostLabel(request.target), message, error);
     }
+  }
+
+  #discard(connection: Connection): void {
+    this.#connections.delete(connection);
+    connection.close();
   }
 
   #giveBack(host: Host, connection: Connection): void {
