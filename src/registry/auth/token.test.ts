@@ -12,8 +12,8 @@ async function sentFor(realmUrl: string, trust: TlsTrust, credential: Credential
   const realm = parseTarget(realmUrl);
   assert.ok(realm);
   const sent: HttpRequest[] = [];
-  const send = (request: HttpRequest) => {
-    sent.push(request);
+  const send = (one: HttpRequest) => {
+    sent.push(one);
     return Promise.reject(new TransportError("connect", "test", "as far as it goes"));
   };
   const request = { realm, trust, service: undefined, scope: "repository:a:pull", credential };

@@ -336,8 +336,8 @@ test("a sink's error ends the connection and comes out as it is", async () => {
 
 test("a request that cannot be sent leaves no connection open", async () => {
   await using bench = await useBench(({ closed }) => closed);
-  const broken = bench.pool.request(bench.request({ headers: new Map([["X", "a\r\nb"]]) }));
-  await assert.rejects(broken, /line break/);
+  const unsendable = bench.pool.request(bench.request({ headers: new Map([["X", "a\r\nb"]]) }));
+  await assert.rejects(unsendable, /line break/);
   await bench.server.peers[0]?.closed;
   assert.equal(bench.server.peers.length, 1);
 });
