@@ -29,7 +29,7 @@ if [ -n "$push" ]; then
 fi
 
 steps=(install_driver start_helpers push_artifacts basic_pods filtered_pod private_artifact shared_job static_claim
-  writable_volume user_namespace sub_paths broken_reference driver_restarts kubelet_restart volume_health
+  writable_volume user_namespace sub_paths broken_reference driver_restarts kubelet_restart slow_pull volume_health
   uninstall_driver remove_helpers)
 [ $# = 0 ] || steps=("$@")
 for name in "${steps[@]}"; do

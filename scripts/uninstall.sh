@@ -146,6 +146,7 @@ for node in $nodes; do
 done
 
 # The namespace of deploy/kustomize carries this label; one that somebody else made stays.
-kubectl delete namespace --field-selector "metadata.name=$namespace" --selector app.kubernetes.io/part-of=oras-csi \
-  --ignore-not-found
+part_of=$(kubectl get namespace "$namespace" --ignore-not-found \
+  --output 'jsonpath={.metadata.labels.app\.kubernetes\.io/part-of}')
+if [ "$part_of" = oras-csi ]; then kubectl delete namespace "$namespace"; fi
 if $failed; then exit 1; fi

@@ -98,7 +98,8 @@ example() {
 # events POD: the messages of the pod's warnings, as `kubectl describe pod` shows them.
 described() { k describe pod "$1" | sed -n '/^Events:/,$p'; }
 
-says() { described "$1" | grep -qE -- "$2"; }
+# says POD PATTERN: whether one of them has it. (With -q grep would end before kubectl does, which pipefail takes for failure.)
+says() { described "$1" | grep -E -- "$2" >/dev/null; }
 
 # on_nodes COMMAND...: runs it in a pod on each node that sees the node's processes and, by /proc/1, its mounts.
 on_nodes() {
@@ -106,7 +107,8 @@ on_nodes() {
   for shell in $(k get pods -l app=node-shell -o name); do k exec "$shell" -- "$@" || return 1; done
 }
 
-mounts() { on_nodes grep -c 'kubernetes.io~csi' /proc/1/mountinfo || true; }
+# mounts: how many volumes are mounted, node by node.
+mounts() { on_nodes grep -c " $E2E_KUBELET_DIR/pods/[^ ]*/kubernetes.io~csi/" /proc/1/mountinfo || true; }
 
 # requests PATH: how many requests for a path the registry saw.
 requests() { k logs registry | grep -c "GET $1" || true; }
