@@ -108,7 +108,7 @@ on_nodes() {
 }
 
 # mounts: how many volumes are mounted, node by node.
-mounts() { on_nodes grep -c " $E2E_KUBELET_DIR/pods/[^ ]*/kubernetes.io~csi/" /proc/1/mountinfo || true; }
+mounts() { on_nodes sh -c "grep -c ' $E2E_KUBELET_DIR/pods/[^ ]*/kubernetes.io~csi/' /proc/1/mountinfo || true"; }
 
 # requests PATH: how many requests for a path the registry saw.
 requests() { k logs registry | grep -c "GET $1" || true; }

@@ -310,7 +310,7 @@ nothing_left() {
   expect '' kubectl -n "$E2E_DRIVER_NAMESPACE" get daemonsets,pods,serviceaccounts -l app.kubernetes.io/name=oras-csi -o name
   eventually no_node_has_it
   expect '' on_nodes sh -c "ls -d /proc/1/root$E2E_KUBELET_DIR/plugins/$driver /proc/1/root$E2E_KUBELET_DIR/plugins_registry/$driver-reg.sock 2>/dev/null || true"
-  ! mounts 2>/dev/null | grep -v '^0$' || fail "a node still has mounts"
+  ! mounts | grep -v '^0$' || fail "a node still has mounts"
 }
 
 no_node_has_it() {
