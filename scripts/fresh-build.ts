@@ -1,14 +1,12 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
+import { EXECUTABLE } from "../test/driver/index.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 
 /** What the executable is made of: folders whole, files by themselves. */
 const SOURCES = ["src", "gen", "package.json", "package-lock.json", "scripts/build.ts", "scripts/build"];
-
-/** The executable for this machine. */
-export const EXECUTABLE = join(ROOT, "dist/oras-csi");
 
 /** Builds dist/oras-csi if it is missing or older than its sources. Says what it does; throws when the build fails. */
 export function ensureFreshBuild(say: (line: string) => void): void {

@@ -12,11 +12,16 @@ export interface GoTool {
 /** The path of a program: on PATH, where `go install` puts it, or installed now; undefined without it and without Go. */
 export function findGoTool(tool: GoTool): string | undefined {
   const found = findInstalled(tool);
-  if (found !== undefined || spawnSync("go", ["version"]).error !== undefined) return found;
+  if (found !== undefined || !hasGo()) return found;
   console.log(`installing ${tool.name} (go install ${tool.package})`);
   const installed = spawnSync("go", ["install", tool.package], { encoding: "utf8" });
   if (installed.status !== 0) console.log(installed.stderr.trim());
   return findInstalled(tool);
+}
+
+/** Whether Go is there to install with. */
+export function hasGo(): boolean {
+  return spawnSync("go", ["version"]).error === undefined;
 }
 
 function findInstalled({ name, tryWith }: GoTool): string | undefined {
