@@ -17,6 +17,13 @@ case "$(uname -m)" in
     ;;
 esac
 
+# A worktree may borrow another one's folder. npm would empty that one and then make its own.
+if [ -L node_modules ]; then
+  [ -x node_modules/.bin/node ] && exit 0
+  echo "node_modules is a link to a folder that is not installed: please run npm ci there." >&2
+  exit 1
+fi
+
 # npm writes this file last, so that an install which was cut off counts as none.
 done_file=node_modules/.package-lock.json
 if [ -f "$done_file" ] && [ -z "$(find package-lock.json -newer "$done_file")" ]; then
