@@ -5,6 +5,7 @@
 #   E2E_IMAGE            the driver's image as the nodes pull it; localhost:5001/oras-csi:e2e, which is pushed first from
 #                        dist/image (npm run image) unless this is set
 #   E2E_KUBELET_DIR      kubelet's folder on the nodes (/var/lib/kubelet)
+#   E2E_INSTALL          helm (where it is installed) or kustomize
 #   E2E_RESTART_KUBELET  a command that restarts kubelet on the nodes
 #   E2E_NAMESPACE, E2E_DRIVER_NAMESPACE, E2E_TIMEOUT (seconds)
 set -euo pipefail
@@ -30,7 +31,7 @@ fi
 
 steps=(install_driver start_helpers push_artifacts basic_pods filtered_pod private_artifact shared_job static_claim
   writable_volume user_namespace sub_paths broken_reference driver_restarts kubelet_restart slow_pull volume_health
-  uninstall_driver remove_helpers)
+  uninstall_driver go_driver_manifests remove_helpers)
 [ $# = 0 ] || steps=("$@")
 for name in "${steps[@]}"; do
   # Where the driver, which is on the nodes' network, finds the registries.

@@ -4,11 +4,12 @@
 
 install_driver() {
   local image=${E2E_IMAGE%:*} tag=${E2E_IMAGE##*:}
-  if command -v helm >/dev/null; then
+  if [ "${E2E_INSTALL:-helm}" = helm ] && command -v helm >/dev/null; then
     helm upgrade --install oras-csi "$root/deploy/chart" --namespace "$E2E_DRIVER_NAMESPACE" --create-namespace \
       --set "image.repository=$image,image.tag=$tag,image.pullPolicy=Always,kubeletDir=$E2E_KUBELET_DIR" >/dev/null
   else
     [ "$E2E_KUBELET_DIR" = /var/lib/kubelet ] || fail "another kubelet folder needs helm"
+    rm -rf "$work/kustomize"
     mkdir "$work/kustomize"
     cp -r "$root/deploy/kustomize/base" "$work/kustomize/base"
     cat > "$work/kustomize/kustomization.yaml" <<KUSTOMIZATION
@@ -316,6 +317,37 @@ nothing_left() {
 no_node_has_it() {
   [ -z "$(kubectl get csinodes -o "jsonpath={.items[*].spec.drivers[?(@.name==\"$driver\")].nodeID}")" ]
 }
+
+# The Go driver's own manifests with this driver's image; then this driver's manifests in their place, under running pods.
+go_driver_manifests() {
+  sed -e "s#KUBELET#$E2E_KUBELET_DIR#" -e "s#IMAGE#$E2E_IMAGE#" "$root/scripts/e2e/go-driver.yaml" |
+    kubectl apply -f - >/dev/null
+  kubectl -n kube-system rollout status daemonset/csi-oras-node --timeout="${E2E_TIMEOUT}s" >/dev/null
+  eventually some_node_has_it
+  basic_pods
+  filtered_pod
+  broken_reference
+  kubectl -n kube-system rollout restart daemonset/csi-oras-node >/dev/null
+  kubectl -n kube-system rollout status daemonset/csi-oras-node --timeout="${E2E_TIMEOUT}s" >/dev/null
+  expect hello in_pod artifact-basic cat /mnt/oras/hello.txt
+  kubectl -n kube-system delete daemonset csi-oras-node --wait >/dev/null
+  eventually no_pod_of_go_driver
+  kubectl delete csidriver "$driver" >/dev/null
+  install_driver
+  expect hello in_pod artifact-second cat /mnt/second-oras/hello.txt
+  gone artifact-basic artifact-second artifact-on-kind
+  pod after-replacement "$registry/github-ci:latest"
+  ready pod/after-replacement
+  gone after-replacement
+  ! mounts | grep -v '^0$' || fail "mounts of the Go driver's manifests are left"
+  kubectl -n kube-system delete configmap/csi-oras-config serviceaccount/csi-oras-node-sa >/dev/null
+  "$root/scripts/uninstall.sh" --namespace "$E2E_DRIVER_NAMESPACE" --image busybox --purge | sed 's/^/          /'
+  nothing_left
+}
+
+some_node_has_it() { ! no_node_has_it; }
+
+no_pod_of_go_driver() { [ -z "$(kubectl -n kube-system get pods -l app=csi-oras-node -o name)" ]; }
 
 remove_helpers() {
   kubectl delete namespace "$E2E_NAMESPACE" "$E2E_NAMESPACE-other" --ignore-not-found --wait=false >/dev/null
