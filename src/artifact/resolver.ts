@@ -3,8 +3,6 @@ import type { Cache } from "../cache/index.ts";
 import {
   type Descriptor,
   type Digest,
-  digestOf,
-  digestParts,
   formatReference,
   type Index,
   type Manifest,
@@ -129,9 +127,7 @@ export class Resolver {
   async #cached(repository: Repository, digest: Digest): Promise<Known | undefined> {
     if (this.#enforceNamespaces && !(await this.#cache.references.wasGiven(repository, digest))) return undefined;
     const bytes = await this.#cache.blobs.read(digest);
-    // What the disk has lost or changed is fetched again.
-    if (bytes === undefined || digestOf(bytes, digestParts(digest).algorithm) !== digest) return undefined;
-    return { digest, content: parseManifest(bytes, undefined) };
+    return bytes === undefined ? undefined : { digest, content: parseManifest(bytes, undefined) };
   }
 
   async #askRegistry(request: ResolveRequest, tagOrDigest: string): Promise<Known> {

@@ -114,6 +114,10 @@ const layersOf: [name: string, json: object, sizes: number[]][] = [
   ["an artifact manifest of nothing", { mediaType: mediaTypes.artifactManifest }, []],
   ["a manifest's layers beside blobs", { ...manifest, blobs }, [2]],
 ];
+test("what layers are does not hang on the Content-Type", () => {
+  const parsed = read({ ...manifest, blobs }, mediaTypes.artifactManifest);
+  assert.deepEqual(parsed.kind === "manifest" && parsed.layers.map((layer) => layer.size), [2]);
+});
 for (const [name, json, sizes] of layersOf) {
   test(`what layers are: ${name}`, () => {
     const parsed = read(json);

@@ -49,7 +49,8 @@ function indexFrom(value: JsonObject, mediaType: string): Index {
 
 function manifestFrom(value: JsonObject, mediaType: string): Manifest {
   const { artifactType, config } = value;
-  const blobsCount = mediaType === mediaTypes.artifactManifest && isThere(value["blobs"]);
+  // By its own word only: what layers are must not hang on a Content-Type that the cache does not keep.
+  const blobsCount = value["mediaType"] === mediaTypes.artifactManifest && isThere(value["blobs"]);
   return {
     kind: "manifest",
     mediaType: mediaType || mediaTypes.manifest,

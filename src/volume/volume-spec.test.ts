@@ -134,6 +134,11 @@ describe("refused", () => {
       given: attributes({ "options.pullpolicy": "Sometimes" }),
       says: [/pullpolicy is "Sometimes", it must be Always, IfNotPresent or Never/],
     },
+    {
+      name: "a policy that every object has",
+      given: attributes({ "options.pullpolicy": "constructor" }),
+      says: [/pullpolicy is "constructor", it must be/],
+    },
     { name: "a platform", given: attributes({ "artifact.platform": "arm64" }), says: [/platform "arm64"/] },
     {
       name: "pullalways against the policy",

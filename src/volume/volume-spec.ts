@@ -31,11 +31,11 @@ export interface PodInfo {
 
 type Attributes = Readonly<Record<string, string>>;
 
-const policies: Readonly<Record<string, PullPolicy>> = {
-  always: "Always",
-  ifnotpresent: "IfNotPresent",
-  never: "Never",
-};
+const policies: ReadonlyMap<string, PullPolicy> = new Map([
+  ["always", "Always"],
+  ["ifnotpresent", "IfNotPresent"],
+  ["never", "Never"],
+]);
 const dnsLabel = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** Reads all attributes at once. Throws one "bad-input" that lists every problem. */
@@ -164,7 +164,7 @@ function parseConcurrency(text: string): number {
 }
 
 function parsePolicy(text: string, always: boolean): PullPolicy {
-  const policy = text === "" ? undefined : policies[text.toLowerCase()];
+  const policy = text === "" ? undefined : policies.get(text.toLowerCase());
   if (text !== "" && policy === undefined) {
     const shown = JSON.stringify(text.slice(0, 40));
     throw new DriverError("bad-input", `oras.options.pullpolicy is ${shown}, it must be Always, IfNotPresent or Never`);

@@ -241,6 +241,19 @@ describe("unpublish", () => {
     assert.deepEqual(bench.mounter.calls, []);
   });
 
+  test("what a pod writes at a target that only looks unknown stays, too", async () => {
+    await using bench = await useVolumes();
+    await bench.volumes.publish(bench.request({ readOnly: false }));
+    const [call] = bench.mounter.calls;
+    assert.ok(call?.kind === "overlay");
+    for (const name of readdirSync(bench.area.cache.layout.volumes, { withFileTypes: true }))
+      if (name.isFile()) rmSync(join(bench.area.cache.layout.volumes, name.name));
+    await bench.restart();
+    await bench.volumes.unpublish(bench.request());
+    assert.equal(bench.mounter.depth(bench.target), 1);
+    assert.ok(existsSync(call.options.upper));
+  });
+
   test("what is already gone is no error", async () => {
     await using bench = await useVolumes();
     await bench.volumes.publish(bench.request());
@@ -300,6 +313,21 @@ describe("unpublish", () => {
     await bench.volumes.unpublish(bench.request());
     await publishing;
     assert.deepEqual(bench.artifacts.asked, []);
+  });
+
+  test("a publish that looks for the tree below its writes wants nothing any more", async () => {
+    await using bench = await useVolumes();
+    const writable = bench.request({ readOnly: false });
+    await bench.volumes.publish(writable);
+    await bench.mounter.unmount(bench.target, "detach");
+    const { trees } = bench.area.cache;
+    trees.find = async () => {
+      await bench.volumes.unpublish(writable);
+      return undefined;
+    };
+    await assert.rejects(bench.volumes.publish(writable), isKind("in-progress", /unpublished/));
+    assert.equal(bench.artifacts.asked.length, 1);
+    assertNothingLeft(bench);
   });
 
   test("one that comes while the volume is being mounted waits, then takes it away", async () => {

@@ -104,8 +104,11 @@ export class Volumes implements VolumeService {
     this.#inFlight.abort(key);
     artifacts.leave(key);
     await this.#locks.run(targetPath, async () => {
-      if (this.#records.get(key) === undefined) await this.#unpublishUnknown(targetPath);
-      else await this.#takeAway(targetPath, await canonicalTargetPath(request.targetPath));
+      const isKnown = this.#records.get(key) !== undefined;
+      // What is mounted at any other target may be this volume all the same: its writes stay, too.
+      if (!isKnown && !isKubeletTarget(targetPath)) return;
+      if (isKnown) await this.#takeAway(targetPath, await canonicalTargetPath(request.targetPath));
+      else await this.#unpublishUnknown(targetPath);
       await this.#uppers.discard(key);
       this.#usage.forget(key);
       await this.#records.delete(key);
@@ -139,9 +142,8 @@ export class Volumes implements VolumeService {
     await removeTarget(targetPath);
   }
 
-  /** What kubelet's own target shows is taken away, whoever mounted it; anything else unknown is left alone. */
+  /** What kubelet's own target shows is taken away, whoever mounted it. */
   async #unpublishUnknown(targetPath: string): Promise<void> {
-    if (!isKubeletTarget(targetPath)) return;
     const { mounter, clock, log } = this.#options;
     await unmountTarget(mounter, targetPath, clock);
     await removeTarget(targetPath).catch((error: unknown) =>
@@ -153,9 +155,10 @@ export class Volumes implements VolumeService {
     const { targetPath } = wanted;
     const { signal } = request;
     if (await this.#locks.run(targetPath, () => this.#isPublished(wanted, request), signal)) return "unchanged";
+    const below = await this.#treeBelow(wanted);
     // Unpublished meanwhile: what it wanted was given up already, so nothing new may be wanted for it.
     signal.throwIfAborted();
-    const tree = (await this.#treeBelow(wanted)) ?? (await this.#present(wanted, request));
+    const tree = below ?? (await this.#present(wanted, request));
     return this.#locks.run(targetPath, () => this.#mount(wanted, tree, request), signal);
   }
 
@@ -222,12 +225,15 @@ export class Volumes implements VolumeService {
     }
   }
 
-  /** Leaves nothing of a volume that could not be mounted. What cannot be undone is logged: the failure itself is told. */
+  /**
+   * Leaves nothing of a volume that could not be mounted, the record last, as when it is unpublished. What cannot be
+   * undone is logged: the failure itself is told.
+   */
   async #undo({ key, targetPath, readOnly }: WantedVolume): Promise<void> {
     const steps = [
+      () => removeTarget(targetPath),
       ...(readOnly ? [] : [() => this.#uppers.discard(key)]),
       () => this.#records.delete(key),
-      () => removeTarget(targetPath),
     ];
     for (const step of steps) {
       await step().catch((error: unknown) =>
