@@ -1,4 +1,4 @@
-import { FileValue, type Logger } from "../base/index.ts";
+import { DriverError, describeError, FileValue, type Logger } from "../base/index.ts";
 import type { Reference } from "../oci/index.ts";
 import { type Credential, credentialsFromSecrets, type DockerConfig, parseDockerConfig } from "../registry/index.ts";
 
@@ -26,11 +26,16 @@ export class CredentialFinder {
     this.#caFile = caFile === undefined ? undefined : new FileValue({ path: caFile, parse: (text) => text, log });
   }
 
-  /** What to try for a reference. Throws "bad-input" for a malformed secret of the pod. */
+  /**
+   * What to try for a reference. Throws "bad-input" for a malformed secret of the pod, "unavailable" for a file of the
+   * node that cannot be used: it may be mended, and the pod is not at fault.
+   */
   async find(reference: Reference, secrets: Readonly<Record<string, string>>): Promise<FoundCredentials> {
     const { registry, repository } = reference;
-    const ofNode = (await this.#dockerConfig?.get())?.credentialFor(registry, repository);
-    const ca = await this.#caFile?.get();
+    const ofNode = await ofTheNode("--docker-config", async () =>
+      (await this.#dockerConfig?.get())?.credentialFor(registry, repository),
+    );
+    const ca = await ofTheNode("--ca-file", async () => this.#caFile?.get());
     return {
       credentials: [
         ...credentialsFromSecrets(secrets, registry, repository),
@@ -39,5 +44,15 @@ export class CredentialFinder {
       ],
       caCertificates: ca === undefined ? [] : [ca],
     };
+  }
+}
+
+async function ofTheNode<T>(flag: string, use: () => Promise<T>): Promise<T> {
+  try {
+    return await use();
+  } catch (error) {
+    // What the parser throws names the flag already.
+    const fault = error instanceof DriverError ? error.message : `${flag}: ${describeError(error)}`;
+    throw new DriverError("unavailable", `the driver is not set up right on this node: ${fault}`, error);
   }
 }

@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { useLog } from "../../test/helpers/log-lines.ts";
+import { useTempFolder } from "../../test/helpers/temp-folder.ts";
+import { parseReference } from "../oci/index.ts";
+import { CredentialFinder } from "./credential-finder.ts";
+
+const reference = parseReference("ghcr.io/org/thing:v1");
+
+function use(t: TestContext) {
+  const folder = useTempFolder(t);
+  const { log, lines } = useLog();
+  const [dockerConfig, caFile] = [join(folder, "config.json"), join(folder, "ca.pem")];
+  return { dockerConfig, caFile, log, lines, finder: new CredentialFinder({ dockerConfig, caFile, log }) };
+}
+
+const auths = (password: string) => JSON.stringify({ auths: { "ghcr.io": { username: "u", password } } });
+
+test("the pod's secret comes first, then the node's, then none", async (t) => {
+  const { dockerConfig, caFile, finder } = use(t);
+  writeFileSync(dockerConfig, auths("node"));
+  writeFileSync(caFile, "PEM");
+  const { credentials, caCertificates } = await finder.find(reference, { username: "u", password: "pod" });
+  assert.deepEqual(
+    credentials.map(({ source }) => source),
+    ["the pod's secret", "--docker-config", "anonymous"],
+  );
+  assert.deepEqual(caCertificates, ["PEM"]);
+});
+
+const broken: [name: string, write: (files: { dockerConfig: string; caFile: string }) => void, says: RegExp][] = [
+  ["no docker config", () => undefined, /not set up right on this node: --docker-config: ENOENT.*config\.json/],
+  [
+    "no JSON",
+    ({ dockerConfig }) => writeFileSync(dockerConfig, "{"),
+    /--docker-config is no docker config: it is not JSON/,
+  ],
+  [
+    "a broken entry",
+    ({ dockerConfig }) => writeFileSync(dockerConfig, '{"auths":{"ghcr.io":{"auth":"!"}}}'),
+    /--docker-config: the auth of "ghcr\.io" is not base64/,
+  ],
+  ["no roots", ({ dockerConfig }) => writeFileSync(dockerConfig, "{}"), /--ca-file: ENOENT.*ca\.pem/],
+];
+for (const [name, write, message] of broken) {
+  test(`a file that the node cannot use is the node's fault, not the pod's: ${name}`, async (t) => {
+    const files = use(t);
+    write(files);
+    await assert.rejects(files.finder.find(reference, {}), { kind: "unavailable", message });
+  });
+}
+
+test("a broken file leaves the old value in force", async (t) => {
+  const { dockerConfig, caFile, finder, lines } = use(t);
+  writeFileSync(dockerConfig, auths("old"));
+  writeFileSync(caFile, "PEM");
+  await finder.find(reference, {});
+  writeFileSync(dockerConfig, "{");
+  const { credentials } = await finder.find(reference, {});
+  assert.deepEqual(credentials[0], {
+    kind: "password",
+    username: "u",
+    password: "old",
+    source: "--docker-config",
+    owner: "node",
+  });
+  assert.deepEqual(
+    lines.map(({ level }) => level),
+    ["warn"],
+  );
+});
