@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -65,13 +65,9 @@ test("a count rests a minute, then the next one begins", async () => {
 test("what cannot be counted is told once a rest, and is counted later", async () => {
   using area = use();
   const file = join(area.folder, "file");
-  const folder = join(
-    area.folder,
-    "a".repeat(255),
-    "b".repeat(255),
-    ...Array.from({ length: 20 }, () => "c".repeat(255)),
-  );
-  const ask = () => area.usage.of(KEY, folder);
+  const loop = join(area.folder, "loop");
+  symlinkSync("loop", loop);
+  const ask = () => area.usage.of(KEY, loop);
   ask();
   while (area.lines.length === 0) await setImmediate();
   for (let i = 0; i < 20; i++) {
@@ -83,8 +79,23 @@ test("what cannot be counted is told once a rest, and is counted later", async (
   writeFileSync(file, "x");
   await asksUntil(
     () => area.usage.of(KEY, area.folder),
-    (usage) => usage.inodes === 1,
+    (usage) => usage.inodes === 2,
   );
+});
+
+test("what lies deeper than a path can say is left out, the rest is counted", async () => {
+  using area = use();
+  const parts = Array.from({ length: 10 }, (_, i) => String(i).repeat(250));
+  const [upper, lower] = [join(area.folder, "u", ...parts), join(area.folder, "l", ...parts)];
+  mkdirSync(upper, { recursive: true });
+  mkdirSync(lower, { recursive: true });
+  writeFileSync(join(lower, "deep"), "x");
+  renameSync(join(area.folder, "l"), join(upper, "l"));
+  const ask = () => area.usage.of(KEY, area.folder);
+  const { inodes } = await asksUntil(ask, (usage) => usage.inodes > 0);
+  assert.ok(inodes > parts.length && inodes < 2 * parts.length + 3, String(inodes));
+  assert.deepEqual(area.lines, []);
+  renameSync(join(upper, "l"), join(area.folder, "l"));
 });
 
 test("a folder that is not there counts as nothing", async () => {
