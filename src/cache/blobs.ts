@@ -1,6 +1,6 @@
 import { promises as fs } from "node:fs";
 import { dirname } from "node:path";
-import { errnoOf, type Logger, syncFolder, writeFileDurably } from "../base/index.ts";
+import { type Logger, syncFolder, unlessMissing, writeFileDurably } from "../base/index.ts";
 import { type Descriptor, type Digest, digestOf, digestParts } from "../oci/index.ts";
 import type { Layout } from "./layout.ts";
 
@@ -20,13 +20,8 @@ export class Blobs {
 
   /** Whether a blob is there in full length. */
   async has(descriptor: Pick<Descriptor, "digest" | "size">): Promise<boolean> {
-    try {
-      const file = await fs.lstat(this.#layout.blob(descriptor.digest));
-      return file.isFile() && file.size === descriptor.size;
-    } catch (error) {
-      if (errnoOf(error) === "ENOENT") return false;
-      throw error;
-    }
+    const file = await unlessMissing(fs.lstat(this.#layout.blob(descriptor.digest)));
+    return file?.isFile() === true && file.size === descriptor.size;
   }
 
   /**
@@ -35,13 +30,8 @@ export class Blobs {
    */
   async read(digest: Digest): Promise<Uint8Array | undefined> {
     const path = this.#layout.blob(digest);
-    let bytes: Uint8Array;
-    try {
-      bytes = await fs.readFile(path);
-    } catch (error) {
-      if (errnoOf(error) === "ENOENT") return undefined;
-      throw error;
-    }
+    const bytes = await unlessMissing(fs.readFile(path));
+    if (bytes === undefined) return undefined;
     if (digestOf(bytes, digestParts(digest).algorithm) === digest) return bytes;
     this.#log?.error("a cached blob has other bytes than its digest says: removed", { digest, path });
     await fs.rm(path, { force: true });

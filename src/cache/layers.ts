@@ -1,6 +1,6 @@
 import { promises as fs } from "node:fs";
 import { dirname } from "node:path";
-import { errnoOf, syncFolder } from "../base/index.ts";
+import { syncFolder, unlessMissing } from "../base/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { Layout, UnpackWay } from "./layout.ts";
 import type { Sweeper } from "./sweeper.ts";
@@ -16,8 +16,8 @@ export interface StagedLayer {
 /** Whether a tar layer is there, unpacked, with its index. Used on the main and the pull thread. */
 export async function hasLayer(layout: Layout, digest: Digest, way: UnpackWay): Promise<boolean> {
   const paths = [layout.layerFolder(digest, way), layout.layerIndex(digest, way)];
-  const found = await Promise.all(paths.map(exists));
-  return found.every((there) => there);
+  const found = await Promise.all(paths.map((path) => unlessMissing(fs.lstat(path))));
+  return found.every((there) => there !== undefined);
 }
 
 /**
@@ -32,14 +32,4 @@ export async function commitLayer(layout: Layout, sweeper: Sweeper, staged: Stag
   await fs.rename(staged.folder, folder);
   await fs.rename(staged.indexFile, indexFile);
   await syncFolder(dirname(folder));
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await fs.lstat(path);
-    return true;
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return false;
-    throw error;
-  }
 }

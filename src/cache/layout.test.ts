@@ -22,6 +22,7 @@ const paths: [name: string, path: string, expected: string][] = [
   ["the format", layout.formatFile, "format.json"],
   ["the lock", layout.lockFile, "lock"],
   ["the folder for what is half-made", layout.tmp, "tmp"],
+  ["the mounter's own folder", layout.mounts, "mounts"],
 ];
 for (const [name, path, expected] of paths) {
   test(`where ${name} is`, () => assert.equal(path, `/var/lib/x/${expected}`));
@@ -29,6 +30,6 @@ for (const [name, path, expected] of paths) {
 
 test("nothing of the layout is anywhere else", () => {
   const texts = Object.values(layout).filter((value) => typeof value === "string");
-  assert.equal(texts.length, 11);
+  assert.equal(texts.length, 12);
   for (const path of texts) assert.ok(path === "/var/lib/x" || path.startsWith("/var/lib/x/"));
 });

@@ -20,6 +20,8 @@ export interface Layout {
   readonly volumes: string;
   readonly names: string;
   readonly tmp: string;
+  /** The mounter's own, on older kernels: what is in there may be mounts of trees. */
+  readonly mounts: string;
   blob(digest: Digest): string;
   layerFolder(digest: Digest, way: UnpackWay): string;
   layerIndex(digest: Digest, way: UnpackWay): string;
@@ -30,7 +32,8 @@ export interface Layout {
 
 /** The layout of the data dir at an absolute path. */
 export function createLayout(dataDir: string): Layout {
-  const [blobs, layers, trees] = [join(dataDir, "blobs"), join(dataDir, "layers"), join(dataDir, "trees")];
+  const [blobs, layers] = [join(dataDir, "blobs"), join(dataDir, "layers")];
+  const [trees, ingest] = [join(dataDir, "trees"), join(dataDir, "ingest")];
   const under = (folder: string, digest: Digest, suffix = "") => {
     const { algorithm, hex } = digestParts(digest);
     return join(folder, algorithm, hex + suffix);
@@ -42,11 +45,12 @@ export function createLayout(dataDir: string): Layout {
     blobs,
     layers,
     trees,
-    ingest: join(dataDir, "ingest"),
+    ingest,
     references: join(dataDir, "references"),
     volumes: join(dataDir, "volumes"),
     names: join(dataDir, "names"),
     tmp: join(dataDir, "tmp"),
+    mounts: join(dataDir, "mounts"),
     blob: (digest) => under(blobs, digest),
     layerFolder: (digest, way) => under(layers, digest, `.${way}`),
     layerIndex: (digest, way) => under(layers, digest, `.${way}.index`),
@@ -54,7 +58,7 @@ export function createLayout(dataDir: string): Layout {
     treeRecord: (id) => join(trees, `${id}.json`),
     ingestFile: (digest) => {
       const { algorithm, hex } = digestParts(digest);
-      return join(dataDir, "ingest", `${algorithm}-${hex}`);
+      return join(ingest, `${algorithm}-${hex}`);
     },
   };
 }

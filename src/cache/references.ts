@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Clock, errnoOf, syncFolder } from "../base/index.ts";
+import { type Clock, errnoOf, syncFolder, unlessMissing } from "../base/index.ts";
 import { type Digest, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
@@ -57,13 +57,7 @@ export class References {
 
   /** Whether these very bytes were once fetched from this repository: a digest alone proves no access to them. */
   async wasGiven(repository: AskedRepository, content: Digest | TreeId): Promise<boolean> {
-    try {
-      await fs.stat(this.#givenFile(repository, content));
-      return true;
-    } catch (error) {
-      if (errnoOf(error) === "ENOENT") return false;
-      throw error;
-    }
+    return (await unlessMissing(fs.stat(this.#givenFile(repository, content)))) !== undefined;
   }
 
   /**

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { basename, join } from "node:path";
-import { describeError, errnoOf, type Logger, writeFileDurably } from "../base/index.ts";
+import { describeError, errnoOf, type Logger, unlessMissing, writeFileDurably } from "../base/index.ts";
 import { isJsonObject, type JsonObject } from "../oci/index.ts";
 
 /** Where state files put what is in the way. Both folders are on the file system of the state files. */
@@ -26,13 +26,8 @@ export class StateFiles {
    * moved aside, then undefined is the answer, too: never silently.
    */
   async read<T>(path: string, parse: (value: JsonObject) => T): Promise<T | undefined> {
-    let text: string;
-    try {
-      text = await fs.readFile(path, "utf8");
-    } catch (error) {
-      if (errnoOf(error) === "ENOENT") return undefined;
-      throw error;
-    }
+    const text = await unlessMissing(fs.readFile(path, "utf8"));
+    if (text === undefined) return undefined;
     try {
       const value: unknown = JSON.parse(text);
       if (!isJsonObject(value)) throw new Error("it is no JSON object");

@@ -1,5 +1,5 @@
 import { promises as fs } from "node:fs";
-import { type Clock, errnoOf, syncFolder } from "../base/index.ts";
+import { type Clock, syncFolder, unlessMissing } from "../base/index.ts";
 import { type Digest, type JsonObject, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
@@ -64,10 +64,5 @@ function treeFrom(value: JsonObject): Omit<Tree, "id" | "folder"> {
 }
 
 async function isFolder(path: string): Promise<boolean> {
-  try {
-    return (await fs.lstat(path)).isDirectory();
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return false;
-    throw error;
-  }
+  return (await unlessMissing(fs.lstat(path)))?.isDirectory() ?? false;
 }

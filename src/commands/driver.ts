@@ -1,6 +1,5 @@
 import { closeSync, openSync } from "node:fs";
 import { arch, release } from "node:os";
-import { join } from "node:path";
 import { Artifacts, CredentialFinder, PullWorker } from "../artifact/index.ts";
 import {
   type BuildInfo,
@@ -12,7 +11,7 @@ import {
   openLibc,
   systemClock,
 } from "../base/index.ts";
-import { Cache, lockDataDir } from "../cache/index.ts";
+import { Cache, createLayout, lockDataDir } from "../cache/index.ts";
 import type { ServeConfig } from "../config/index.ts";
 import { createBoundedMounter, createMounter } from "../mount/index.ts";
 import { platformOfMachine } from "../oci/index.ts";
@@ -61,7 +60,11 @@ export class Driver {
     const volumes = new VolumesLater();
     const metrics = new Metrics(build);
     const { dataDir, nodeId, driverName, concurrency } = config;
-    const kernelMounter = createMounter({ libc, kernelRelease: release(), stagingFolder: join(dataDir, "mounts") });
+    const kernelMounter = createMounter({
+      libc,
+      kernelRelease: release(),
+      stagingFolder: createLayout(dataDir).mounts,
+    });
     const mounter = createBoundedMounter(kernelMounter, { clock });
     parts.sockets = await Sockets.open({ config, build, volumes, mounter, metrics, clock, log, signal });
     const surroundings = { config, libc, metrics, clock, log };

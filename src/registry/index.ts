@@ -5,5 +5,6 @@ export { credentialsFromSecrets } from "./credentials/secrets.ts";
 export type { Repository, Transport } from "./endpoint.ts";
 export type { HttpLimits } from "./http/http-types.ts";
 export type { ClaimedManifest, FetchedManifest, ManifestQuery } from "./manifest-request.ts";
+export { onceMoreIfCorrupt } from "./once-more.ts";
 export { createRegistryClient, type RegistryClient, type RegistryClientOptions } from "./registry-client.ts";
 export type { RetryPolicy } from "./retry.ts";

@@ -16,6 +16,7 @@ import { failureFrom, opening, type Purpose } from "./failure.ts";
 import { headerOf } from "./http/http-message.ts";
 import type { HttpResponse } from "./http/http-types.ts";
 import { hostLabel } from "./http/target.ts";
+import { onceMoreIfCorrupt } from "./once-more.ts";
 import { withRetries } from "./retry.ts";
 import { StatusError, statusErrorFrom } from "./status-error.ts";
 
@@ -98,16 +99,6 @@ function ask(tools: ClientTools, query: ManifestQuery, how: Ask): Promise<HttpRe
     headers: new Map([["Accept", MANIFEST_ACCEPT]]),
     signal: query.signal,
   });
-}
-
-async function onceMoreIfCorrupt<T>(attempt: () => Promise<T>): Promise<T> {
-  try {
-    return await attempt();
-  } catch (error) {
-    // contract.md, Codes: DATA_LOSS only "also after one more try from the start".
-    if (error instanceof DriverError && error.kind === "corrupt") return await attempt();
-    throw error;
-  }
 }
 
 interface Reading {

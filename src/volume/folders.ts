@@ -1,19 +1,8 @@
 import { promises as fs } from "node:fs";
-import { errnoOf } from "../base/index.ts";
+import { unlessMissing } from "../base/index.ts";
 
 /** Whether two paths lead to one folder of one file system: what a bind mount shows at two places is one. */
 export async function isSameFolder(first: string, second: string): Promise<boolean> {
   const [one, other] = await Promise.all([first, second].map((path) => unlessMissing(fs.stat(path, { bigint: true }))));
   return one !== undefined && other !== undefined && one.dev === other.dev && one.ino === other.ino;
-}
-
-/** What a look at a path finds; undefined if the path leads nowhere. */
-export async function unlessMissing<T>(looking: Promise<T>): Promise<T | undefined> {
-  try {
-    return await looking;
-  } catch (error) {
-    const code = errnoOf(error);
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw error;
-  }
 }

@@ -1,7 +1,6 @@
 import { promises as fs } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { DriverError, errnoOf } from "../base/index.ts";
-import { unlessMissing } from "./folders.ts";
+import { DriverError, errnoOf, unlessMissing } from "../base/index.ts";
 
 /** Kubelet's own folders above a target have this mode, too. */
 const TARGET_MODE = 0o750;

@@ -1,8 +1,9 @@
 import { promises as fs } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { unlessMissing } from "../base/index.ts";
 import type { Cache } from "../cache/index.ts";
 import { hasUpperDir, type MountEntry, upperDirOf } from "../mount/index.ts";
-import { isSameFolder, unlessMissing } from "./folders.ts";
+import { isSameFolder } from "./folders.ts";
 import type { VolumeKey } from "./records.ts";
 
 /** The folders of a writable volume. */
