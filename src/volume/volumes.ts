@@ -7,7 +7,7 @@ import { Adoption } from "./adoption.ts";
 import { isKubeletTarget } from "./kubelet-target.ts";
 import { Propagation } from "./propagation.ts";
 import { PublishesInFlight } from "./publishes-in-flight.ts";
-import { Records, type VolumeCount, type VolumeRecord, volumeKeyOf } from "./records.ts";
+import { Records, type VolumeCount, volumeKeyOf } from "./records.ts";
 import { StorageProbe, tryWritingTo } from "./storage-probe.ts";
 import { canonicalTargetPath, checkTarget, prepareTarget, removeTarget } from "./target.ts";
 import { Targets } from "./targets.ts";
