@@ -128,7 +128,12 @@ describe("refused", () => {
       says: /"a" is a file where layer "a"/,
     },
     { name: "a digest of no known algorithm", layers: [folder("a", { [DIGEST]: "md5:00" })], says: /^refused: .*md5/ },
-    { name: "no titles at all", layers: [layer(Buffer.from("1"), "x/y")], says: /^refused: .*x\/y \(1 bytes\)/ },
+    { name: "no titles at all", layers: [layer(Buffer.from("1"), "x/y")], says: /^refused: .*"x\/y" \(1 bytes\)/ },
+    {
+      name: "a media type that is made to confuse readers",
+      layers: [layer(Buffer.from("1"), `x/\u001b[2J\n\u202e${"y".repeat(10_000)}`)],
+      says: /^refused: .*"x\/\\x1b\[2J\\x0a\\xe2\\x80\\xaey{100,}…y{100,}" \(1 bytes\)$/,
+    },
     {
       name: "a hundred layers without titles, shortly",
       layers: Array.from({ length: 100 }, (_, i) => layer(Buffer.from(String(i)), "x/y")),

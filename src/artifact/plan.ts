@@ -1,6 +1,6 @@
 import { DriverError } from "../base/index.ts";
 import { annotationKeys, type Descriptor, type Digest, type Manifest, mediaTypes, parseDigest } from "../oci/index.ts";
-import { cleanTitle } from "../unpack/index.ts";
+import { cleanTitle, quoteName } from "../unpack/index.ts";
 import { isFiltered, type Selection, selects } from "./selection.ts";
 
 /** What a layer becomes in the tree. */
@@ -91,9 +91,10 @@ function notAnArtifact(manifest: Manifest, selection: Selection): DriverError {
   }
   const found = manifest.layers
     .slice(0, 10)
-    .map((layer) => `${layer.mediaType || "no media type"} (${layer.size} bytes)`);
+    .map((layer) => `${layer.mediaType === "" ? "no media type" : show(layer.mediaType)} (${layer.size} bytes)`);
   const more = manifest.layers.length > found.length ? ` and ${manifest.layers.length - found.length} more` : "";
-  const kind = manifest.artifactType ?? manifest.config?.mediaType ?? "unknown";
+  const type = manifest.artifactType ?? manifest.config?.mediaType;
+  const kind = type === undefined ? "unknown" : show(type);
   return new DriverError(
     "refused",
     `no layer of this artifact of type ${kind} has a title, so there are no names for files; it has ${found.join(", ")}${more}`,
@@ -105,6 +106,7 @@ function titleOf(descriptor: Descriptor): string | undefined {
   return descriptor.annotations[annotationKeys.title] || undefined;
 }
 
+/** What an artifact says of itself may be anything, and long. */
 function show(text: string): string {
-  return JSON.stringify(text.length > 120 ? `${text.slice(0, 60)}…${text.slice(-40)}` : text);
+  return quoteName(Buffer.from(text));
 }
