@@ -30,7 +30,7 @@ export function createPrinter(): Printer {
       scenes += 1;
       print(`\n${paint(["bold", "cyan"], `${scenes}  ${title}`)}`);
     },
-    line: (text) => print(`   ${text}`),
+    line: (text) => print(text === "" ? "" : `   ${text}`),
     good: (text) => print(`   ${paint("green", "✔")} ${text}`),
     detail: (text) => print(`   ${paint("dim", text)}`),
     quote: (text) => print(`     ${paint("yellow", text)}`),

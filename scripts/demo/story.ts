@@ -42,6 +42,7 @@ export async function playStory(printer: Printer, stage: string, signal: AbortSi
   await using registry = await EmbeddedRegistry.start();
   const layers = await openRegistry(printer, registry);
   await using driver = await startDriver(printer, stage);
+  signal.throwIfAborted();
   signal.addEventListener("abort", () => void driver.stop("SIGKILL"), { once: true });
   const kubelet = new Kubelet(join(stage, "kubelet"), () => createGrpcJsClient(driver.socketPath));
   const cast: Cast = { printer, stage, registry, layers, driver, kubelet };
