@@ -94,8 +94,8 @@ function fileTexts(path: string, readFile: ConfigInput["readFile"]): GivenText<S
   try {
     content = readFile(path);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new UsageError(`cannot read the configuration file ${quoted(path)}: ${reason}`, cause);
+    // Whoever prints an error adds its causes.
+    throw new UsageError(`cannot read the configuration file ${quoted(path)}`, cause);
   }
   const keyOf = (name: string) =>
     keyOfName(serveOptions, name, (known) => unknownName("key", name, known, ` in ${quoted(path)}`));
