@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { rootCertificates } from "node:tls";
 import { useLog } from "../../test/helpers/log-lines.ts";
 import { useTempFolder } from "../../test/helpers/temp-folder.ts";
 import { parseReference } from "../oci/index.ts";
 import { CredentialFinder } from "./credential-finder.ts";
 
+const [root = "", other = ""] = rootCertificates;
 const reference = parseReference("ghcr.io/org/thing:v1");
 
 function use(t: TestContext) {
@@ -21,13 +23,13 @@ const auths = (password: string) => JSON.stringify({ auths: { "ghcr.io": { usern
 test("the pod's secret comes first, then the node's, then none", async (t) => {
   const { dockerConfig, caFile, finder } = use(t);
   writeFileSync(dockerConfig, auths("node"));
-  writeFileSync(caFile, "PEM");
+  writeFileSync(caFile, `${root}\n`);
   const { credentials, caCertificates } = await finder.find(reference, { username: "u", password: "pod" });
   assert.deepEqual(
     credentials.map(({ source }) => source),
     ["the pod's secret", "--docker-config", "anonymous"],
   );
-  assert.deepEqual(caCertificates, ["PEM"]);
+  assert.deepEqual(caCertificates, [root]);
 });
 
 const broken: [name: string, write: (files: { dockerConfig: string; caFile: string }) => void, says: RegExp][] = [
@@ -43,6 +45,14 @@ const broken: [name: string, write: (files: { dockerConfig: string; caFile: stri
     /--docker-config: the auth of "ghcr\.io" is not base64/,
   ],
   ["no roots", ({ dockerConfig }) => writeFileSync(dockerConfig, "{}"), /--ca-file: ENOENT.*ca\.pem/],
+  [
+    "roots that are none",
+    ({ dockerConfig, caFile }) => {
+      writeFileSync(dockerConfig, "{}");
+      writeFileSync(caFile, "no PEM");
+    },
+    /on this node: --ca-file holds no certificate/,
+  ],
 ];
 for (const [name, write, message] of broken) {
   test(`a file that the node cannot use is the node's fault, not the pod's: ${name}`, async (t) => {
@@ -55,7 +65,7 @@ for (const [name, write, message] of broken) {
 test("a broken file leaves the old value in force", async (t) => {
   const { dockerConfig, caFile, finder, lines } = use(t);
   writeFileSync(dockerConfig, auths("old"));
-  writeFileSync(caFile, "PEM");
+  writeFileSync(caFile, `${root}\n`);
   await finder.find(reference, {});
   writeFileSync(dockerConfig, "{");
   const { credentials } = await finder.find(reference, {});
@@ -70,4 +80,19 @@ test("a broken file leaves the old value in force", async (t) => {
     lines.map(({ level }) => level),
     ["warn"],
   );
+});
+
+test("half-written roots leave the old ones in force", async (t) => {
+  const { dockerConfig, caFile, finder, lines } = use(t);
+  writeFileSync(dockerConfig, "{}");
+  writeFileSync(caFile, `${root}\n`);
+  await finder.find(reference, {});
+  writeFileSync(caFile, `${root}\n${other.slice(0, 100)}`);
+  for (let i = 0; i < 2; i++) assert.deepEqual((await finder.find(reference, {})).caCertificates, [root]);
+  assert.deepEqual(
+    lines.map(({ level, reason }) => [level, reason]),
+    [["warn", "--ca-file holds a certificate that is cut off"]],
+  );
+  writeFileSync(caFile, `${root}\n${other}\n`);
+  assert.deepEqual((await finder.find(reference, {})).caCertificates, [root, other]);
 });

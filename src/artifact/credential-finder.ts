@@ -1,6 +1,12 @@
 import { DriverError, describeError, FileValue, type Logger } from "../base/index.ts";
 import type { Reference } from "../oci/index.ts";
-import { type Credential, credentialsFromSecrets, type DockerConfig, parseDockerConfig } from "../registry/index.ts";
+import {
+  type Credential,
+  credentialsFromSecrets,
+  type DockerConfig,
+  parseCaCertificates,
+  parseDockerConfig,
+} from "../registry/index.ts";
 
 /** What a pull may show a registry, and whose certificates it trusts. */
 export interface FoundCredentials {
@@ -13,7 +19,7 @@ export interface FoundCredentials {
 /** Gathers credentials and roots for each pull; files are looked at again each time. */
 export class CredentialFinder {
   readonly #dockerConfig: FileValue<DockerConfig> | undefined;
-  readonly #caFile: FileValue<string> | undefined;
+  readonly #caFile: FileValue<string[]> | undefined;
 
   constructor(options: {
     readonly dockerConfig: string | undefined;
@@ -21,9 +27,11 @@ export class CredentialFinder {
     readonly log: Logger;
   }) {
     const { dockerConfig, caFile, log } = options;
-    const parse = (text: string) => parseDockerConfig(text, "--docker-config");
-    this.#dockerConfig = dockerConfig === undefined ? undefined : new FileValue({ path: dockerConfig, parse, log });
-    this.#caFile = caFile === undefined ? undefined : new FileValue({ path: caFile, parse: (text) => text, log });
+    const config = (text: string) => parseDockerConfig(text, "--docker-config");
+    const roots = (text: string) => parseCaCertificates(text, "--ca-file");
+    this.#dockerConfig =
+      dockerConfig === undefined ? undefined : new FileValue({ path: dockerConfig, parse: config, log });
+    this.#caFile = caFile === undefined ? undefined : new FileValue({ path: caFile, parse: roots, log });
   }
 
   /**
@@ -35,14 +43,14 @@ export class CredentialFinder {
     const ofNode = await ofTheNode("--docker-config", async () =>
       (await this.#dockerConfig?.get())?.credentialFor(registry, repository),
     );
-    const ca = await ofTheNode("--ca-file", async () => this.#caFile?.get());
+    const roots = await ofTheNode("--ca-file", async () => this.#caFile?.get());
     return {
       credentials: [
         ...credentialsFromSecrets(secrets, registry, repository),
         ...(ofNode === undefined ? [] : [ofNode]),
         { kind: "anonymous", source: "anonymous" },
       ],
-      caCertificates: ca === undefined ? [] : [ca],
+      caCertificates: roots ?? [],
     };
   }
 }

@@ -1,4 +1,5 @@
 export type { BlobQuery, BlobSink, FetchedBlob } from "./blob-request.ts";
+export { parseCaCertificates } from "./ca-certificates.ts";
 export { anonymous, type Credential, type CredentialOwner } from "./credential.ts";
 export { type DockerConfig, parseDockerConfig } from "./credentials/docker-config.ts";
 export { credentialsFromSecrets } from "./credentials/secrets.ts";
