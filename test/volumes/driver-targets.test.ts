@@ -159,7 +159,7 @@ describe("targets of a running driver", REAL, () => {
     for (const one of volumes) await one.publish();
     const [readOnly, writable, unheard] = volumes as [KubeletVolume, KubeletVolume, KubeletVolume];
     await writeFile(join(writable.targetPath, "mine"), "m");
-    const before: readonly MountRow[] = sandbox.mounts();
+    const mounts: readonly MountRow[] = sandbox.mounts();
     await restart(async () => {
       const records = (await sandbox.dataNames("volumes")).filter((name) => name.endsWith(".json"));
       for (const name of records) await rm(join(sandbox.dataDir, "volumes", name));
@@ -172,7 +172,7 @@ describe("targets of a running driver", REAL, () => {
     await unheard.unpublish();
     assert.deepEqual(
       sandbox.mounts(),
-      before.filter(({ target }) => target !== unheard.targetPath),
+      mounts.filter(({ target }) => target !== unheard.targetPath),
     );
     await restart(async () => {
       for (const { target } of sandbox.mounts()) await area.libc.unmount(target, 0);
