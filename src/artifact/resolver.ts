@@ -13,6 +13,7 @@ import {
 } from "../oci/index.ts";
 import type { Credential, FetchedManifest, Repository } from "../registry/index.ts";
 import { errorDuring } from "./error-during.ts";
+import { revokeIfRefused } from "./revoke-if-refused.ts";
 import type { ManifestRequest } from "./worker-calls.ts";
 
 /** When the registry is asked what a reference is now (contract.md, `oras.options.pullpolicy`). */
@@ -137,8 +138,7 @@ export class Resolver {
     try {
       fetched = await this.#source.fetchManifest(manifestRequest(request, tagOrDigest));
     } catch (error) {
-      const refused = error instanceof DriverError && (error.kind === "unauthenticated" || error.kind === "forbidden");
-      if (refused) await references.revoke(repository, namespace);
+      await revokeIfRefused(references, request, error);
       throw error;
     }
     const content = readManifest(fetched, reference);

@@ -8,6 +8,7 @@ import { type PlacedLayer, type Plan, planOf } from "./plan.ts";
 import type { PullWork } from "./pull.ts";
 import type { PullWorker } from "./pull-worker-host.ts";
 import type { Resolved, ResolveRequest } from "./resolver.ts";
+import { revokeIfRefused } from "./revoke-if-refused.ts";
 import { type Selection, treeIdOf } from "./selection.ts";
 import type { PullAsk } from "./worker-calls.ts";
 
@@ -57,6 +58,7 @@ export class TreeMaker {
       try {
         return await this.#make(request, plan.layers, pull);
       } catch (error) {
+        await revokeIfRefused(this.#options.cache.references, resolving, error);
         throw diskErrorFrom(error, `pull ${reference}`);
       }
     };

@@ -26,10 +26,7 @@ describe("bytes are shared, access is not", REAL, () => {
   let thing: BuiltManifest;
 
   before(async () => {
-    thing = artifact([
-      fileLayer("a", PRIVATE.a),
-      await folderLayer("folder", { b: PRIVATE["folder/b"] }),
-    ]);
+    thing = artifact([fileLayer("a", PRIVATE.a), await folderLayer("folder", { b: PRIVATE["folder/b"] })]);
     sandbox = await Sandbox.create();
     driver = await sandbox.startDriver();
   });
@@ -96,7 +93,8 @@ describe("bytes are shared, access is not", REAL, () => {
       await rejectsWith(volume(thief, "thief", { policy }).publish(), "NOT_FOUND");
     }
     await rejectsWith(volume(thief, "thief", { policy: "Never" }).publish(), "NOT_FOUND");
-    for (const { digest, bytes } of thing.blobs) thief.content.putBlob("team/thing", digest, Buffer.alloc(bytes.length));
+    for (const { digest, bytes } of thing.blobs)
+      thief.content.putBlob("team/thing", digest, Buffer.alloc(bytes.length));
     await rejectsWith(volume(thief, "thief").publish(), "DATA_LOSS");
     assert.ok(thief.log.blobGets().length > 0, "it was asked for the bytes");
     await volume(registry, "victim").publish();
@@ -108,12 +106,12 @@ describe("bytes are shared, access is not", REAL, () => {
     await using twin = await EmbeddedRegistry.start();
     fill(twin, thing);
     await volume(registry, "one", { secrets: ann }).publish();
-    const before = await inodes(sandbox, thing);
+    const stored = await inodes(sandbox, thing);
     const second = volume(twin, "two");
     await second.publish();
     assert.deepEqual(await textFiles(second.targetPath), PRIVATE);
     assert.equal(twin.log.blobGets().length, 2, "the repository had to show that it has the bytes");
-    assert.deepEqual(await inodes(sandbox, thing), before, "no copy is kept");
+    assert.deepEqual(await inodes(sandbox, thing), stored, "no copy is kept");
     await restart();
     twin.log.clear();
     await volume(twin, "two").publish();
