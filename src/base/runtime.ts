@@ -74,7 +74,7 @@ export async function loadKoffi(fallbackFolder: string): Promise<typeof import("
       failures.push(describeError(error));
     }
   }
-  throw new DriverError("internal", `load the FFI library for system calls: ${failures.join("; then ")}`);
+  throw new DriverError("internal", `cannot load the FFI library for system calls: ${failures.join("; then ")}`);
 }
 
 /** node:sea if this is the executable. Deno has no such module, and Node no such build. */

@@ -19,6 +19,10 @@ const causes: ReadonlyMap<string, { readonly kind: ErrorKind; readonly says: str
 export function mountError(action: string, error: unknown): DriverError {
   if (error instanceof DriverError) return error;
   const cause = causes.get(errnoOf(error) ?? "");
-  if (cause !== undefined) return new DriverError(cause.kind, `${action}: ${cause.says}`, error);
-  return new DriverError("internal", `${action}: ${error instanceof Error ? error.message : String(error)}`, error);
+  if (cause !== undefined) return new DriverError(cause.kind, `cannot ${action}: ${cause.says}`, error);
+  return new DriverError(
+    "internal",
+    `cannot ${action}: ${error instanceof Error ? error.message : String(error)}`,
+    error,
+  );
 }

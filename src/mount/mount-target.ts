@@ -21,12 +21,12 @@ export async function withTarget(target: string, mount: (fd: number) => Promise<
 
 async function targetError(target: string, error: unknown): Promise<unknown> {
   const code = errnoOf(error);
-  if (code === "ENOENT") return new DriverError("refused", `mount at ${target}: there is no such folder`, error);
+  if (code === "ENOENT") return new DriverError("refused", `cannot mount at ${target}: there is no such folder`, error);
   if (code !== "ENOTDIR") return error;
   const isLink = await fs.lstat(target).then(
     (stats) => stats.isSymbolicLink(),
     () => false, // A part above it is no folder, or it has gone meanwhile: no link to warn of.
   );
   const what = isLink ? "it is a symbolic link, which is never followed" : "it is not a folder";
-  return new DriverError("refused", `mount at ${target}: ${what}`, error);
+  return new DriverError("refused", `cannot mount at ${target}: ${what}`, error);
 }

@@ -50,26 +50,26 @@ function overlayData(features: OverlayFeatures, { lower, upper, work }: OverlayO
   const length = Buffer.byteLength(data);
   if (length <= MAX_OPTION_BYTES) return data;
   const says = `its options have ${length} bytes, the kernel takes ${MAX_OPTION_BYTES}: choose a shorter data dir`;
-  throw new DriverError("refused", `mount an overlay: ${says}`);
+  throw new DriverError("refused", `cannot mount an overlay: ${says}`);
 }
 
 async function overlayError({ target, upper }: OverlayOptions, error: unknown): Promise<DriverError> {
-  const action = `mount an overlay at ${target}`;
+  const failed = `cannot mount an overlay at ${target}`;
   switch (error instanceof DriverError ? "" : errnoOf(error)) {
     case "EINVAL":
     case "EOPNOTSUPP": {
       const fsType = (await mountTable.mountHolding(upper))?.fsType ?? "unknown";
       const says = `the data dir's file system (${fsType}) cannot hold an upper layer: ${HINT}`;
-      return new DriverError("refused", `${action}: ${says}`, error);
+      return new DriverError("refused", `${failed}: ${says}`, error);
     }
     case "ENODEV":
       return new DriverError(
         "refused",
-        `${action}: the node's kernel has no overlay file system: set readOnly: true`,
+        `${failed}: the node's kernel has no overlay file system: set readOnly: true`,
         error,
       );
     default:
-      return mountError(action, error);
+      return mountError(`mount an overlay at ${target}`, error);
   }
 }
 
@@ -80,5 +80,5 @@ async function assertWritable(libc: Libc, target: string): Promise<void> {
   if (entry?.superOptions.split(",")[0] !== "ro") return;
   await unmount(libc, target, "detach");
   const says = "it came up read-only: the data dir's file system is full or read-only";
-  throw new DriverError("no-space", `mount an overlay at ${target}: ${says}`);
+  throw new DriverError("no-space", `cannot mount an overlay at ${target}: ${says}`);
 }
