@@ -18,6 +18,7 @@ export interface RegistryRequest {
   readonly signal?: AbortSignal | undefined;
   /** See `HttpRequest`. */
   readonly patienceMs?: number | undefined;
+  readonly takesLong?: boolean | undefined;
 }
 
 /** What requests are sent with. */
@@ -58,6 +59,7 @@ export async function requestAuthorized(tools: RequestTools, request: RegistryRe
       headers: request.headers,
       signal,
       patienceMs: request.patienceMs,
+      takesLong: request.takesLong,
       authorizationFor: (target, hasStrayed) =>
         (hasStrayed ? progress.guests.get(originKey(target)) : progress.own)?.value,
     });

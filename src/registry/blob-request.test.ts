@@ -232,6 +232,25 @@ test("a sink's own error comes out as it is, and nothing is tried again", async 
   assert.equal(bench.server.seen.length, 1);
 });
 
+test("a manifest need not wait until a blob is there", async () => {
+  const limits = { connectionsPerHost: 1, smallConnectionsPerHost: 1 };
+  const answer = ({ url }: SeenRequest) => ({ body: url.includes("/blobs/") ? blob : "{}" });
+  await using bench = await useClient(answer, { limits });
+  const begun = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  const write = () => {
+    begun.resolve();
+    return gate.promise;
+  };
+  const { repository } = bench.query();
+  const sink = { write, restart: () => undefined };
+  const fetched = bench.client.fetchBlob({ repository, descriptor: descriptorOf(blob), credential: anonymous, sink });
+  await begun.promise;
+  await bench.client.fetchManifest(bench.query());
+  gate.resolve();
+  await fetched;
+});
+
 test("an abort in mid-blob", async () => {
   const controller = new AbortController();
   const reason = new DriverError("cancelled", "nobody wants it");

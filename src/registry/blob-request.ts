@@ -117,6 +117,7 @@ class BlobDownload {
       headers: new Map(from === 0 ? [] : [["Range", `bytes=${from}-${descriptor.size - 1}`]]),
       signal,
       patienceMs,
+      takesLong: true,
     });
     if (response.status === 206 && from > 0) {
       if (isRangeFrom(response, from, descriptor.size)) return await this.#receive(response, descriptor.size - from);

@@ -239,7 +239,7 @@ test("an idle connection is closed after a while", async () => {
 
 test("connections to one host are bounded; who waits is served when a body has been read", async () => {
   await using bench = await useBench((peer) => void peer.answer(ok("x")).then(() => peer.answer(ok("y"))), {
-    connectionsPerHost: 2,
+    smallConnectionsPerHost: 2,
   });
   const [one] = await Promise.all([bench.pool.request(bench.request()), bench.pool.request(bench.request())]);
   const third = bench.get();
@@ -248,6 +248,18 @@ test("connections to one host are bounded; who waits is served when a body has b
   one.body.discard();
   assert.equal(await third, "y");
   assert.equal(bench.server.peers.length, 2);
+});
+
+test("requests for little need not wait for those that take long", async () => {
+  const limits = { connectionsPerHost: 2, smallConnectionsPerHost: 1 };
+  await using bench = await useBench((peer) => void peer.answer(ok("x")), limits);
+  const long = () => bench.pool.request(bench.request({ takesLong: true }));
+  await Promise.all([long(), long()]);
+  const third = long();
+  assert.equal(await bench.get(), "x");
+  bench.pool.close();
+  await assert.rejects(third);
+  assert.equal(bench.server.peers.length, 3);
 });
 
 test("no answer in time", async () => {
@@ -311,6 +323,20 @@ test("an abort ends the request at any stage, with the signal's reason and no li
     assert.equal(getEventListeners(controller.signal, "abort").length, 0);
     assert.equal(bench.clock.pending, 0);
   }
+});
+
+test("an abort before a kept connection is used is heard, too", async () => {
+  await using bench = await useBench(async (peer) => {
+    await peer.answer(ok("x"));
+    await peer.answer(ok("y"));
+  });
+  await bench.get();
+  const controller = new AbortController();
+  const pending = bench.pool.request(bench.request({ signal: controller.signal }));
+  const reason = new Error("given up");
+  controller.abort(reason);
+  await assert.rejects(pending, (e) => e === reason);
+  assert.equal(await bench.get(), "y", "the connection serves the next one");
 });
 
 test("a finished request leaves no listener on its signal", async () => {

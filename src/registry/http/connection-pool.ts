@@ -18,7 +18,7 @@ export interface ConnectionPoolOptions {
 /** The connections to one origin, and the places for more. */
 interface Host {
   readonly key: string;
-  readonly places: Semaphore;
+  readonly places: { readonly long: Semaphore; readonly small: Semaphore };
   /** Connections that nobody uses, last used last. */
   readonly idle: { readonly connection: Connection; readonly cancelTimer: () => void }[];
   /** Requests that wait for a place or hold one. */
@@ -66,9 +66,11 @@ export class ConnectionPool {
 
   async #start(request: HttpRequest, mayReuse: boolean): Promise<{ exchange: Exchange; wasKept: boolean }> {
     const host = this.#hostOf(request);
-    const leave = await this.#enter(host, request.signal);
+    const leave = await this.#enter(host, request);
     let connection: Connection | undefined;
     try {
+      // It may have fired between the place and this.
+      request.signal?.throwIfAborted();
       if (this.#isClosed) throw new TransportError("cut", hostLabel(request.target), "the client is closed");
       const kept = mayReuse ? this.#takeIdle(host) : undefined;
       const used = kept ?? (await this.#connect(request));
@@ -89,16 +91,18 @@ export class ConnectionPool {
     const key = `${request.trust} ${originKey(request.target)}`;
     const known = this.#hosts.get(key);
     if (known !== undefined) return known;
-    const host: Host = { key, places: new Semaphore(this.#options.limits.connectionsPerHost), idle: [], users: 0 };
+    const { connectionsPerHost, smallConnectionsPerHost } = this.#options.limits;
+    const places = { long: new Semaphore(connectionsPerHost), small: new Semaphore(smallConnectionsPerHost) };
+    const host: Host = { key, places, idle: [], users: 0 };
     this.#hosts.set(key, host);
     return host;
   }
 
   /** Waits for a place; what it resolves with gives the place back, once. */
-  async #enter(host: Host, signal: AbortSignal | undefined): Promise<() => void> {
+  async #enter(host: Host, { takesLong, signal }: HttpRequest): Promise<() => void> {
     host.users++;
     try {
-      const free = await host.places.acquire(signal);
+      const free = await host.places[takesLong ? "long" : "small"].acquire(signal);
       let isIn = true;
       return () => {
         if (!isIn) return;

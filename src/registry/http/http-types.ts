@@ -16,6 +16,8 @@ export interface HttpRequest {
   readonly signal?: AbortSignal | undefined;
   /** Less time to connect and to answer than the limits give, in milliseconds. */
   readonly patienceMs?: number | undefined;
+  /** True for bodies that may take minutes: they have places of their own, and keep nobody else waiting. */
+  readonly takesLong?: boolean | undefined;
 }
 
 /** Takes a part of a body. The chunk is valid during the call, or until the returned promise settles: the socket rests. */
@@ -51,7 +53,10 @@ export interface HttpLimits {
   readonly stallTimeoutMs: number;
   /** How long a connection is kept that nobody uses. */
   readonly idleTimeoutMs: number;
+  /** For bodies that take long. */
   readonly connectionsPerHost: number;
+  /** For everything else, beside those. */
+  readonly smallConnectionsPerHost: number;
   readonly headBytes: number;
   /** Size of the one buffer a connection reads into. */
   readonly readBufferBytes: number;
@@ -64,6 +69,7 @@ export const defaultHttpLimits: HttpLimits = {
   stallTimeoutMs: 30_000,
   idleTimeoutMs: 5_000,
   connectionsPerHost: 16,
+  smallConnectionsPerHost: 8,
   headBytes: 64 * 1024,
   readBufferBytes: 256 * 1024,
 };
