@@ -47,7 +47,12 @@ export class Cache {
   /** Opens the data dir; what an earlier run left half-made is deleted in the background. */
   static async open(options: CacheOptions): Promise<Cache> {
     const cache = new Cache(await openDataDir(options.dataDir, options.log), options);
-    if (!cache.dataDir.isNewer) await cache.sweeper.sweepLeftovers();
+    if (!cache.dataDir.isNewer) {
+      // Downloads that a kill cut off are not gone on with, so they are only lost disk.
+      const { ingest } = cache.layout;
+      for (const name of await fs.readdir(ingest)) await cache.sweeper.discard(join(ingest, name));
+      await cache.sweeper.sweepLeftovers();
+    }
     return cache;
   }
 

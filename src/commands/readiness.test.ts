@@ -42,7 +42,7 @@ const rows: { name: string; around: Partial<ReadinessOptions>; says: RegExp | un
   },
   {
     name: "the disk is full",
-    around: storage({ status: "degraded", reason: "DataDirFull", message }),
+    around: storage({ status: "unreachable", reason: "DataDirFull", message }),
     says: /^the disk says no$/,
   },
   {

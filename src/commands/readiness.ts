@@ -28,7 +28,7 @@ export function createReadinessChecks(options: ReadinessOptions): readonly Healt
 async function checkDataDir(volumes: ReadinessOptions["volumes"]): Promise<void> {
   const entries = await volumes.storageHealth();
   // A full cache is no reason: what it holds can be published. A full disk is: it takes no records.
-  const wrong = entries.find(({ status, reason }) => status === "unreachable" || reason === "DataDirFull");
+  const wrong = entries.find(({ status }) => status === "unreachable");
   if (wrong !== undefined) throw new DriverError("unavailable", wrong.message);
 }
 

@@ -41,6 +41,11 @@ test("an abort is CANCELED and a status stays itself", () => {
   assert.equal(statusFromError(status), status);
 });
 
+test("control characters of an artifact's names are shown, not sent", () => {
+  const status = statusFromError(new DriverError("not-found", "it has linux/\u001b[31mred\n\u0085"));
+  assert.equal(status.rawMessage, "it has linux/\\x1b[31mred\\x0a\\x85");
+});
+
 test("long messages keep both ends and stay within 1,000 characters", () => {
   const status = statusFromError(new DriverError("refused", `begin ${"x".repeat(5000)} end`));
   assert.equal(status.rawMessage.length, 1000);

@@ -28,13 +28,18 @@ const codeOf = {
 export function statusFromError(reason: unknown): ConnectError {
   if (reason instanceof ConnectError) return reason;
   if (reason instanceof DriverError) {
-    const message = shortenMiddle(reason.message, MAX_MESSAGE_CHARS);
+    const message = shortenMiddle(visible(reason.message), MAX_MESSAGE_CHARS);
     return new ConnectError(message, codeOf[reason.kind], undefined, undefined, reason);
   }
   if (reason instanceof Error && reason.name === "AbortError") {
     return new ConnectError("the caller went away", Code.Canceled, undefined, undefined, reason);
   }
   return new ConnectError("unexpected driver failure, see the driver log", Code.Internal, undefined, undefined, reason);
+}
+
+/** What artifacts and registries say may hold control characters, which would garble a terminal or a log. */
+function visible(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
 /**

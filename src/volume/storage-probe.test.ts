@@ -38,8 +38,8 @@ test("a folder that is gone cannot be written, and is well again once it is back
 const failures: { code: string; status: string; reason: string }[] = [
   { code: "EROFS", status: "unreachable", reason: "DataDirReadOnly" },
   { code: "EIO", status: "unreachable", reason: "DataDirUnwritable" },
-  { code: "ENOSPC", status: "degraded", reason: "DataDirFull" },
-  { code: "EDQUOT", status: "degraded", reason: "DataDirFull" },
+  { code: "ENOSPC", status: "unreachable", reason: "DataDirFull" },
+  { code: "EDQUOT", status: "unreachable", reason: "DataDirFull" },
 ];
 for (const { code, status, reason } of failures) {
   test(`${code} is ${status}: ${reason}`, async () => {

@@ -62,9 +62,8 @@ export class StorageProbe {
     const where = `the data dir ${this.#options.dataDir}`;
     const kept = "what is mounted stays, but new volumes cannot be published";
     if (code === "ENOSPC" || code === "EDQUOT") {
-      // It can be written again as soon as something is deleted: the storage is there, and has too little of it.
       return {
-        status: "degraded",
+        status: "unreachable",
         reason: "DataDirFull",
         message: `the disk below ${where} is full (${code}): ${kept}`,
       };

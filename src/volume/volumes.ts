@@ -174,6 +174,7 @@ export class Volumes implements VolumeService {
   async #treeBelow({ key }: WantedVolume): Promise<Tree | undefined> {
     const record = this.#records.get(key);
     if (record?.tree === undefined || record.readOnly) return undefined;
+    this.#options.cache.dataDir.requireOwnFormat();
     return this.#options.cache.trees.find(record.tree);
   }
 

@@ -27,12 +27,12 @@ for (const connect of [createConnectClient, createGrpcJsClient]) {
   });
 }
 
-test("a full disk is STORAGE_DEGRADED", REAL, async () => {
+test("a full disk is STORAGE_UNREACHABLE: nothing can be written", REAL, async () => {
   await using sandbox = await sandboxOnTmpfs("64k");
   using client = createConnectClient(sandbox.socketPath);
   const filler = join(tmpOf(sandbox), "filler");
   await assert.rejects(writeFile(filler, Buffer.alloc(65_537)), { code: "ENOSPC" });
-  assert.match(await onlyEntry(client, "STORAGE_DEGRADED", "DataDirFull"), /full \(ENOSPC\)/);
+  assert.match(await onlyEntry(client, "STORAGE_UNREACHABLE", "DataDirFull"), /full \(ENOSPC\)/);
   assert.deepEqual(await readdir(tmpOf(sandbox)), ["filler"]);
   await rm(filler);
   assert.deepEqual(await client.storageHealth(), []);
