@@ -21,6 +21,12 @@ const BASE_PACKAGES = [
 /** What Node links and the base lacks. */
 const ADDED_PACKAGES = ["libatomic1"];
 
+/** Programs, scripts, manuals. */
+const UNWANTED = [
+  ...["bin", "sbin", "usr/bin", "usr/sbin", "etc/update-motd.d"],
+  ...["usr/share/man", "usr/share/lintian", "usr/share/bug"],
+];
+
 /** The two layers of the image as folders, and the packages that are in them. */
 export interface RootFolders {
   readonly base: string;
@@ -53,15 +59,7 @@ function emptyFolder(path: string): string {
 /** Puts a package's files there, without programs and manuals, and its control file where scanners of images look. */
 async function unpack({ name, file, control }: DebianPackage, folder: string): Promise<void> {
   await runTool("dpkg-deb", ["--extract", file, folder]);
-  for (const unwanted of [
-    "bin",
-    "sbin",
-    "usr/bin",
-    "usr/sbin",
-    "usr/share/man",
-    "usr/share/lintian",
-    "usr/share/bug",
-  ]) {
+  for (const unwanted of UNWANTED) {
     rmSync(join(folder, unwanted), { recursive: true, force: true });
   }
   const documents = join(folder, "usr/share/doc", name);

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { promisify } from "node:util";
 import { zstdDecompress } from "node:zlib";
@@ -17,9 +17,7 @@ export async function tryImage(layout: string, image: LayoutImage): Promise<stri
   const size = `layers ${sizes} = ${megabytes(bytes)} MB compressed, at most ${megabytes(MAX_LAYER_BYTES)}`;
   if (bytes > MAX_LAYER_BYTES) throw new Error(`linux/${image.platform.oci} is too large: ${size}`);
   const root = await unpackImage(layout, image);
-  const programs = ["bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin", "usr/local/sbin"]
-    .filter((folder) => existsSync(join(root, folder)))
-    .flatMap((folder) => readdirSync(join(root, folder)).map((name) => `${folder}/${name}`));
+  const programs = findPrograms(root);
   if (programs.join() !== EXECUTABLE_IN_IMAGE)
     throw new Error(`other programs are in the image: ${programs.join(" ")}`);
   const libraries = await findLibraries(root, image.platform);
@@ -42,6 +40,15 @@ async function unpackImage(layout: string, { platform, manifest }: LayoutImage):
     rmSync(tar);
   }
   return root;
+}
+
+/** All files that somebody may execute, libraries left out. */
+function findPrograms(root: string): string[] {
+  return readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !/\.so(\.|$)/.test(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => (statSync(path).mode & 0o111) !== 0)
+    .map((path) => relative(root, path));
 }
 
 /** Follows what the executable and its libraries name as needed; throws when the image lacks one. */
