@@ -39,7 +39,17 @@ export async function buildImage(
     await buildah(["add", "--quiet", "--chown", "0:0", container, sources.base, "/"]);
     const environment = BASE_ENVIRONMENT.flatMap((setting) => ["--env", setting]);
     await buildah(["config", "--arch", platform.oci, "--os", "linux", ...environment, container]);
-    await buildah(["commit", "--quiet", "--timestamp", seconds, "--format", "oci", container, base]);
+    await buildah([
+      "commit",
+      "--quiet",
+      "--identity-label=false",
+      "--timestamp",
+      seconds,
+      "--format",
+      "oci",
+      container,
+      base,
+    ]);
   } finally {
     await buildah(["rm", container]);
   }
