@@ -276,6 +276,22 @@ for (let step = 0; step < 4; step++) {
   });
 }
 
+test("leftovers go where the disk is too full for a new folder, too", { skip: skipMounts }, async () => {
+  await using area = await useMountArea({ tmpfs: "mode=755,nr_inodes=100" });
+  const tmp = area.folder("tmp");
+  for (let i = 0; i < 40; i++) writeFileSync(join(tmp, `left${i}`), "x");
+  const fill = () => {
+    for (let i = 0; ; i++) mkdirSync(join(area.path, `fill${i}`));
+  };
+  assert.throws(fill, { code: "ENOSPC" });
+  const { log, lines } = useLog();
+  const sweeper = new Sweeper(tmp, log);
+  await sweeper.sweepLeftovers();
+  await sweeper.idle();
+  assert.deepEqual([readdirSync(tmp), existsSync(`${tmp}.old`)], [[], false]);
+  assert.deepEqual([lines.length, lines[0]?.["level"]], [1, "warn"]);
+});
+
 /** Runs a sweep as a user who is not root: modes count then. */
 const asNobody = `
   import { Sweeper } from ${JSON.stringify(new URL("./sweeper.ts", import.meta.url).href)};

@@ -40,7 +40,15 @@ export class Sweeper {
     // Of a start that was killed before the last of these steps.
     await move(aside, this.#freshName());
     await fs.rename(this.#tmp, aside);
-    await fs.mkdir(this.#tmp, { mode: 0o700 });
+    try {
+      await fs.mkdir(this.#tmp, { mode: 0o700 });
+    } catch (error) {
+      // A full disk has no room for a new folder: a driver that does not start for that could free nothing.
+      await fs.rename(aside, this.#tmp);
+      this.#log.warn("cannot make tmp anew: what is in it is deleted in place", { reason: describeError(error) });
+      for (const name of await fs.readdir(this.#tmp)) this.#enqueue(join(this.#tmp, name));
+      return;
+    }
     await this.discard(aside);
   }
 
