@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import { usePulls } from "../../test/helpers/pull-bench.ts";
 import { artifact, type BuiltLayer, fileLayer, folderLayer, layer, TITLE } from "../../test/registry/index.ts";
@@ -52,6 +54,32 @@ test("what is there is not fetched again, whatever artifact it came with", async
   await bench.pull(second);
   assert.equal(bench.registry.log.blobGets().length, 1);
 });
+
+const losses: readonly [name: string, lose: (folder: string, index: string) => void][] = [
+  ["the end of its index", (_, index) => truncateSync(index, 20)],
+  ["all of its index but the name", (_, index) => writeFileSync(index, "")],
+  ["a file", (folder) => rmSync(join(folder, "d/sub/x"))],
+  ["all files", (folder) => rmSync(join(folder, "d"), { recursive: true })],
+];
+for (const [name, lose] of losses) {
+  test(`of a cached layer the disk has lost ${name}: it is fetched anew, and that is told`, async () => {
+    await using bench = await usePulls();
+    const [lost, whole] = [await folderLayer("d", { "sub/x": "content" }), await folderLayer("e", { y: "content" })];
+    const manifest = artifact([whole, lost]);
+    await bench.push(manifest);
+    const before = await bench.pull(manifest);
+    const [folder = "", index = ""] = layerOf(lost).map((path) => join(bench.area.dataDir, path));
+    lose(folder, index);
+    bench.registry.log.clear();
+    const { staged, found } = await bench.pull(manifest);
+    const shown = (entries: typeof found) => entries.map(({ path, mode, content }) => [path, mode, content]);
+    assert.deepEqual(shown(found), shown(before.found));
+    assert.deepEqual([before.staged.refetched, staged.refetched], [[], [lost.digest]]);
+    assert.equal(bench.registry.log.blobGets().length, 1);
+    assert.deepEqual((await bench.pull(manifest)).staged.refetched, []);
+    assert.deepEqual((await bench.stored()).sort(), [...layerOf(whole), ...layerOf(lost)].sort());
+  });
+}
 
 test("two pulls at once fetch what they share once", async () => {
   await using bench = await usePulls();

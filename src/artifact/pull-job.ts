@@ -1,5 +1,6 @@
+import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { type CallContext, type KeyedLock, Semaphore } from "../base/index.ts";
+import { type CallContext, DriverError, errnoOf, type KeyedLock, Semaphore } from "../base/index.ts";
 import { Blobs, createLayout, hasLayer, type Layout } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
 import { onceMoreIfCorrupt, type RegistryClient } from "../registry/index.ts";
@@ -54,12 +55,30 @@ export class PullRun {
 
   async run(): Promise<StagedTree> {
     try {
+      return await this.#make();
+    } catch (error) {
+      throw diskErrorFrom(error, `pull ${this.#job.reference}`);
+    }
+  }
+
+  /** Layers of which the disk has lost something since they were unpacked are fetched anew, once each. */
+  async #make(): Promise<StagedTree> {
+    const refetched = new Set<Digest>();
+    for (;;) {
       await this.#fetchMissing();
       this.#context.signal.throwIfAborted();
       this.#tell("assembling");
-      return this.#assemble();
-    } catch (error) {
-      throw diskErrorFrom(error, `pull ${this.#job.reference}`);
+      try {
+        const count = this.#assemble(join(this.#job.staging, `tree-${refetched.size}`));
+        return { ...count, skippedEntries: this.#skippedEntries, refetched: [...refetched] };
+      } catch (error) {
+        if (!(error instanceof LostLayer) || refetched.has(error.digest)) {
+          throw errorDuring(`pull ${this.#job.reference}`, error);
+        }
+        refetched.add(error.digest);
+        // Without its index it does not count.
+        rmSync(this.#layout.layerIndex(error.digest, "artifact"), { recursive: true, force: true });
+      }
     }
   }
 
@@ -206,27 +225,23 @@ export class PullRun {
     });
   }
 
-  #assemble(): StagedTree {
-    try {
-      return this.#link(join(this.#job.staging, "tree"));
-    } catch (error) {
-      throw errorDuring(`pull ${this.#job.reference}`, error);
+  #assemble(folder: string): Pick<StagedTree, "folder" | "bytes" | "inodes"> {
+    const linker = new TreeLinker(folder);
+    for (const layer of this.#job.layers) {
+      const { kind, descriptor, path } = layer;
+      if (kind === "file") linker.addFile(path, this.#layout.blob(descriptor.digest), descriptor.size);
+      else this.#addLayer(linker, layer);
     }
+    return { folder, ...linker.finish() };
   }
 
-  #link(folder: string): StagedTree {
-    const linker = new TreeLinker(folder);
-    for (const { kind, descriptor, path } of this.#job.layers) {
-      const { digest, size } = descriptor;
-      if (kind === "file") linker.addFile(path, this.#layout.blob(digest), size);
-      else
-        linker.addLayer(
-          readLayerIndex(this.#layout.layerIndex(digest, "artifact")),
-          this.#layout.layerFolder(digest, "artifact"),
-          path,
-        );
+  #addLayer(linker: TreeLinker, { descriptor: { digest }, path }: PlacedLayer): void {
+    try {
+      const index = readLayerIndex(this.#layout.layerIndex(digest, "artifact"));
+      linker.addLayer(index, this.#layout.layerFolder(digest, "artifact"), path);
+    } catch (error) {
+      throw isLoss(error) ? new LostLayer(digest, error) : error;
     }
-    return { folder, ...linker.finish(), skippedEntries: this.#skippedEntries };
   }
 
   #advance(bytes: number): void {
@@ -239,6 +254,21 @@ export class PullRun {
     const [doneBytes, totalBytes, fetchedBytes] = [this.#doneBytes, this.#totalBytes, this.#fetchedBytes];
     this.#context.emit({ phase, doneBytes, totalBytes, fetchedBytes });
   }
+}
+
+/** Something of a cached layer is not there any more, or is not what was written. */
+class LostLayer extends DriverError {
+  readonly digest: Digest;
+
+  constructor(digest: Digest, cause: unknown) {
+    super("corrupt", `the node's disk has lost something of the unpacked layer ${digest}`, cause);
+    this.digest = digest;
+  }
+}
+
+function isLoss(error: unknown): boolean {
+  if (error instanceof DriverError) return error.kind === "corrupt";
+  return ["ENOENT", "ENOTDIR", "EISDIR"].includes(errnoOf(error) ?? "");
 }
 
 /** Takes a blob's bytes in order. */

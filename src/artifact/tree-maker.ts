@@ -80,7 +80,9 @@ export class TreeMaker {
     const tree = await cache.withStaging(async (staging) => {
       const job = { ...access, dataDir, staging, reference, layers, unproven, concurrency, maxUnpackRatio };
       const onAsk = (ask: PullAsk) => this.#answer(ask, repository, reference);
-      const { bytes, inodes, skippedEntries, folder } = await worker.pull(job, { ...pull, onAsk });
+      const { bytes, inodes, skippedEntries, refetched, folder } = await worker.pull(job, { ...pull, onAsk });
+      for (const layer of refetched)
+        log.error("an unpacked layer in the cache was not whole any more: it was fetched anew", { reference, layer });
       if (skippedEntries > 0)
         log.warn("devices, FIFOs and sockets in the artifact are left out", { reference, entries: skippedEntries });
       const digests = layers.map((layer) => layer.descriptor.digest);

@@ -40,6 +40,8 @@ export interface StagedTree {
   readonly inodes: number;
   /** Entries of tar layers that were left out: devices, FIFOs, sockets. */
   readonly skippedEntries: number;
+  /** Unpacked layers of the cache that were not whole any more: they were fetched anew. */
+  readonly refetched: readonly Digest[];
 }
 
 /** How far a pull is. */
