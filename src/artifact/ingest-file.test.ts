@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -28,6 +28,15 @@ test("bytes are appended, others cannot read them", () => {
 test("what an earlier try left is not gone on with", () => {
   using place = use();
   writeFileSync(place.path, "an earlier and longer try");
+  const file = new IngestFile(place.path);
+  file.write(Buffer.from("new"));
+  file.close();
+  assert.equal(readFileSync(place.path, "utf8"), "new");
+});
+
+test("a folder that is in the way goes", () => {
+  using place = use();
+  mkdirSync(join(place.path, "sub"), { recursive: true });
   const file = new IngestFile(place.path);
   file.write(Buffer.from("new"));
   file.close();

@@ -1,4 +1,5 @@
 import { closeSync, ftruncateSync, openSync, rmSync, writeSync } from "node:fs";
+import { errnoOf } from "../base/index.ts";
 
 /** A blob on its way in: written in order, thrown away unless it is kept. Synchronous: for a worker. */
 export class IngestFile {
@@ -10,7 +11,7 @@ export class IngestFile {
   /** Begins anew, whatever an earlier try left at the path. */
   constructor(path: string) {
     this.path = path;
-    this.#fd = openSync(path, "w", 0o600);
+    this.#fd = openAnew(path);
   }
 
   get length(): number {
@@ -43,5 +44,15 @@ export class IngestFile {
   discard(): void {
     this.close();
     rmSync(this.path, { force: true });
+  }
+}
+
+function openAnew(path: string): number {
+  try {
+    return openSync(path, "w", 0o600);
+  } catch (error) {
+    if (errnoOf(error) !== "EISDIR") throw error;
+    rmSync(path, { recursive: true });
+    return openSync(path, "wx", 0o600);
   }
 }

@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   truncateSync,
@@ -86,6 +87,20 @@ test("a download becomes a blob that pods may read; a worker sees it, too", asyn
 test("a download replaces a blob of wrong size", async (t) => {
   const { blobs, layout } = await useDataDir(t).open();
   writeFileSync(layout.blob(digest), "cut");
+  writeFileSync(layout.ingestFile(digest), bytes);
+  await blobs.commit(layout.ingestFile(digest), digest);
+  assert.deepEqual(readFileSync(layout.blob(digest)), bytes);
+});
+
+test("a folder that is where a blob goes is no blob, and makes way", async (t) => {
+  const { blobs, layout } = await useDataDir(t).open();
+  const occupy = () => mkdirSync(`${layout.blob(digest)}/sub`, { recursive: true });
+  occupy();
+  assert.equal(await blobs.read(digest), undefined);
+  await blobs.put(digest, bytes);
+  assert.deepEqual(readFileSync(layout.blob(digest)), bytes);
+  rmSync(layout.blob(digest));
+  occupy();
   writeFileSync(layout.ingestFile(digest), bytes);
   await blobs.commit(layout.ingestFile(digest), digest);
   assert.deepEqual(readFileSync(layout.blob(digest)), bytes);

@@ -30,7 +30,8 @@ export class Blobs {
    */
   async read(digest: Digest): Promise<Uint8Array | undefined> {
     const path = this.#layout.blob(digest);
-    const bytes = await unlessMissing(fs.readFile(path));
+    // A folder is no blob, and goes when the blob comes.
+    const bytes = (await isFolder(path)) ? undefined : await unlessMissing(fs.readFile(path));
     if (bytes === undefined) return undefined;
     if (digestOf(bytes, digestParts(digest).algorithm) === digest) return bytes;
     this.#log?.error("a cached blob has other bytes than its digest says: removed", { digest, path });
@@ -40,8 +41,9 @@ export class Blobs {
 
   /** Keeps a small blob whose digest the caller has checked. */
   async put(digest: Digest, bytes: Uint8Array): Promise<void> {
-    const options = { mode: BLOB_MODE, temporaryFolder: this.#layout.tmp };
-    await writeFileDurably(this.#layout.blob(digest), bytes, options);
+    const path = this.#layout.blob(digest);
+    await removeFolder(path);
+    await writeFileDurably(path, bytes, { mode: BLOB_MODE, temporaryFolder: this.#layout.tmp });
   }
 
   /** Makes an ingest file, complete and verified by the caller, the blob of that digest: synced, then renamed. */
@@ -54,7 +56,17 @@ export class Blobs {
       await file.close();
     }
     const path = this.#layout.blob(digest);
+    await removeFolder(path);
     await fs.rename(ingestFile, path);
     await syncFolder(dirname(path));
   }
+}
+
+/** Takes a folder away that is where a blob goes; anything else is replaced by the blob itself. */
+async function removeFolder(path: string): Promise<void> {
+  if (await isFolder(path)) await fs.rm(path, { recursive: true, force: true });
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return (await unlessMissing(fs.lstat(path)))?.isDirectory() === true;
 }

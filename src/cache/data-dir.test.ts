@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { useDataDir } from "../../test/helpers/data-dir.ts";
@@ -121,4 +121,38 @@ test("a data dir that cannot be made says so", async (t) => {
     message: `cannot write the data dir ${path} (EEXIST): see --data-dir`,
   });
   await assert.rejects(openDataDir(join(path, "below"), log), { kind: "unavailable", message: /\(ENOTDIR\)/ });
+});
+
+for (const name of [...folders, "blobs/sha256"]) {
+  test(`a file that is where a folder must be is reported and kept aside: ${name}`, async (t) => {
+    const area = useDataDir(t);
+    const { layout } = await area.open();
+    const path = join(layout.dataDir, name);
+    rmSync(path, { recursive: true });
+    writeFileSync(path, "junk");
+    await area.open();
+    assert.ok(statSync(path).isDirectory());
+    assert.deepEqual([area.lines.length, area.lines[0]?.["level"], area.lines[0]?.["path"]], [1, "error", path]);
+    assert.equal(readFileSync(String(area.lines[0]?.["kept"]), "utf8"), "junk");
+  });
+}
+
+test("a file of a newer format is not moved, whatever its name", async (t) => {
+  const area = useDataDir(t);
+  const { layout } = await area.open();
+  writeFileSync(layout.formatFile, '{"format": 2}');
+  rmSync(layout.names, { recursive: true });
+  writeFileSync(layout.names, "newer");
+  await assert.rejects(area.open(), { kind: "unavailable" });
+  assert.equal(readFileSync(layout.names, "utf8"), "newer");
+});
+
+test("a format that is a folder is reported, kept and written anew", async (t) => {
+  const area = useDataDir(t);
+  const { layout } = await area.open();
+  rmSync(layout.formatFile);
+  mkdirSync(layout.formatFile);
+  await area.open();
+  assert.equal(readFileSync(layout.formatFile, "utf8"), '{"format":1}\n');
+  assert.ok(statSync(String(area.lines[0]?.["kept"])).isDirectory());
 });

@@ -1,5 +1,7 @@
+import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
-import { DriverError, errnoOf, type Logger } from "../base/index.ts";
+import { basename, join } from "node:path";
+import { DriverError, errnoOf, type Logger, unlessMissing } from "../base/index.ts";
 import type { JsonObject } from "../oci/index.ts";
 import { createLayout, type Layout } from "./layout.ts";
 import { numberAt, StateFiles } from "./state-file.ts";
@@ -20,13 +22,17 @@ export interface DataDir {
 /** Makes the folders of a data dir where they are missing, all of them closed to other users, and checks its format. */
 export async function openDataDir(path: string, log: Logger): Promise<DataDir> {
   const layout = createLayout(path);
-  try {
-    await makeFolders(layout);
-  } catch (error) {
-    throw cannotWrite(path, error);
-  }
-  const found = await readFormat(layout, log);
+  // What is corrupt at this time is kept beside its place: tmp/ is emptied at each start, which this is.
+  const ownState = new StateFiles({ temporaryFolder: layout.tmp, corruptFolder: path, log });
+  await orCannotWrite(path, async () => {
+    await fs.mkdir(path, { recursive: true, mode: 0o700 });
+    await fs.chmod(path, 0o700);
+  });
+  const read = await ownState.read(layout.formatFile, formatFrom);
+  const found = read ?? DATA_DIR_FORMAT;
   const isNewer = found > DATA_DIR_FORMAT;
+  await orCannotWrite(path, () => makeFolders(layout, isNewer ? undefined : log));
+  if (read === undefined) await ownState.write(layout.formatFile, { format: DATA_DIR_FORMAT });
   if (isNewer) log.warn("the data dir is of a newer format: nothing new will be published", { path, format: found });
   const corruptFolder = isNewer ? undefined : layout.tmp;
   return {
@@ -50,26 +56,35 @@ export function cannotWrite(path: string, error: unknown): DriverError {
   return new DriverError("unavailable", `cannot write the data dir ${path} (${why}): see --data-dir`, error);
 }
 
-/** The format on disk; written where there is none or none that can be read. */
-async function readFormat(layout: Layout, log: Logger): Promise<number> {
-  // A corrupt one is kept beside it: tmp/ is emptied at each start, which this is.
-  const state = new StateFiles({ temporaryFolder: layout.tmp, corruptFolder: layout.dataDir, log });
-  const found = await state.read(layout.formatFile, formatFrom);
-  if (found === undefined) await state.write(layout.formatFile, { format: DATA_DIR_FORMAT });
-  return found ?? DATA_DIR_FORMAT;
-}
-
 function formatFrom(value: JsonObject): number {
   const format = numberAt(value, "format");
   if (!Number.isSafeInteger(format) || format < 1) throw new Error(`there is no format ${format}`);
   return format;
 }
 
-async function makeFolders(layout: Layout): Promise<void> {
-  await fs.mkdir(layout.dataDir, { recursive: true, mode: 0o700 });
-  await fs.chmod(layout.dataDir, 0o700);
-  const folders = [layout.trees, layout.ingest, layout.references, layout.volumes, layout.names, layout.tmp];
-  for (const algorithm of ["sha256", "sha512"])
-    folders.push(`${layout.blobs}/${algorithm}`, `${layout.layers}/${algorithm}`);
-  for (const folder of folders) await fs.mkdir(folder, { recursive: true, mode: 0o700 });
+async function orCannotWrite(path: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+}
+
+/** With a log, files that are where folders must be are reported and moved aside. */
+async function makeFolders(layout: Layout, log: Logger | undefined): Promise<void> {
+  const { blobs, layers, trees, ingest, references, volumes, names, tmp } = layout;
+  const folders = [blobs, layers, trees, ingest, references, volumes, names, tmp];
+  for (const algorithm of ["sha256", "sha512"]) folders.push(join(blobs, algorithm), join(layers, algorithm));
+  for (const folder of folders) {
+    if (log !== undefined && (await isFile(folder))) {
+      const kept = join(layout.dataDir, `corrupt-${randomUUID()}-${basename(folder)}`);
+      log.error("a file is where a folder must be: moved aside", { path: folder, kept });
+      await fs.rename(folder, kept);
+    }
+    await fs.mkdir(folder, { recursive: true, mode: 0o700 });
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await unlessMissing(fs.lstat(path)))?.isFile() === true;
 }

@@ -59,6 +59,22 @@ test("a layer counts only with both folder and index", async (t) => {
   assert.deepEqual(contentOf(cache), ["three", "index of three"]);
 });
 
+test("a layer counts only if its folder is one, and its index a file", async (t) => {
+  const cache = await useDataDir(t).open();
+  const { layout } = cache;
+  const [folder, index] = [layout.layerFolder(digest, "artifact"), layout.layerIndex(digest, "artifact")];
+  await cache.commitLayer(stage(cache, "one"));
+  rmSync(index);
+  mkdirSync(index);
+  assert.equal(await hasLayer(layout, digest, "artifact"), false);
+  await cache.commitLayer(stage(cache, "two"));
+  rmSync(folder, { recursive: true });
+  writeFileSync(folder, "x");
+  assert.equal(await hasLayer(layout, digest, "artifact"), false);
+  await cache.commitLayer(stage(cache, "three"));
+  assert.deepEqual(contentOf(cache), ["three", "index of three"]);
+});
+
 test("what is replaced is deleted, nothing stays in tmp/", async (t) => {
   const cache = await useDataDir(t).open();
   for (const content of ["one", "two"]) {

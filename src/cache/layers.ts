@@ -16,8 +16,8 @@ export interface StagedLayer {
 /** Whether a tar layer is there, unpacked, with its index. Used on the main and the pull thread. */
 export async function hasLayer(layout: Layout, digest: Digest, way: UnpackWay): Promise<boolean> {
   const paths = [layout.layerFolder(digest, way), layout.layerIndex(digest, way)];
-  const found = await Promise.all(paths.map((path) => unlessMissing(fs.lstat(path))));
-  return found.every((there) => there !== undefined);
+  const [folder, index] = await Promise.all(paths.map((path) => unlessMissing(fs.lstat(path))));
+  return folder?.isDirectory() === true && index?.isFile() === true;
 }
 
 /**

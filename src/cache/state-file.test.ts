@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { watchDisk } from "../../test/helpers/disk-calls.ts";
@@ -37,8 +37,18 @@ test("what is not there is undefined, without a word", async (t) => {
 
 test("what cannot be read for another reason is an error, not absent", async (t) => {
   const { state, path } = useStateFiles(t);
-  mkdirSync(path);
-  await assert.rejects(state.read(path, nameOf), { code: "EISDIR" });
+  symlinkSync(path, path);
+  await assert.rejects(state.read(path, nameOf), { code: "ELOOP" });
+});
+
+test("a folder that is where a state file must be is reported and moved aside", async (t) => {
+  const { state, path, lines, tmp } = useStateFiles(t);
+  mkdirSync(join(path, "sub"), { recursive: true });
+  assert.equal(await state.read(path, nameOf), undefined);
+  assert.deepEqual([lines.length, lines[0]?.["level"], lines[0]?.["reason"]], [1, "error", "it is a folder"]);
+  assert.deepEqual(readdirSync(join(tmp, String(readdirSync(tmp)[0]))), ["sub"]);
+  await state.write(path, { name: "anew" });
+  assert.equal(await state.read(path, nameOf), "anew");
 });
 
 const corruptFiles: [name: string, content: string | Buffer, reason: RegExp][] = [

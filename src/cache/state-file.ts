@@ -26,7 +26,13 @@ export class StateFiles {
    * moved aside, then undefined is the answer, too: never silently.
    */
   async read<T>(path: string, parse: (value: JsonObject) => T): Promise<T | undefined> {
-    const text = await unlessMissing(fs.readFile(path, "utf8"));
+    let text: string | undefined;
+    try {
+      text = await unlessMissing(fs.readFile(path, "utf8"));
+    } catch (error) {
+      if (errnoOf(error) !== "EISDIR") throw error;
+      await this.#putAside(path, "it is a folder");
+    }
     if (text === undefined) return undefined;
     try {
       const value: unknown = JSON.parse(text);

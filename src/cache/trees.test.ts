@@ -73,13 +73,16 @@ test("a record without a folder is no tree, and is replaced", async (t) => {
 });
 
 for (const kind of ["a file", "a link"]) {
-  test(`${kind} where a tree's folder should be is no tree`, async (t) => {
+  test(`${kind} where a tree's folder should be is no tree, and makes way`, async (t) => {
     const cache = await useDataDir(t).open();
     const { folder } = await cache.commitTree(id, stage(cache, "one"), facts);
     renameSync(folder, `${folder}.moved`);
     if (kind === "a file") writeFileSync(folder, "");
     else symlinkSync(`${folder}.moved`, folder);
     assert.equal(await cache.trees.find(id), undefined);
+    await cache.commitTree(id, stage(cache, "two"), facts);
+    assert.equal(contentOf(folder), "two");
+    assert.ok((await cache.trees.find(id)) !== undefined);
   });
 }
 

@@ -46,7 +46,10 @@ export class Trees {
   async commit(id: TreeId, staged: string, facts: TreeFacts): Promise<Tree> {
     const { layout, state } = this.#dataDir;
     const folder = layout.treeFolder(id);
-    if (!(await isFolder(folder))) {
+    const there = await unlessMissing(fs.lstat(folder));
+    if (!there?.isDirectory()) {
+      // A file or a link that is where the folder goes.
+      if (there !== undefined) await fs.rm(folder);
       await fs.rename(staged, folder);
       await syncFolder(layout.trees);
     }
