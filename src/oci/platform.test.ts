@@ -80,6 +80,14 @@ test("not more than 20 platforms are listed", () => {
   );
 });
 
+test("a platform's name is not listed as long as it is", () => {
+  const index = indexOf(Array.from({ length: 20 }, (_, i) => `os${i}/${"a".repeat(5000)}`));
+  assert.throws(
+    () => selectPlatform(index, parsePlatform("linux/amd64"), "x"),
+    (error: Error) => error.message.length < 800 && /it has os0\/a{26}…, os1\/a{26}…,/.test(error.message),
+  );
+});
+
 const written: [text: string, formatted: string][] = [
   ["linux/amd64", "linux/amd64"],
   ["linux/arm/v7", "linux/arm/v7"],

@@ -2,6 +2,9 @@ import { DriverError } from "../base/index.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Index } from "./manifest.ts";
 
+/** Of a platform in a message: real ones are shorter, but an index may call one anything. */
+const MAX_LISTED_CHARACTERS = 30;
+
 /** An operating system and processor, in Go's names (image-spec 1.1, image-index.md, platform). */
 export interface Platform {
   readonly os: string;
@@ -46,9 +49,14 @@ export function selectPlatform(index: Index, wanted: Platform, what: string): De
     if (score > (best?.platform === undefined ? 0 : matchScore(best.platform, wanted))) best = entry;
   }
   if (best !== undefined) return best;
-  const there = [...new Set(entries.map((entry) => (entry.platform ? formatPlatform(entry.platform) : "no platform")))];
+  const there = [...new Set(entries.map((entry) => (entry.platform ? listedName(entry.platform) : "no platform")))];
   const listed = there.length === 0 ? "nothing" : there.slice(0, 20).join(", ");
   throw new DriverError("not-found", `${what} has nothing for platform ${formatPlatform(wanted)}; it has ${listed}`);
+}
+
+function listedName(platform: Platform): string {
+  const name = formatPlatform(platform);
+  return name.length > MAX_LISTED_CHARACTERS ? `${name.slice(0, MAX_LISTED_CHARACTERS)}…` : name;
 }
 
 function isUnknown(platform: Platform | undefined): boolean {

@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { chmodSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { DriverError, type ErrorKind } from "../../src/base/index.ts";
+import { UnpackBudget } from "../../src/unpack/index.ts";
+import { createUnpackArea, type FoundEntry, listTree, unpackBytes } from "../fixtures/unpacking.ts";
+import { runFuzz } from "./fuzz-run.ts";
+import { randomTar } from "./random-tar.ts";
+
+const rightKinds: ReadonlySet<ErrorKind> = new Set(["refused", "corrupt", "cancelled", "no-space"]);
+const partSizes = [1, 7, 100, 511, 512, 513, 1024, 5000] as const;
+const MAX_MESSAGE_CHARACTERS = 1000;
+
+test("no mutated tar gets out of its folder, hangs, or fails in a way that is not foreseen", async (t) => {
+  using area = createUnpackArea();
+  const canary = join(area.folder, "canary");
+  mkdirSync(join(canary, "inner"), { recursive: true });
+  writeFileSync(join(canary, "file"), "untouched");
+  symlinkSync("file", join(canary, "link"));
+  chmodSync(canary, 0o711);
+  const outside = ["../canary", "../canary/file", "../canary/inner", "..", "../evil", "a/../../canary/new", "/"];
+  outside.push(canary, join(canary, "file"), join(canary, "new"), area.root, `${area.root}/../canary/link`);
+  const before = listTree(canary);
+  await runFuzz(t, {
+    iterations: 2000,
+    tryOne: async (prng) => {
+      const { bytes, packing } = randomTar(outside, prng);
+      const outcome = await unpackAnew(bytes, join(area.folder, "root"), 64 * 1024);
+      // How the bytes are cut into parts makes no difference; zlib's errors may come before what it did unpack.
+      if (packing === "none" && prng.oneIn(4)) {
+        const inParts = await unpackAnew(bytes, join(area.folder, "root"), prng.pick(partSizes));
+        assert.deepEqual(inParts, outcome, "it depends on how the tar is cut into parts");
+      }
+      assert.deepEqual(readdirSync(area.folder).sort(), ["canary", "root"]);
+      assert.deepEqual(listTree(canary), before, "something outside of the folder is not as it was");
+      return outcome.kind;
+    },
+  });
+});
+
+/** What came of one tar. */
+interface Outcome {
+  readonly kind: ErrorKind | "unpacked";
+  readonly message: string;
+  /** What is in the folder, if it was unpacked. */
+  readonly found: readonly FoundEntry[];
+}
+
+async function unpackAnew(bytes: Buffer, root: string, partBytes: number): Promise<Outcome> {
+  rmSync(root, { recursive: true });
+  mkdirSync(root);
+  const budgets = [new UnpackBudget({ maxBytes: 4 * 1024 * 1024, maxEntries: 1000 }, "the layer")];
+  try {
+    await unpackBytes(bytes, root, { budgets, partBytes });
+  } catch (error) {
+    if (!(error instanceof DriverError) || !rightKinds.has(error.kind)) throw error;
+    assert.ok(error.message.length <= MAX_MESSAGE_CHARACTERS, `the message has ${error.message.length} characters`);
+    return { kind: error.kind, message: error.message, found: [] };
+  }
+  const found = listTree(root);
+  for (const { path, type, mode } of found) {
+    assert.notEqual(type, "other", path);
+    if (type !== "symlink") assert.ok((mode & 0o7444) === 0o444, `${path} has mode ${mode.toString(8)}`);
+  }
+  return { kind: "unpacked", message: "", found: found.map((entry) => withoutTimeOfNow(entry)) };
+}
+
+/** Folders that the tar has no entry for have the time at which they were made. */
+function withoutTimeOfNow(entry: FoundEntry): FoundEntry {
+  return entry.type === "folder" || entry.type === "symlink" ? { ...entry, mtime: 0 } : entry;
+}
