@@ -42,10 +42,14 @@ export class Growth {
   }
 }
 
-/** The reader's side: the file's bytes in order, as they become available. For a worker: it reads synchronously. */
+/**
+ * The reader's side: the file's bytes in order, as they become available, all in one buffer: a part is valid until the
+ * next one is asked for. For a worker: it reads synchronously.
+ */
 export class GrowingFileReader {
   readonly #cells: BigInt64Array;
   readonly #fd: number;
+  readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
   #position = 0;
 
   constructor(path: string, shared: SharedArrayBuffer) {
@@ -78,11 +82,11 @@ export class GrowingFileReader {
   }
 
   #readUpTo(available: number): Buffer {
-    const part = Buffer.allocUnsafe(Math.min(READ_BYTES, available - this.#position));
-    const bytesRead = readSync(this.#fd, part, 0, part.length, this.#position);
+    const wanted = Math.min(READ_BYTES, available - this.#position);
+    const bytesRead = readSync(this.#fd, this.#buffer, 0, wanted, this.#position);
     if (bytesRead === 0)
       throw new DriverError("internal", "the file of a download is shorter than what was written to it");
     this.#position += bytesRead;
-    return part.subarray(0, bytesRead);
+    return this.#buffer.subarray(0, bytesRead);
   }
 }

@@ -1,4 +1,7 @@
-/** Bytes that come in parts, with the possibility to look ahead and to give back what was not used. */
+/**
+ * Bytes that come in parts, with the possibility to look ahead and to give back what was not used. A part is valid until
+ * more is asked for, here as with what the parts come from.
+ */
 export class ByteSource {
   readonly #parts: AsyncIterator<Uint8Array>;
   /** What was given back: comes next. */
@@ -30,7 +33,7 @@ export class ByteSource {
   /** The next `length` bytes without taking them; fewer at the end. */
   async peek(length: number): Promise<Buffer> {
     while (this.#ahead.length < length) {
-      const before = this.#ahead;
+      const before = Buffer.from(this.#ahead);
       this.#ahead = Buffer.alloc(0);
       const part = await this.next();
       this.#ahead = part === undefined ? before : Buffer.concat([before, part]);

@@ -16,7 +16,7 @@ const skippable = Buffer.from("572a4d1804000000deadbeef", "hex");
 async function unpack(packed: Buffer, partBytes: number): Promise<Buffer> {
   const source = new ByteSource(inParts(packed, partBytes));
   const parts: Buffer[] = [];
-  for await (const part of decompress(source, await packingOf(source))) parts.push(part);
+  for await (const part of decompress(source, await packingOf(source))) parts.push(Buffer.from(part));
   assert.equal(await source.next(), undefined, "the source is read to its end");
   return Buffer.concat(parts);
 }

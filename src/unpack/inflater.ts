@@ -11,13 +11,14 @@ export const INFLATER_OPTIONS = { chunkSize: 256 * 1024, readableHighWaterMark: 
 
 /**
  * Runs the source through a decompressing stream until the compressed data ends, and gives back to the source what was
- * not part of it. Throws "refused" for damaged data; what the source throws is thrown on.
+ * not part of it. Each part is valid until the next one is asked for. Throws "refused" for damaged data; what the source
+ * throws is thrown on.
  */
 export async function* inflate(stream: InflateRaw | ZstdDecompress, source: ByteSource): AsyncGenerator<Buffer> {
   const feeder: Feeder = { stream, source, failure: undefined };
   const feeding = feed(feeder);
   try {
-    for await (const part of stream) yield part;
+    yield* outputOf(stream);
   } catch (error) {
     throw feeder.failure ?? refuseTar(whyUnreadable(error), error);
   } finally {
@@ -25,6 +26,34 @@ export async function* inflate(stream: InflateRaw | ZstdDecompress, source: Byte
   }
   // Not after an error: a broken stream never says that it has used a part.
   await feeding;
+}
+
+/**
+ * The stream's output, buffer by buffer as zlib filled them. Asynchronous iteration would put all that wait together into
+ * new ones, and leave all of it to the garbage collection, which looks at buffers only every 64 MB.
+ */
+async function* outputOf(stream: InflateRaw | ZstdDecompress): AsyncGenerator<Buffer> {
+  let next = Promise.withResolvers<Buffer | undefined>();
+  stream.on("data", (part: Buffer) => {
+    stream.pause();
+    next.resolve(part);
+  });
+  stream.once("end", () => next.resolve(undefined));
+  stream.once("error", (error) => next.reject(error));
+  for (let part = await next.promise; part !== undefined; part = await next.promise) {
+    next = Promise.withResolvers();
+    // The failure is told when it is this promise's turn.
+    next.promise.catch(() => undefined);
+    yield part;
+    giveBack(part);
+    stream.resume();
+  }
+}
+
+/** Frees a buffer that zlib has filled to its end: it writes into another one by now. */
+function giveBack({ buffer, byteOffset, length }: Buffer): void {
+  const isFull = buffer.byteLength === INFLATER_OPTIONS.chunkSize && byteOffset + length === buffer.byteLength;
+  if (isFull && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 interface Feeder {
