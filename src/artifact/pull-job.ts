@@ -4,14 +4,16 @@ import { type CallContext, DriverError, errnoOf, type KeyedLock, Semaphore } fro
 import { Blobs, createLayout, hasLayer, type Layout } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
 import { onceMoreIfCorrupt, type RegistryClient } from "../registry/index.ts";
-import { quoteName, readLayerIndex } from "../unpack/index.ts";
+import { quoteName, UnpackBudget, type UnpackLimits } from "../unpack/index.ts";
 import { BlobAccess } from "./blob-access.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { errorDuring } from "./error-during.ts";
 import { IngestFile } from "./ingest-file.ts";
-import type { LayerUnpacker, PullUnpacking, Unpacking } from "./layer-unpacker.ts";
+import type { LayerUnpacker, PullUnpacking } from "./layer-unpacker.ts";
 import type { PlacedLayer } from "./plan.ts";
 import { TreeLinker } from "./tree-linker.ts";
+import { ALL_TAR_LAYERS, unpackLimits } from "./unpack-limits.ts";
+import type { Unpacking } from "./unpacking.ts";
 import type { PullJob, PullWorkerCalls, StagedTree } from "./worker-calls.ts";
 
 /** What all pulls of the worker share. */
@@ -37,6 +39,8 @@ export class PullRun {
   readonly #blobs: Blobs;
   readonly #access: BlobAccess;
   readonly #unproven: Set<Digest>;
+  /** What all tar layers may be together, those included that the cache has. */
+  readonly #limits: UnpackLimits;
   #doneBytes = 0;
   #totalBytes = 0;
   #fetchedBytes = 0;
@@ -51,6 +55,7 @@ export class PullRun {
     this.#blobs = new Blobs(this.#layout);
     this.#access = new BlobAccess(job.credentials);
     this.#unproven = new Set(job.unproven);
+    this.#limits = unpackLimits(job.layers, job.maxUnpackRatio);
   }
 
   async run(): Promise<StagedTree> {
@@ -86,11 +91,10 @@ export class PullRun {
     const missing = await this.#missing();
     this.#totalBytes = missing.reduce((sum, layer) => sum + layer.descriptor.size, 0);
     this.#tell("fetching");
-    const tars = missing.filter((layer) => layer.kind === "folder");
-    const packedBytes = tars.reduce((sum, layer) => sum + layer.descriptor.size, 0);
     const { staging, maxUnpackRatio, concurrency } = this.#job;
-    const unpacking =
-      tars.length === 0 ? undefined : this.#tools.unpacker.beginPull({ staging, maxUnpackRatio, packedBytes });
+    const hasTars = missing.some((layer) => layer.kind === "folder");
+    const limits = this.#limits;
+    const unpacking = hasTars ? this.#tools.unpacker.beginPull({ staging, maxUnpackRatio, limits }) : undefined;
     const places = new Semaphore(concurrency);
     const stop = new AbortController();
     const onAbort = () => stop.abort(this.#context.signal.reason);
@@ -226,7 +230,7 @@ export class PullRun {
   }
 
   #assemble(folder: string): Pick<StagedTree, "folder" | "bytes" | "inodes"> {
-    const linker = new TreeLinker(folder);
+    const linker = new TreeLinker(folder, new UnpackBudget(this.#limits, ALL_TAR_LAYERS));
     for (const layer of this.#job.layers) {
       const { kind, descriptor, path } = layer;
       if (kind === "file") linker.addFile(path, this.#layout.blob(descriptor.digest), descriptor.size);
@@ -237,8 +241,8 @@ export class PullRun {
 
   #addLayer(linker: TreeLinker, { descriptor: { digest }, path }: PlacedLayer): void {
     try {
-      const index = readLayerIndex(this.#layout.layerIndex(digest, "artifact"));
-      linker.addLayer(index, this.#layout.layerFolder(digest, "artifact"), path);
+      const index = this.#layout.layerIndex(digest, "artifact");
+      linker.addLayer({ index, folder: this.#layout.layerFolder(digest, "artifact"), title: path });
     } catch (error) {
       throw isLoss(error) ? new LostLayer(digest, error) : error;
     }

@@ -13,9 +13,12 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { useSmallDisk, whyNoSmallDisk } from "../../test/helpers/small-disk.ts";
 import { errnoOf } from "../base/index.ts";
+import { UnpackBudget } from "../unpack/index.ts";
 import { TreeLinker } from "./tree-linker.ts";
 
 const skip = whyNoSmallDisk();
+
+const budget = () => new UnpackBudget({ maxBytes: 2 ** 30, maxEntries: 1_000_000 }, "all layers");
 
 /** Links a file until its file system takes no more. */
 function exhaustLinks(path: string, folder: string): void {
@@ -34,7 +37,7 @@ test("a file that takes no more links is copied once, with mode and time, and th
   utimesSync(blob, 1234, 1234);
   exhaustLinks(blob, join(disk.path, "links"));
   const root = join(disk.path, "tree");
-  const linker = new TreeLinker(root);
+  const linker = new TreeLinker(root, budget());
   for (const name of ["a", "b", "c"]) linker.addFile(name, blob, 7);
   assert.deepEqual(linker.finish(), { bytes: 21, inodes: 4 });
   const found = ["a", "b", "c"].map((name) => lstatSync(join(root, name)));
@@ -53,7 +56,7 @@ test("a symlink that takes no more links is made anew: what it leads to is never
   symlinkSync(secret, link);
   exhaustLinks(link, join(disk.path, "links"));
   const root = join(disk.path, "tree");
-  const linker = new TreeLinker(root);
+  const linker = new TreeLinker(root, budget());
   linker.addFile("a", link, 0);
   linker.addFile("b", link, 0);
   linker.finish();

@@ -5,7 +5,7 @@ import { describe, test } from "node:test";
 import { base256, gnuLong, type TarFields, tarOf } from "../../test/fixtures/tar-builder.ts";
 import { createUnpackArea, type FoundEntry, listTree, unpackBytes } from "../../test/fixtures/unpacking.ts";
 import { DriverError } from "../base/index.ts";
-import { readLayerIndex, writeLayerIndex } from "../unpack/index.ts";
+import { UnpackBudget, writeLayerIndex } from "../unpack/index.ts";
 import { TreeLinker } from "./tree-linker.ts";
 
 const folder = (name: string, mode = 0o755, mtime = 1_000): TarFields => ({ name, type: "5", mode, mtime });
@@ -19,25 +19,27 @@ type Layer =
   | { readonly title: string; readonly tar: readonly TarFields[] };
 
 /** A place for one tree and the layers that it is made of. */
-function use() {
+function use(limits = { maxBytes: 2 ** 30, maxEntries: 1_000_000 }) {
   const area = createUnpackArea();
   const root = join(area.folder, "tree");
-  const linker = new TreeLinker(root);
+  const linker = new TreeLinker(root, new UnpackBudget(limits, "all layers"));
   let made = 0;
   const add = async (layer: Layer) => {
+    if ("tar" in layer) return addTar(layer.title, tarOf(...layer.tar));
     const source = join(area.folder, `layer-${++made}`);
-    if ("content" in layer) {
-      writeFileSync(source, layer.content, { mode: 0o644 });
-      linker.addFile(layer.title, source, layer.content.length);
-    } else {
-      mkdirSync(source);
-      const { index } = await unpackBytes(tarOf(...layer.tar), source);
-      writeLayerIndex(index, `${source}.index`);
-      linker.addLayer(readLayerIndex(`${source}.index`), source, layer.title);
-    }
+    writeFileSync(source, layer.content, { mode: 0o644 });
+    linker.addFile(layer.title, source, layer.content.length);
     return source;
   };
-  return { area, root, linker, add, [Symbol.dispose]: () => area[Symbol.dispose]() };
+  const addTar = async (title: string, tar: Buffer) => {
+    const source = join(area.folder, `layer-${++made}`);
+    const index = `${source}.index`;
+    mkdirSync(source);
+    writeLayerIndex((await unpackBytes(tar, source)).index, index);
+    linker.addLayer({ index, folder: source, title });
+    return source;
+  };
+  return { area, root, linker, add, addTar, [Symbol.dispose]: () => area[Symbol.dispose]() };
 }
 
 const inode = (path: string) => lstatSync(path).ino;
@@ -125,6 +127,7 @@ test("layers share folders, the later one's mode and time count", async () => {
 
 test("times before 1970 and beyond all disks are as on the layer's own folder", async () => {
   using place = use();
+  const sources: string[] = [];
   for (const [name, mtime] of [
     ["old", -86_400],
     ["far", 2 ** 45],
@@ -132,15 +135,13 @@ test("times before 1970 and beyond all disks are as on the layer's own folder", 
     const tar = tarOf(folder(name, 0o755, 0));
     base256(mtime).copy(tar, 136);
     fixChecksum(tar);
-    const source = join(place.area.folder, name);
-    mkdirSync(source);
-    const { index } = await unpackBytes(tar, source);
-    place.linker.addLayer(index, source, name);
+    sources.push(join(await place.addTar(name, tar), name));
   }
   place.linker.finish();
-  for (const name of ["old", "far"]) {
-    assert.equal(secondsOf(join(place.root, name)), secondsOf(join(place.area.folder, name, name)));
-  }
+  assert.deepEqual(
+    ["old", "far"].map((name) => secondsOf(join(place.root, name))),
+    sources.map(secondsOf),
+  );
   assert.equal(secondsOf(join(place.root, "old")), -86_400);
 });
 
@@ -165,9 +166,7 @@ describe("names are bytes", () => {
     const deep = [...parts, "z".repeat(4095 - 15 * 256)].join("/");
     assert.equal(deep.length, 4095);
     const tar = tarOf(gnuLong("L", deep), file("x", "1"), file("short", "2"));
-    const source = join(place.area.folder, "long");
-    mkdirSync(source);
-    place.linker.addLayer((await unpackBytes(tar, source)).index, source, ".");
+    const source = await place.addTar(".", tar);
     place.linker.addFile(`${deep.slice(0, -1)}y`, join(source, "short"), 1);
     assert.deepEqual(place.linker.finish(), { bytes: 2 + 1, inodes: 1 + 15 + 1 + 1 + 1 });
   });

@@ -11,7 +11,7 @@ import {
   utimesSync,
 } from "node:fs";
 import { DriverError, errnoOf } from "../base/index.ts";
-import { type LayerIndex, quoteName } from "../unpack/index.ts";
+import { LayerIndexReader, type LayerRow, quoteName, type UnpackBudget } from "../unpack/index.ts";
 import { withShortPath } from "./long-path.ts";
 
 /** What stands in a tree so far. */
@@ -22,12 +22,13 @@ export interface TreeCount {
   readonly inodes: number;
 }
 
-/** A layer that was linked in, for what is due at the end. */
-interface LinkedLayer {
-  readonly index: LayerIndex;
-  readonly folder: Buffer;
-  /** The first row that is of the tree: the layer's own root is not, unless it is the tree's. */
-  readonly firstRow: number;
+/** An unpacked layer that is to be part of a tree. */
+export interface LayerSource {
+  /** The file that says what is in it. */
+  readonly index: string;
+  readonly folder: string;
+  /** The cleaned title: its entries must lie at or below that path, `.` being the root. */
+  readonly title: string;
 }
 
 const FOLDER_MODE = 0o755;
@@ -40,15 +41,18 @@ const SLASH = Buffer.from("/");
  */
 export class TreeLinker {
   readonly #root: Buffer;
-  readonly #layers: LinkedLayer[] = [];
+  readonly #budget: UnpackBudget;
+  /** Those linked in. Their indexes are read again in the end: many, or large ones, would fill the memory. */
+  readonly #layers: LayerSource[] = [];
   /** Where the tree has a copy of a file that can take no more links; by device and inode. */
   readonly #copies = new Map<string, Buffer>();
   #bytes = 0;
   #inodes = 1;
 
-  /** `root` is made here. */
-  constructor(root: string) {
+  /** `root` is made here. The budget is for all layers together, those included that were unpacked for other trees. */
+  constructor(root: string, budget: UnpackBudget) {
     this.#root = Buffer.from(root);
+    this.#budget = budget;
     mkdirSync(root);
     chmodSync(root, FOLDER_MODE);
   }
@@ -61,37 +65,43 @@ export class TreeLinker {
     this.#bytes += size;
   }
 
-  /** Links an unpacked layer in. Its entries must lie at or below the title's path, `.` being the root. */
-  addLayer(index: LayerIndex, folder: string, title: string): void {
-    const source = Buffer.from(folder);
-    const within = title === "." ? undefined : Buffer.from(title);
-    for (let row = 1; row < index.rowCount; row++) {
-      const type = index.type(row);
-      const path = index.path(row);
-      if (within !== undefined) requireWithin(within, path, index.isImplied(row));
-      if (type === "folder") this.#folder(path);
-      else if (type !== "skipped") this.#link(below(source, path), path);
+  /** Links an unpacked layer in. */
+  addLayer(layer: LayerSource): void {
+    using index = new LayerIndexReader(layer.index);
+    this.#budget.takeLayer(layer.title, index.counts);
+    const source = Buffer.from(layer.folder);
+    const within = layer.title === "." ? undefined : Buffer.from(layer.title);
+    for (const row of index.rows()) {
+      if (row.path.length === 0) continue;
+      if (within !== undefined) requireWithin(within, row);
+      if (row.type === "folder") this.#folder(row.path);
+      else this.#link(below(source, row.path), row.path);
+      if (!row.isHardLink) this.#bytes += row.size;
     }
-    this.#layers.push({ index, folder: source, firstRow: within === undefined ? 0 : 1 });
-    this.#bytes += index.fileBytes;
+    this.#layers.push(layer);
   }
 
   /** Sets the folders' modes and times, which would have been in the way or lost before. */
   finish(): TreeCount {
-    for (const { index, folder, firstRow } of this.#layers) {
-      for (let row = firstRow; row < index.rowCount; row++) {
-        if (index.type(row) === "folder" && !index.isImplied(row))
-          this.#finishFolder(below(folder, index.path(row)), index, row);
-      }
-    }
+    for (const layer of this.#layers) this.#finishFolders(layer);
     return { bytes: this.#bytes, inodes: this.#inodes };
   }
 
+  /** The layer's own root is not of the tree, unless it is the tree's. */
+  #finishFolders({ index: path, folder, title }: LayerSource): void {
+    using index = new LayerIndexReader(path);
+    const source = Buffer.from(folder);
+    for (const row of index.rows()) {
+      if (row.type !== "folder" || isImplied(row) || (row.path.length === 0 && title !== ".")) continue;
+      this.#finishFolder(below(source, row.path), row);
+    }
+  }
+
   /** The time is taken from the layer's folder on disk: there it is one that the file system can hold. */
-  #finishFolder(source: Buffer, index: LayerIndex, row: number): void {
+  #finishFolder(source: Buffer, row: LayerRow): void {
     const { mtime } = withShortPath(source, (path) => lstatSync(path));
-    withShortPath(below(this.#root, index.path(row)), (path) => {
-      chmodSync(path, index.mode(row));
+    withShortPath(below(this.#root, row.path), (path) => {
+      chmodSync(path, row.mode);
       utimesSync(path, mtime, mtime);
     });
   }
@@ -162,17 +172,23 @@ function copyItself(source: Buffer, target: Buffer, found: BigIntStats): void {
 }
 
 /** An entry is the title's folder, in it, or one of the folders that only the title's own path implies. */
-function requireWithin(title: Buffer, path: Buffer, implied: boolean): void {
-  const isBelow =
-    path.length > title.length && path[title.length] === SLASH[0] && path.subarray(0, title.length).equals(title);
-  if (isBelow || path.equals(title)) return;
-  const isAbove =
-    title.length > path.length && title[path.length] === SLASH[0] && title.subarray(0, path.length).equals(path);
-  if (isAbove && implied) return;
+function requireWithin(title: Buffer, row: LayerRow): void {
+  const { path } = row;
+  if (path.equals(title) || isBelow(path, title) || (isBelow(title, path) && isImplied(row))) return;
   throw new DriverError(
     "refused",
     `the layer titled ${quoteName(title)} holds ${quoteName(path)}, which is outside of it`,
   );
+}
+
+function isBelow(path: Buffer, folder: Buffer): boolean {
+  const { length } = folder;
+  return path.length > length && path[length] === SLASH[0] && path.compare(folder, 0, length, 0, length) === 0;
+}
+
+/** Whether the layer's tar had no entry for this folder. */
+function isImplied(row: LayerRow): boolean {
+  return row.type === "folder" && row.mtime === undefined;
 }
 
 function below(folder: Buffer, path: Buffer): Buffer {

@@ -1,15 +1,16 @@
 import { parentPort } from "node:worker_threads";
 import { type CallContext, serveCalls } from "../base/index.ts";
-import { MAX_ENTRIES, UnpackBudget, unpackLayer, writeLayerIndex } from "../unpack/index.ts";
+import { UnpackBudget, unpackLayer, writeLayerIndex } from "../unpack/index.ts";
 import { GrowingFileReader } from "./growing-file.ts";
+import { ALL_TAR_LAYERS } from "./unpack-limits.ts";
 import type { UnpackJob, UnpackWorkerCalls } from "./worker-calls.ts";
 
 /** The entry of the unpack worker: tar layers become folders, while the pull worker fetches them. */
 function serveUnpacking(port: NonNullable<typeof parentPort>): void {
   const shared = new Map<string, UnpackBudget>();
   serveCalls<UnpackWorkerCalls>(port, {
-    hold: ({ pull, maxBytes }, { signal }) => {
-      shared.set(pull, new UnpackBudget({ maxBytes, maxEntries: MAX_ENTRIES }, "all tar layers together"));
+    hold: ({ pull, limits }, { signal }) => {
+      shared.set(pull, new UnpackBudget(limits, ALL_TAR_LAYERS));
       return new Promise<never>((_, reject) => {
         const release = () => {
           shared.delete(pull);
@@ -29,18 +30,18 @@ function serveUnpacking(port: NonNullable<typeof parentPort>): void {
 
 async function unpack(job: UnpackJob, shared: UnpackBudget, { signal }: CallContext<UnpackWorkerCalls["unpack"]>) {
   const source = new GrowingFileReader(job.file, job.growth);
+  const own = new UnpackBudget(job.limits, job.what);
   try {
-    const own = new UnpackBudget({ maxBytes: job.maxBytes, maxEntries: MAX_ENTRIES }, job.what);
-    const { index, skipped } = await unpackLayer({
-      source,
-      root: job.folder,
-      way: "artifact",
-      budgets: [own, shared],
-      uncompressedDigest: job.uncompressedDigest,
-      signal,
-    });
+    const { uncompressedDigest, folder: root } = job;
+    const options = { source, root, way: "artifact", budgets: [own, shared], uncompressedDigest, signal } as const;
+    const { index, skipped } = await unpackLayer(options);
     writeLayerIndex(index, job.indexFile);
+    index.free();
     return { skippedEntries: skipped };
+  } catch (error) {
+    // It may be unpacked once more: because its bytes were wrong, or because it had to give way.
+    shared.giveBack(own);
+    throw error;
   } finally {
     source.close();
   }

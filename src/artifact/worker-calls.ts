@@ -1,6 +1,7 @@
 import type { StagedLayer } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { Credential, FetchedManifest, Repository } from "../registry/index.ts";
+import type { UnpackLimits } from "../unpack/index.ts";
 import type { PlacedLayer } from "./plan.ts";
 
 /** What a request to a registry needs, whatever it asks for. */
@@ -82,15 +83,14 @@ export interface UnpackJob {
   readonly indexFile: string;
   /** What messages call the layer. */
   readonly what: string;
-  /** Bytes of content that it may unpack to. */
-  readonly maxBytes: number;
+  readonly limits: UnpackLimits;
   readonly uncompressedDigest: Digest | undefined;
 }
 
 /** What all tar layers of one pull together may unpack to; held for as long as the call runs, which is until it is cancelled. */
 export interface BudgetHold {
   readonly pull: string;
-  readonly maxBytes: number;
+  readonly limits: UnpackLimits;
 }
 
 /** The calls of the unpack worker. */

@@ -14,11 +14,6 @@ export class Column {
     this.#kind = kind;
   }
 
-  /** Bytes that a row takes. */
-  get rowBytes(): number {
-    return arrays[this.#kind].BYTES_PER_ELEMENT;
-  }
-
   /** The row's number; 0 where none was set. */
   get(row: number): number {
     return this.#segments[row >>> ROW_BITS]?.[row & (SEGMENT_ROWS - 1)] ?? 0;
@@ -32,14 +27,13 @@ export class Column {
   *bytes(rows: number): Generator<Buffer> {
     for (let row = 0; row < rows; row += SEGMENT_ROWS) {
       const segment = this.#segment(row >>> ROW_BITS);
-      yield Buffer.from(segment.buffer, 0, Math.min(SEGMENT_ROWS, rows - row) * this.rowBytes);
+      yield Buffer.from(segment.buffer, 0, Math.min(SEGMENT_ROWS, rows - row) * segment.BYTES_PER_ELEMENT);
     }
   }
 
-  /** Sets the first `rows` numbers from the bytes that `bytes` gave. */
-  load(rows: number, source: Buffer): void {
-    let at = 0;
-    for (const part of this.bytes(rows)) at += source.copy(part, 0, at, at + part.length);
+  /** Gives the memory back at once: the garbage collection would let a full table lie beside the next one. */
+  free(): void {
+    for (const { buffer } of this.#segments.splice(0)) (buffer as ArrayBuffer).transfer(0);
   }
 
   #segment(index: number): Uint8Array | Uint16Array | Uint32Array | Float64Array {

@@ -10,9 +10,16 @@ const ZSTD_MAGIC = 0xfd2fb528;
 /** Frames without content have any of 16 magic numbers (RFC 8878, section 3.1.2). */
 const SKIPPABLE_MAGIC = 0x184d2a50;
 
+/** So many first bytes say how a tar is packed. */
+export const PACKING_BYTES = 4;
+
 /** How the tar in the source is packed. Takes nothing from it. */
 export async function packingOf(source: ByteSource): Promise<Packing> {
-  const start = await source.peek(4);
+  return packingFrom(await source.peek(PACKING_BYTES));
+}
+
+/** How a tar with these first bytes is packed. */
+export function packingFrom(start: Buffer): Packing {
   if (isGzip(start)) return "gzip";
   return isZstd(start) ? "zstd" : "none";
 }

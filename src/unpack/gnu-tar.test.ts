@@ -171,7 +171,7 @@ type Index = Awaited<ReturnType<typeof unpackBytes>>["index"];
 function withoutImpliedTimes(entries: readonly FoundEntry[], index: Index): FoundEntry[] {
   const implied = new Set<string>();
   for (let row = 0; row < index.rowCount; row++) {
-    if (index.isImplied(row)) implied.add(index.path(row).toString("latin1"));
+    if (index.type(row) === "folder" && index.mtime(row) === undefined) implied.add(index.path(row).toString("latin1"));
   }
   return entries.map((entry) => {
     return entry.type === "symlink" || implied.has(entry.path) ? { ...entry, mtime: 0 } : entry;

@@ -4,40 +4,21 @@ import { NameTable } from "./name-table.ts";
 /** What a row is on disk. "skipped" is a device or FIFO that was left out: nothing is there. */
 export type LayerEntryType = "folder" | "file" | "symlink" | "skipped";
 
-/** What a layer became: one row for each path, row 0 being the root; a folder's row is lower than what is in it. */
-export interface LayerIndex {
-  /** Rows in all, "skipped" ones too. */
-  readonly rowCount: number;
-  /** Content of all files; a hard link adds nothing. */
-  readonly fileBytes: number;
-  type(row: number): LayerEntryType;
-  /** The path from the root, without a slash in front. Empty for the root. */
-  path(row: number): Buffer;
-  /** The last part of the path: a view, not to be changed. */
-  name(row: number): Buffer;
-  /** The row of the folder that holds this row's entry. */
-  parent(row: number): number;
-  /** The row of a name in a folder, or undefined. */
-  find(folder: number, name: Buffer): number | undefined;
-  /** Permission bits as they are on disk. */
-  mode(row: number): number;
-  /** Seconds since 1970; undefined for a folder that only paths imply. */
-  mtime(row: number): number | undefined;
-  /** Bytes of a file's content, 0 for others. */
-  size(row: number): number;
-  /** sha256 of a file's content (32 bytes: a view, not to be changed), undefined for others. */
-  contentHash(row: number): Buffer | undefined;
-  /** Whether this file shares its content with one of a lower row that was there when this one was made. */
-  isHardLink(row: number): boolean;
-  /** Whether the tar had no entry of its own for this folder: it is there because of what is in it. */
-  isImplied(row: number): boolean;
-}
-
 /** What an entry is, for `LayerTable.put`. */
 export interface LayerEntryFields {
   readonly type: LayerEntryType;
   readonly mode: number;
   readonly mtime: number | undefined;
+}
+
+/** What was read of a tar until its end, for limits that several layers obey together. */
+export interface LayerCounts {
+  /** Entries read, those included that later ones replaced. */
+  entries: number;
+  /** Content of those entries. */
+  contentBytes: number;
+  /** Folders that the tar had no entry for when they were made. */
+  impliedFolders: number;
 }
 
 const types: readonly LayerEntryType[] = ["folder", "file", "symlink", "skipped"];
@@ -48,11 +29,18 @@ const HASHES_A_SEGMENT = 4096;
 /** sha256 of a file's content takes this many bytes. */
 export const HASH_BYTES = 32;
 
+/** What a row's flags say. */
+export function readFlags(flags: number): { readonly type: LayerEntryType; readonly isHardLink: boolean } {
+  return { type: types[flags & TYPE_BITS] ?? "skipped", isHardLink: (flags & HARD_LINK) !== 0 };
+}
+
 /**
- * An index while it is made: 34 bytes a row beside the name table's, and 32 more for each file's hash, in typed arrays.
- * It is the unpacker's only memory of what it made, so it, and never the disk, says what a path leads through.
+ * What a layer became, while it is made: one row for each path, row 0 being the root. 34 bytes a row beside the name
+ * table's, and 32 more for each file's hash, in typed arrays. It is the unpacker's only memory of what it made, so it, and
+ * never the disk, says what a path leads through.
  */
-export class LayerTable implements LayerIndex {
+export class LayerTable {
+  readonly counts: LayerCounts = { entries: 0, contentBytes: 0, impliedFolders: 0 };
   readonly names = new NameTable();
   readonly #flags = new Column("u8");
   readonly #modes = new Column("u16");
@@ -68,63 +56,31 @@ export class LayerTable implements LayerIndex {
   }
 
   get rowCount(): number {
-    return this.names.size;
+    return this.names.paths.size;
   }
 
   get hashCount(): number {
     return this.#hashCount;
   }
 
-  get fileBytes(): number {
-    let bytes = 0;
-    for (let row = 0; row < this.rowCount; row++) if (!this.isHardLink(row)) bytes += this.size(row);
-    return bytes;
-  }
-
   type(row: number): LayerEntryType {
-    return types[this.#flags.get(row) & TYPE_BITS] ?? "skipped";
+    return readFlags(this.#flags.get(row)).type;
   }
 
+  /** The path from the root, without a slash in front. Empty for the root. */
   path(row: number): Buffer {
-    return this.names.path(row);
+    return this.names.paths.path(row);
   }
 
-  name(row: number): Buffer {
-    return this.names.name(row);
-  }
-
-  parent(row: number): number {
-    return this.names.parent(row);
-  }
-
-  find(folder: number, name: Buffer): number | undefined {
-    return this.names.find(folder, name) || undefined;
-  }
-
+  /** Permission bits as they are on disk. */
   mode(row: number): number {
     return this.#modes.get(row);
   }
 
+  /** Seconds since 1970; undefined for a folder that only paths imply, and what was left out. */
   mtime(row: number): number | undefined {
     const mtime = this.#mtimes.get(row);
     return Number.isNaN(mtime) ? undefined : mtime;
-  }
-
-  size(row: number): number {
-    return this.#sizes.get(row);
-  }
-
-  contentHash(row: number): Buffer | undefined {
-    const hash = this.#hashes.get(row);
-    return hash === 0 ? undefined : this.#hashAt(hash - 1);
-  }
-
-  isHardLink(row: number): boolean {
-    return (this.#flags.get(row) & HARD_LINK) !== 0;
-  }
-
-  isImplied(row: number): boolean {
-    return this.type(row) === "folder" && this.mtime(row) === undefined;
   }
 
   /** Says what a row is; whatever it was before is forgotten. */
@@ -164,21 +120,17 @@ export class LayerTable implements LayerIndex {
     }
   }
 
-  /** Takes what `hashParts` gave, into a table without any. */
-  loadHashes(bytes: Buffer): void {
-    for (let at = 0; at < bytes.length; at += HASH_BYTES) this.#addHash(bytes.subarray(at, at + HASH_BYTES));
+  /** Gives all memory back at once, ahead of the garbage collection; the table is of no use any more. */
+  free(): void {
+    this.names.free();
+    for (const column of this.columns) column.free();
+    for (const segment of this.#hashSegments.splice(0)) (segment.buffer as ArrayBuffer).transfer(0);
   }
 
   #addHash(hash: Buffer): number {
     const at = this.#hashCount++;
-    if (at % HASHES_A_SEGMENT === 0) this.#hashSegments.push(Buffer.alloc(HASHES_A_SEGMENT * HASH_BYTES));
-    this.#hashAt(at).set(hash);
+    if (at % HASHES_A_SEGMENT === 0) this.#hashSegments.push(Buffer.allocUnsafeSlow(HASHES_A_SEGMENT * HASH_BYTES));
+    this.#hashSegments.at(-1)?.set(hash, (at % HASHES_A_SEGMENT) * HASH_BYTES);
     return at;
-  }
-
-  #hashAt(index: number): Buffer {
-    const from = (index % HASHES_A_SEGMENT) * HASH_BYTES;
-    const segment = this.#hashSegments[Math.floor(index / HASHES_A_SEGMENT)] ?? Buffer.alloc(0);
-    return segment.subarray(from, from + HASH_BYTES);
   }
 }

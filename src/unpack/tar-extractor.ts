@@ -61,7 +61,6 @@ export class TarExtractor implements TarHandler {
   readonly #utf8Only: boolean;
   readonly #table = new LayerTable();
   #file: OpenFile | undefined;
-  #entries = 0;
   #skipped = 0;
 
   constructor(options: TarExtractorOptions) {
@@ -71,11 +70,6 @@ export class TarExtractor implements TarHandler {
     this.#utf8Only = options.utf8Only;
   }
 
-  /** Entries read so far. */
-  get entries(): number {
-    return this.#entries;
-  }
-
   /** Device nodes and FIFOs left out so far, and hard links to them. */
   get skipped(): number {
     return this.#skipped;
@@ -83,7 +77,8 @@ export class TarExtractor implements TarHandler {
 
   entry(entry: TarEntry): void {
     if (entry.type === "label") return;
-    this.#entries++;
+    this.#table.counts.entries++;
+    this.#table.counts.contentBytes += entry.size;
     for (const budget of this.#budgets) budget.takeEntry(entry.name, entry.size);
     if (this.#utf8Only && !(isUtf8(entry.name) && isUtf8(entry.linkName))) {
       throw refuseEntry(entry.name, "its name or target is no UTF-8, which this runtime (Deno) cannot write");
@@ -215,6 +210,7 @@ export class TarExtractor implements TarHandler {
       const end = path.ends[i] ?? 0;
       const next = this.#table.names.find(row, path.bytes, from, end);
       if (next === 0) {
+        this.#table.counts.impliedFolders++;
         for (const budget of this.#budgets) budget.takeImpliedFolder(entry.name);
         row = this.#addRow(entry, row, path.bytes, from, end);
         this.#folder.makeFolder(path.bytes.subarray(0, end));

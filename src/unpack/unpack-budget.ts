@@ -1,4 +1,6 @@
-import { refuseEntry, refuseTar } from "./refusal.ts";
+import { DriverError } from "../base/index.ts";
+import type { LayerCounts } from "./layer-index.ts";
+import { quoteName, refuseEntry, refuseTar } from "./refusal.ts";
 
 /** Limits of contract.md ("Limits") on what a tar layer, or all tar layers of an artifact together, may unpack to. */
 export interface UnpackLimits {
@@ -35,17 +37,21 @@ export class UnpackBudget {
   takeEntry(name: Buffer, size: number): void {
     this.#entries++;
     this.#bytes += size;
-    const { maxBytes, maxEntries } = this.#limits;
-    if (this.#entries > maxEntries) throw refuseEntry(name, this.#over(`${maxEntries} entries`));
-    if (this.#bytes > maxBytes) throw refuseEntry(name, `${this.#over(`${maxBytes} unpacked bytes`)}; ${RATIO_HINT}`);
+    this.#refuseExcess((why) => refuseEntry(name, why));
   }
 
   /** A folder has to be made that only this entry's path implies. Throws "refused" if there are too many. */
   takeImpliedFolder(name: Buffer): void {
     this.#impliedFolders++;
-    const { maxEntries } = this.#limits;
-    if (this.#impliedFolders <= maxEntries) return;
-    throw refuseEntry(name, this.#over(`${maxEntries} folders without entries of their own`));
+    this.#refuseExcess((why) => refuseEntry(name, why));
+  }
+
+  /** A layer is wanted that was unpacked already. Throws "refused", its title named, if it is too much. */
+  takeLayer(title: string, { entries, contentBytes, impliedFolders }: LayerCounts): void {
+    this.#entries += entries;
+    this.#bytes += contentBytes;
+    this.#impliedFolders += impliedFolders;
+    this.#refuseExcess((why) => new DriverError("refused", `layer ${quoteName(Buffer.from(title))}: ${why}`));
   }
 
   /** So much of a tar was uncompressed. Throws "refused" if it is more than its entries can explain. */
@@ -56,6 +62,22 @@ export class UnpackBudget {
     throw refuseTar(
       `${this.#over(`${this.#limits.maxBytes} unpacked bytes`)}, most of them beside its files; ${RATIO_HINT}`,
     );
+  }
+
+  /** What another budget took was taken from this one, too, and is free again. */
+  giveBack(other: UnpackBudget): void {
+    this.#bytes -= other.#bytes;
+    this.#entries -= other.#entries;
+    this.#impliedFolders -= other.#impliedFolders;
+    this.#tarBytes -= other.#tarBytes;
+  }
+
+  #refuseExcess(refuse: (why: string) => DriverError): void {
+    const { maxBytes, maxEntries } = this.#limits;
+    if (this.#entries > maxEntries) throw refuse(this.#over(`${maxEntries} entries`));
+    if (this.#bytes > maxBytes) throw refuse(`${this.#over(`${maxBytes} unpacked bytes`)}; ${RATIO_HINT}`);
+    if (this.#impliedFolders > maxEntries)
+      throw refuse(this.#over(`${maxEntries} folders without entries of their own`));
   }
 
   #over(limit: string): string {

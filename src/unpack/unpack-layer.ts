@@ -29,9 +29,8 @@ export interface UnpackOptions {
 
 /** What a layer became. */
 export interface UnpackedLayer {
+  /** To be freed when it was written. */
   readonly index: LayerTable;
-  /** Entries read. */
-  readonly entries: number;
   /** Device nodes and FIFOs that were left out. */
   readonly skipped: number;
 }
@@ -54,7 +53,7 @@ export async function unpackLayer(options: UnpackOptions): Promise<UnpackedLayer
   try {
     await readTar(options, source, new TarReader(extractor));
     const index = extractor.finish();
-    return { index, entries: extractor.entries, skipped: extractor.skipped };
+    return { index, skipped: extractor.skipped };
   } finally {
     extractor.close();
     source.close();

@@ -1,0 +1,191 @@
+import { createHash } from "node:crypto";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { DriverError } from "../base/index.ts";
+import { Column } from "./column.ts";
+import { HASH_BYTES, type LayerCounts, type LayerEntryType, readFlags } from "./layer-index.ts";
+import { CHECKSUM_BYTES, INDEX_HEADER_BYTES, INDEX_MAGIC } from "./layer-index-file.ts";
+import { PathTable } from "./path-table.ts";
+
+/** What one path of a layer is. */
+export interface LayerRow {
+  readonly type: LayerEntryType;
+  /** The path from the root, without a slash in front. Empty for the root, which comes first. */
+  readonly path: Buffer;
+  /** Permission bits as they are on disk. */
+  readonly mode: number;
+  /** Seconds since 1970; undefined for a folder that the tar has no entry for: paths imply it. */
+  readonly mtime: number | undefined;
+  /** Bytes of a file's content, 0 for others. */
+  readonly size: number;
+  /** Where `contentHash` finds the sha256 of a file's content; 0 for others. */
+  readonly hashNumber: number;
+  /** Whether this file shares its content with one of an earlier row. */
+  readonly isHardLink: boolean;
+}
+
+/** How many rows are read at once. */
+const ROWS_A_PART = 4096;
+/** Bytes that the columns take for each row: parent, name length, flags, mode, size, mtime, hash. */
+const COLUMN_BYTES = [4, 1, 1, 2, 8, 8, 4] as const;
+type Columns = [
+  parents: Buffer,
+  lengths: Buffer,
+  flags: Buffer,
+  modes: Buffer,
+  sizes: Buffer,
+  mtimes: Buffer,
+  hashes: Buffer,
+];
+const CHECK_BYTES = 256 * 1024;
+const SLASH = Buffer.from("/");
+const DOT = 0x2e;
+const WRONG_NAME = "one of its names cannot be";
+
+/** An index on disk, read row by row: a layer may have a million, and only its folders' names are kept in memory. */
+export class LayerIndexReader implements Disposable {
+  readonly counts: Readonly<LayerCounts>;
+  readonly #file: number;
+  readonly #rowCount: number;
+  /** Where each column begins, then the names, the hashes and the checksum. */
+  readonly #starts: readonly number[];
+
+  /** Opens an index. Throws "corrupt" if it is not exactly what `writeLayerIndex` wrote. */
+  constructor(path: string) {
+    this.#file = openSync(path, "r");
+    try {
+      const header = read(this.#file, INDEX_HEADER_BYTES, 0);
+      if (!header.subarray(0, INDEX_MAGIC.length).equals(INDEX_MAGIC))
+        throw corrupt("it does not begin as one of this format");
+      const number = (index: number) => header.readUInt32LE(INDEX_MAGIC.length + 4 * index);
+      const contentBytes = header.readDoubleLE(INDEX_MAGIC.length + 4 * 5);
+      this.counts = { entries: number(3), impliedFolders: number(4), contentBytes };
+      this.#rowCount = number(0);
+      this.#starts = startsOf(this.#rowCount, number(2), number(1));
+      checkWhole(this.#file, this.#start("checksum"));
+    } catch (error) {
+      closeSync(this.#file);
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#file);
+  }
+
+  /** What is on disk, a folder before what is in it, the root first. Throws "corrupt" for paths that cannot be. */
+  *rows(): Generator<LayerRow> {
+    const folders = new FolderPaths();
+    let namesAt = this.#start("names");
+    for (let first = 0; first < this.#rowCount; first += ROWS_A_PART) {
+      const [parents, lengths, flags, ...facts] = this.#columns(first);
+      const names = read(this.#file, sumOf(lengths), namesAt);
+      namesAt += names.length;
+      for (let i = 0, from = 0; i < lengths.length; i++) {
+        const end = from + (lengths[i] ?? 0);
+        const { type, isHardLink } = readFlags(flags[i] ?? 0);
+        const path = folders.add(parents.readUInt32LE(4 * i), names.subarray(from, end), type);
+        from = end;
+        if (type !== "skipped") yield { type, path, isHardLink, ...factsOf(facts, i) };
+      }
+    }
+  }
+
+  /** sha256 of a file's content (32 bytes), undefined for others. */
+  contentHash({ hashNumber }: LayerRow): Buffer | undefined {
+    if (hashNumber === 0) return undefined;
+    return read(this.#file, HASH_BYTES, this.#start("hashes") + (hashNumber - 1) * HASH_BYTES);
+  }
+
+  /** What the columns say of the next rows. */
+  #columns(first: number): Columns {
+    const count = Math.min(ROWS_A_PART, this.#rowCount - first);
+    const columnOf = (bytes: number, i: number) =>
+      read(this.#file, count * bytes, (this.#starts[i] ?? 0) + first * bytes);
+    return COLUMN_BYTES.map(columnOf) as Buffer[] as Columns;
+  }
+
+  #start(part: "names" | "hashes" | "checksum"): number {
+    return this.#starts.at({ names: -3, hashes: -2, checksum: -1 }[part]) ?? 0;
+  }
+}
+
+/** The folders seen so far. A path that they make never leads anywhere but below the root. */
+class FolderPaths {
+  readonly #table = new PathTable();
+  readonly #isFolder = new Column("u8");
+  #row = 0;
+  #lastFolder = 0;
+  #lastPath: Buffer = Buffer.alloc(0);
+
+  /** The path of the next row, which is in a folder of an earlier row. The first one is the root. */
+  add(folder: number, name: Buffer, type: LayerEntryType): Buffer {
+    const row = this.#row++;
+    if (type === "folder") this.#isFolder.set(row, 1);
+    if (row === 0) return this.#root(name, type);
+    this.#table.add(folder, name, 0, type === "folder" ? name.length : 0);
+    // Left out was also what was in a folder that gave way to a file later.
+    if (type === "skipped") return name;
+    if (folder >= row || this.#isFolder.get(folder) === 0 || !isPlainName(name)) throw corrupt(WRONG_NAME);
+    if (folder !== this.#lastFolder) {
+      this.#lastFolder = folder;
+      this.#lastPath = this.#table.path(folder);
+    }
+    return folder === 0 ? name : Buffer.concat([this.#lastPath, SLASH, name]);
+  }
+
+  #root(name: Buffer, type: LayerEntryType): Buffer {
+    if (type !== "folder" || name.length > 0) throw corrupt(WRONG_NAME);
+    return name;
+  }
+}
+
+function factsOf([modes, sizes, mtimes, hashes]: readonly [Buffer, Buffer, Buffer, Buffer], row: number) {
+  const mtime = mtimes.readDoubleLE(8 * row);
+  return {
+    mode: modes.readUInt16LE(2 * row),
+    size: sizes.readDoubleLE(8 * row),
+    mtime: Number.isNaN(mtime) ? undefined : mtime,
+    hashNumber: hashes.readUInt32LE(4 * row),
+  };
+}
+
+function sumOf(numbers: Uint8Array): number {
+  let sum = 0;
+  for (const number of numbers) sum += number;
+  return sum;
+}
+
+function isPlainName(name: Buffer): boolean {
+  if (name.length === 0 || name.includes(SLASH) || name.includes(0)) return false;
+  return !(name[0] === DOT && (name.length === 1 || (name.length === 2 && name[1] === DOT)));
+}
+
+function startsOf(rows: number, nameBytes: number, hashes: number): readonly number[] {
+  const starts = [INDEX_HEADER_BYTES];
+  for (const bytes of [...COLUMN_BYTES.map((each) => each * rows), nameBytes, hashes * HASH_BYTES])
+    starts.push((starts.at(-1) ?? 0) + bytes);
+  return starts;
+}
+
+/** Reads the whole file once. Throws "corrupt" if it is longer or shorter, or its checksum does not fit. */
+function checkWhole(file: number, bodyBytes: number): void {
+  if (fstatSync(file).size !== bodyBytes + CHECKSUM_BYTES) throw corrupt("it is not as long as it should be");
+  const hash = createHash("sha256");
+  for (let at = 0; at < bodyBytes; at += CHECK_BYTES)
+    hash.update(read(file, Math.min(CHECK_BYTES, bodyBytes - at), at));
+  if (!hash.digest().equals(read(file, CHECKSUM_BYTES, bodyBytes))) throw corrupt("its checksum does not fit");
+}
+
+function read(file: number, length: number, position: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  for (let at = 0; at < length; ) {
+    const done = readSync(file, bytes, at, length - at, position + at);
+    if (done === 0) throw corrupt("it is too short");
+    at += done;
+  }
+  return bytes;
+}
+
+function corrupt(why: string): DriverError {
+  return new DriverError("corrupt", `cannot read the index of an unpacked layer: ${why}`);
+}
