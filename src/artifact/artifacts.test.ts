@@ -37,6 +37,7 @@ async function use() {
     maxPulls: 2,
     maxUnpackRatio: 200,
     allowRegistry: [],
+    trimMemory: () => Promise.resolve(),
     clock,
     log,
   });

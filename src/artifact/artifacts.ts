@@ -39,6 +39,8 @@ export interface ArtifactsOptions {
   readonly maxUnpackRatio: number;
   /** Globs on `registry/repository`; empty: all are allowed. */
   readonly allowRegistry: readonly string[];
+  /** Gives memory that is free back to the system. */
+  readonly trimMemory: () => Promise<void>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly observer?: PullObserver | undefined;

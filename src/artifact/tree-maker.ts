@@ -28,6 +28,8 @@ export interface TreeMakerOptions {
   /** Whether bytes in the cache count only for the repositories that gave them. */
   readonly enforceNamespaces: boolean;
   readonly maxUnpackRatio: number;
+  /** Gives memory that is free back to the system: what a large layer took would else stay with its thread. */
+  readonly trimMemory: () => Promise<void>;
   readonly log: Logger;
 }
 
@@ -60,6 +62,8 @@ export class TreeMaker {
       } catch (error) {
         await revokeIfRefused(this.#options.cache.references, resolving, error);
         throw diskErrorFrom(error, `pull ${reference}`);
+      } finally {
+        await this.#options.trimMemory();
       }
     };
   }
@@ -96,7 +100,10 @@ export class TreeMaker {
   async #answer(ask: PullAsk, repository: Repository, reference: string): Promise<void> {
     try {
       if ("given" in ask) await this.#options.cache.references.rememberGiven(repository, ask.given);
-      else await this.#options.cache.commitLayer(ask);
+      else {
+        await this.#options.cache.commitLayer(ask);
+        await this.#options.trimMemory();
+      }
     } catch (error) {
       throw diskErrorFrom(error, `pull ${reference}`);
     }

@@ -36,6 +36,10 @@ test("each of many calls at once gets its own errno", async () => {
   );
 });
 
+test("memory that is free goes back to the system", async () => {
+  await libc.trimMemory();
+});
+
 test("a lock belongs to one open file at a time", () => {
   const path = join(folder, "lock");
   const first = openSync(path, "w");

@@ -49,6 +49,8 @@ export interface Libc {
   identityOf(fd: number): { readonly device: bigint; readonly inode: bigint };
   /** syncfs(2): writes back the file system that the descriptor's file is on. */
   syncFileSystem(fd: number): Promise<void>;
+  /** malloc_trim(3): gives back to the system what is free, of all threads. Nothing where the C library has no such call. */
+  trimMemory(): Promise<void>;
   /** flock(2), exclusive, without waiting: false if another open file description holds the lock. */
   tryLock(fd: number): boolean;
   /** Gives up what `tryLock` took. */
@@ -109,6 +111,7 @@ export function openLibc(koffi: Koffi): Libc {
     lock: bind("flock", "int flock(int fd, int operation)"),
     close: bind("close", "int close(int fd)"),
   };
+  const trim = isGlibc(library) ? bind("malloc_trim", "int malloc_trim(size_t pad)") : undefined;
   const strerror = library.func("const char *strerror(int number)");
   const nameOf = errnoNames(koffi);
   const fail = (name: string, errno: number) => systemCallError(name, errno, nameOf(errno), String(strerror(errno)));
@@ -145,6 +148,9 @@ export function openLibc(koffi: Koffi): Libc {
     async syncFileSystem(fd) {
       await callAsync(syncing, native.syncFileSystem, [fd]);
     },
+    async trimMemory() {
+      if (trim !== undefined) await callAsync(syncing, trim, [0]);
+    },
     tryLock(fd) {
       try {
         callSync(native.lock, [fd, LOCK_EX | LOCK_NB]);
@@ -157,6 +163,16 @@ export function openLibc(koffi: Koffi): Libc {
     unlock: (fd) => void callSync(native.lock, [fd, LOCK_UN]),
     close: (fd) => void callSync(native.close, [fd]),
   };
+}
+
+function isGlibc(library: ReturnType<Koffi["load"]>): boolean {
+  try {
+    library.func("const char *gnu_get_libc_version()");
+    return true;
+  } catch {
+    // Another C library has no such function, and no malloc_trim.
+    return false;
+  }
 }
 
 /** The two ways to call: both read errno first thing after the call, because anything else may overwrite it. */

@@ -108,7 +108,7 @@ function openCache({ config, libc, clock, log }: Surroundings): Promise<Cache> {
   return Cache.open({ dataDir: config.dataDir, syncFileSystem: syncDataDir, clock, log });
 }
 
-function createArtifacts(cache: Cache, { config, metrics, clock, log }: Surroundings): Artifacts {
+function createArtifacts(cache: Cache, { config, libc, metrics, clock, log }: Surroundings): Artifacts {
   const { dockerConfig, caFile, enforceNamespaces, maxPulls, maxUnpackRatio, allowRegistry } = config;
   return new Artifacts({
     cache,
@@ -118,6 +118,7 @@ function createArtifacts(cache: Cache, { config, metrics, clock, log }: Surround
     maxPulls,
     maxUnpackRatio,
     allowRegistry,
+    trimMemory: libc.trimMemory,
     observer: metrics,
     clock,
     log,

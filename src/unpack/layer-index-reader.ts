@@ -9,7 +9,7 @@ import { PathTable } from "./path-table.ts";
 /** What one path of a layer is. */
 export interface LayerRow {
   readonly type: LayerEntryType;
-  /** The path from the root, without a slash in front. Empty for the root, which comes first. */
+  /** The path from the root, without a slash in front; empty for the root. Valid until the next row is asked for. */
   readonly path: Buffer;
   /** Permission bits as they are on disk. */
   readonly mode: number;
@@ -24,7 +24,8 @@ export interface LayerRow {
 }
 
 /** How many rows are read at once. */
-const ROWS_A_PART = 4096;
+const ROWS_A_PART = 2048;
+const MAX_NAME_BYTES = 255;
 /** Bytes that the columns take for each row: parent, name length, flags, mode, size, mtime, hash. */
 const COLUMN_BYTES = [4, 1, 1, 2, 8, 8, 4] as const;
 type Columns = [
@@ -41,7 +42,10 @@ const SLASH = Buffer.from("/");
 const DOT = 0x2e;
 const WRONG_NAME = "one of its names cannot be";
 
-/** An index on disk, read row by row: a layer may have a million, and only its folders' names are kept in memory. */
+/**
+ * An index on disk, read row by row: a layer may have a million, and only its folders' names are kept in memory. Buffers
+ * serve again and again, since the garbage collection looks at used ones only every 64 MB.
+ */
 export class LayerIndexReader implements Disposable {
   readonly counts: Readonly<LayerCounts>;
   readonly #file: number;
@@ -75,12 +79,26 @@ export class LayerIndexReader implements Disposable {
   /** What is on disk, a folder before what is in it, the root first. Throws "corrupt" for paths that cannot be. */
   *rows(): Generator<LayerRow> {
     const folders = new FolderPaths();
+    try {
+      yield* this.#rows(folders);
+    } finally {
+      folders.free();
+    }
+  }
+
+  *#rows(folders: FolderPaths): Generator<LayerRow> {
+    const columns = COLUMN_BYTES.map((bytes) => Buffer.allocUnsafeSlow(ROWS_A_PART * bytes)) as Columns;
+    const [parents, lengths, flags, ...facts] = columns;
+    const names = Buffer.allocUnsafeSlow(ROWS_A_PART * MAX_NAME_BYTES);
     let namesAt = this.#start("names");
     for (let first = 0; first < this.#rowCount; first += ROWS_A_PART) {
-      const [parents, lengths, flags, ...facts] = this.#columns(first);
-      const names = read(this.#file, sumOf(lengths), namesAt);
-      namesAt += names.length;
-      for (let i = 0, from = 0; i < lengths.length; i++) {
+      const count = Math.min(ROWS_A_PART, this.#rowCount - first);
+      for (const [i, bytes] of COLUMN_BYTES.entries())
+        fill(this.#file, columns[i] ?? names, count * bytes, (this.#starts[i] ?? 0) + first * bytes);
+      const nameBytes = sumOf(lengths, count);
+      fill(this.#file, names, nameBytes, namesAt);
+      namesAt += nameBytes;
+      for (let i = 0, from = 0; i < count; i++) {
         const end = from + (lengths[i] ?? 0);
         const { type, isHardLink } = readFlags(flags[i] ?? 0);
         const path = folders.add(parents.readUInt32LE(4 * i), names.subarray(from, end), type);
@@ -94,14 +112,6 @@ export class LayerIndexReader implements Disposable {
   contentHash({ hashNumber }: LayerRow): Buffer | undefined {
     if (hashNumber === 0) return undefined;
     return read(this.#file, HASH_BYTES, this.#start("hashes") + (hashNumber - 1) * HASH_BYTES);
-  }
-
-  /** What the columns say of the next rows. */
-  #columns(first: number): Columns {
-    const count = Math.min(ROWS_A_PART, this.#rowCount - first);
-    const columnOf = (bytes: number, i: number) =>
-      read(this.#file, count * bytes, (this.#starts[i] ?? 0) + first * bytes);
-    return COLUMN_BYTES.map(columnOf) as Buffer[] as Columns;
   }
 
   #start(part: "names" | "hashes" | "checksum"): number {
@@ -133,6 +143,12 @@ class FolderPaths {
     return folder === 0 ? name : Buffer.concat([this.#lastPath, SLASH, name]);
   }
 
+  /** Gives all memory back at once. */
+  free(): void {
+    this.#table.free();
+    this.#isFolder.free();
+  }
+
   #root(name: Buffer, type: LayerEntryType): Buffer {
     if (type !== "folder" || name.length > 0) throw corrupt(WRONG_NAME);
     return name;
@@ -149,9 +165,9 @@ function factsOf([modes, sizes, mtimes, hashes]: readonly [Buffer, Buffer, Buffe
   };
 }
 
-function sumOf(numbers: Uint8Array): number {
+function sumOf(numbers: Uint8Array, count: number): number {
   let sum = 0;
-  for (const number of numbers) sum += number;
+  for (let i = 0; i < count; i++) sum += numbers[i] ?? 0;
   return sum;
 }
 
@@ -171,19 +187,24 @@ function startsOf(rows: number, nameBytes: number, hashes: number): readonly num
 function checkWhole(file: number, bodyBytes: number): void {
   if (fstatSync(file).size !== bodyBytes + CHECKSUM_BYTES) throw corrupt("it is not as long as it should be");
   const hash = createHash("sha256");
+  const part = Buffer.allocUnsafeSlow(CHECK_BYTES);
   for (let at = 0; at < bodyBytes; at += CHECK_BYTES)
-    hash.update(read(file, Math.min(CHECK_BYTES, bodyBytes - at), at));
+    hash.update(fill(file, part, Math.min(CHECK_BYTES, bodyBytes - at), at));
   if (!hash.digest().equals(read(file, CHECKSUM_BYTES, bodyBytes))) throw corrupt("its checksum does not fit");
 }
 
 function read(file: number, length: number, position: number): Buffer {
-  const bytes = Buffer.alloc(length);
+  return fill(file, Buffer.alloc(length), length, position);
+}
+
+/** Reads the first `length` bytes of a buffer anew and returns them. */
+function fill(file: number, buffer: Buffer, length: number, position: number): Buffer {
   for (let at = 0; at < length; ) {
-    const done = readSync(file, bytes, at, length - at, position + at);
+    const done = readSync(file, buffer, at, length - at, position + at);
     if (done === 0) throw corrupt("it is too short");
     at += done;
   }
-  return bytes;
+  return buffer.subarray(0, length);
 }
 
 function corrupt(why: string): DriverError {
