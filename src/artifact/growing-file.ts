@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from "node:fs";
-import { DriverError } from "../base/index.ts";
+import { DriverError, freeBuffers } from "../base/index.ts";
 
 // The shared cells: how many bytes may be read (plus END_MARK once no more come), and how the writer ended.
 const AVAILABLE = 0;
@@ -60,6 +60,8 @@ export class GrowingFileReader {
   /** The file's bytes in order. Throws "cancelled" for an abandoned file. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
     for (let part = await this.#read(); part !== undefined; part = await this.#read()) yield part;
+    // Who asks for more is done with what was there.
+    freeBuffers([this.#buffer]);
   }
 
   close(): void {

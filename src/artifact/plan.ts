@@ -7,7 +7,8 @@ import { isFiltered, type Selection, selects } from "./selection.ts";
 export interface PlacedLayer {
   /** `file`: the blob itself, at the path. `folder`: a tar whose entries lie at or below the path. */
   readonly kind: "file" | "folder";
-  readonly descriptor: Descriptor;
+  /** What fetching it takes. A plan may have thousands of layers and is kept until the pull ends: no more than that. */
+  readonly descriptor: Pick<Descriptor, "digest" | "size">;
   /** The cleaned title: a relative path, or `.` for the tree's root. */
   readonly path: string;
   /** What the tar must hash to once uncompressed, where the manifest says so. */
@@ -35,7 +36,7 @@ export function planOf(manifest: Manifest, selection: Selection): Plan {
     const layer = placeLayer(descriptor);
     if (layer === undefined) skipped++;
     else if (selects(selection, descriptor.mediaType, layer.path)) {
-      refuseForeign(layer);
+      refuseForeign(descriptor, layer.path);
       placed.push(layer);
     }
   }
@@ -51,12 +52,14 @@ function placeLayer(descriptor: Descriptor): PlacedLayer | undefined {
   if (kind === "file" && path === ".")
     throw new DriverError("refused", `a layer's title ${show(title)} names the volume itself, not a file in it`);
   const digest = kind === "folder" ? descriptor.annotations[annotationKeys.uncompressedDigest] : undefined;
-  return { kind, descriptor, path, uncompressedDigest: digest === undefined ? undefined : parseDigest(digest) };
+  const uncompressedDigest = digest === undefined ? undefined : parseDigest(digest);
+  const { digest: ownDigest, size } = descriptor;
+  return { kind, descriptor: { digest: ownDigest, size }, path, uncompressedDigest };
 }
 
 /** Layers that registries do not hold, only their `urls`, are refused rather than fetched from anywhere. */
-function refuseForeign({ descriptor, path }: PlacedLayer): void {
-  if (descriptor.urls.length === 0 || !/foreign|nondistributable/.test(descriptor.mediaType)) return;
+function refuseForeign({ urls, mediaType }: Descriptor, path: string): void {
+  if (urls.length === 0 || !/foreign|nondistributable/.test(mediaType)) return;
   throw new DriverError(
     "refused",
     `layer ${show(path)} is not in the registry but at other addresses, which are not fetched`,

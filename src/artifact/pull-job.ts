@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { type CallContext, DriverError, errnoOf, type KeyedLock, Semaphore } from "../base/index.ts";
+import { type CallContext, DriverError, errnoOf, type KeyedLock } from "../base/index.ts";
 import { Blobs, createLayout, hasLayer, type Layout } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
 import { onceMoreIfCorrupt, type RegistryClient } from "../registry/index.ts";
@@ -95,20 +95,19 @@ export class PullRun {
     const hasTars = missing.some((layer) => layer.kind === "folder");
     const limits = this.#limits;
     const unpacking = hasTars ? this.#tools.unpacker.beginPull({ staging, maxUnpackRatio, limits }) : undefined;
-    const places = new Semaphore(concurrency);
     const stop = new AbortController();
     const onAbort = () => stop.abort(this.#context.signal.reason);
     this.#context.signal.addEventListener("abort", onAbort, { once: true });
     if (this.#context.signal.aborted) onAbort();
     try {
-      const fetches = missing.map(async (layer) => {
-        const release = await places.acquire(stop.signal);
-        try {
+      const queue = missing.values();
+      const fetchNext = async () => {
+        for (const layer of queue) {
+          stop.signal.throwIfAborted();
           await this.#fetchOnce(layer, unpacking, stop.signal);
-        } finally {
-          release();
         }
-      });
+      };
+      const fetches = Array.from({ length: Math.min(concurrency, missing.length) }, fetchNext);
       // The first failure stops the others; all of them have let go before the pull ends.
       for (const fetch of fetches) fetch.catch((error: unknown) => stop.abort(error));
       const failed = (await Promise.allSettled(fetches)).some((fetch) => fetch.status === "rejected");

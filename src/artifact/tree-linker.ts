@@ -60,7 +60,10 @@ export class TreeLinker {
   /** Links a blob in as a file; `path` is a cleaned title. */
   addFile(path: string, blob: string, size: number): void {
     const parts = path.split("/");
-    for (let depth = 1; depth < parts.length; depth++) this.#folder(Buffer.from(parts.slice(0, depth).join("/")));
+    for (let depth = 1; depth < parts.length; depth++) {
+      const isNew = this.#folder(Buffer.from(parts.slice(0, depth).join("/")));
+      if (isNew) this.#budget.takeTitleFolder(path);
+    }
     this.#link(Buffer.from(blob), Buffer.from(path));
     this.#bytes += size;
   }
@@ -106,13 +109,16 @@ export class TreeLinker {
     });
   }
 
-  #folder(path: Buffer): void {
+  /** Makes a folder if there is none yet, and says whether it did. */
+  #folder(path: Buffer): boolean {
     const full = below(this.#root, path);
-    if (withShortPath(full, makeFolder)) this.#inodes++;
-    else if (!withShortPath(full, (there) => lstatSync(there).isDirectory())) {
-      const says = "is a file or a link of one layer where another layer needs a folder";
-      throw new DriverError("refused", `${quoteName(path)} ${says}`);
+    if (withShortPath(full, makeFolder)) {
+      this.#inodes++;
+      return true;
     }
+    if (withShortPath(full, (there) => lstatSync(there).isDirectory())) return false;
+    const says = "is a file or a link of one layer where another layer needs a folder";
+    throw new DriverError("refused", `${quoteName(path)} ${says}`);
   }
 
   #link(source: Buffer, path: Buffer): void {

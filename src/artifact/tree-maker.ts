@@ -21,6 +21,11 @@ export interface TreeRequest {
   readonly concurrency: number;
 }
 
+/** The same, once it is known which layers are wanted. */
+interface TreeMaking extends Omit<TreeRequest, "resolved"> {
+  readonly resolved: Pick<Resolved, "digest">;
+}
+
 /** What making trees needs from outside. */
 export interface TreeMakerOptions {
   readonly cache: Cache;
@@ -56,9 +61,11 @@ export class TreeMaker {
     if (plan.layers.length === 0) log.warn("no layer is left: the volume will be empty", { reference });
     if (plan.skipped > 0) log.info("layers without a title are left out", { reference, layers: plan.skipped });
     if (resolving.policy === "Never") await this.#requireCached(resolving, plan.layers);
+    // The manifest itself, which may be large, is not needed any more.
+    const making = { ...request, resolved: { digest: resolved.digest } };
     return async (pull) => {
       try {
-        return await this.#make(request, plan.layers, pull);
+        return await this.#make(making, plan.layers, pull);
       } catch (error) {
         await revokeIfRefused(this.#options.cache.references, resolving, error);
         throw diskErrorFrom(error, `pull ${reference}`);
@@ -72,8 +79,8 @@ export class TreeMaker {
    * Fetches what the cache lacks and what this repository has not given yet (that copy is dropped: it only proves that
    * the repository has the bytes), then puts the tree together, unless another repository's pull did so.
    */
-  async #make(request: TreeRequest, layers: readonly PlacedLayer[], pull: Parameters<PullWork>[0]): Promise<Tree> {
-    const { resolving, resolved, selection, concurrency } = request;
+  async #make(making: TreeMaking, layers: readonly PlacedLayer[], pull: Parameters<PullWork>[0]): Promise<Tree> {
+    const { resolving, resolved, selection, concurrency } = making;
     const { cache, worker, maxUnpackRatio, log } = this.#options;
     const { repository, credentials, caCertificates } = resolving;
     const { dataDir } = cache.layout;

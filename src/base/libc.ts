@@ -89,29 +89,7 @@ const LOCK_UN = 8;
  */
 export function openLibc(koffi: Koffi): Libc {
   const library = koffi.load(null);
-  const bind = (name: string, declaration: string): NativeCall => ({ name, run: library.func(declaration) });
-  const native = {
-    // syscall(2) is variadic; declared with fixed parameters, which both calling conventions pass alike.
-    openTree: bind("open_tree", "long syscall(long number, int fd, const void *path, unsigned int flags)"),
-    setAttributes: bind(
-      "mount_setattr",
-      "long syscall(long number, int fd, const void *path, unsigned int flags, void *attributes, size_t size)",
-    ),
-    moveMount: bind(
-      "move_mount",
-      "long syscall(long number, int from, const void *fromPath, int to, const void *toPath, unsigned int flags)",
-    ),
-    mount: bind(
-      "mount",
-      "int mount(const void *source, const void *target, const void *type, unsigned long flags, const void *data)",
-    ),
-    unmount: bind("umount2", "int umount2(const void *target, int flags)"),
-    statx: bind("statx", "int statx(int fd, const void *path, int flags, unsigned int mask, void *attributes)"),
-    syncFileSystem: bind("syncfs", "int syncfs(int fd)"),
-    lock: bind("flock", "int flock(int fd, int operation)"),
-    close: bind("close", "int close(int fd)"),
-  };
-  const trim = isGlibc(library) ? bind("malloc_trim", "int malloc_trim(size_t pad)") : undefined;
+  const native = bindFunctions(library);
   const strerror = library.func("const char *strerror(int number)");
   const nameOf = errnoNames(koffi);
   const fail = (name: string, errno: number) => systemCallError(name, errno, nameOf(errno), String(strerror(errno)));
@@ -149,7 +127,7 @@ export function openLibc(koffi: Koffi): Libc {
       await callAsync(syncing, native.syncFileSystem, [fd]);
     },
     async trimMemory() {
-      if (trim !== undefined) await callAsync(syncing, trim, [0]);
+      if (native.trim !== undefined) await callAsync(syncing, native.trim, [0]);
     },
     tryLock(fd) {
       try {
@@ -165,7 +143,35 @@ export function openLibc(koffi: Koffi): Libc {
   };
 }
 
-function isGlibc(library: ReturnType<Koffi["load"]>): boolean {
+type Library = ReturnType<Koffi["load"]>;
+
+function bindFunctions(library: Library) {
+  const bind = (name: string, declaration: string): NativeCall => ({ name, run: library.func(declaration) });
+  return {
+    // syscall(2) is variadic; declared with fixed parameters, which both calling conventions pass alike.
+    openTree: bind("open_tree", "long syscall(long number, int fd, const void *path, unsigned int flags)"),
+    setAttributes: bind(
+      "mount_setattr",
+      "long syscall(long number, int fd, const void *path, unsigned int flags, void *attributes, size_t size)",
+    ),
+    moveMount: bind(
+      "move_mount",
+      "long syscall(long number, int from, const void *fromPath, int to, const void *toPath, unsigned int flags)",
+    ),
+    mount: bind(
+      "mount",
+      "int mount(const void *source, const void *target, const void *type, unsigned long flags, const void *data)",
+    ),
+    unmount: bind("umount2", "int umount2(const void *target, int flags)"),
+    statx: bind("statx", "int statx(int fd, const void *path, int flags, unsigned int mask, void *attributes)"),
+    syncFileSystem: bind("syncfs", "int syncfs(int fd)"),
+    lock: bind("flock", "int flock(int fd, int operation)"),
+    close: bind("close", "int close(int fd)"),
+    trim: isGlibc(library) ? bind("malloc_trim", "int malloc_trim(size_t pad)") : undefined,
+  };
+}
+
+function isGlibc(library: Library): boolean {
   try {
     library.func("const char *gnu_get_libc_version()");
     return true;

@@ -141,7 +141,9 @@ const refused: [name: string, json: unknown, contentType: string | undefined, sa
   ["a list", [manifest], undefined, /is no JSON object/],
   ["null", null, undefined, /is no JSON object/],
   ["a text", '"x"', undefined, /is no JSON object/],
-  ["brackets without end", "[".repeat(MAX_MANIFEST_BYTES), undefined, /is no JSON/],
+  ["brackets without end", "[".repeat(MAX_MANIFEST_BYTES), undefined, /has more than 250000 values/],
+  ["fewer brackets without end", "[".repeat(250_000), undefined, /is no JSON/],
+  ["a million layers", { layers: Array(1_000_000).fill({}) }, undefined, /has more than 250000 values/],
   ["schema 1", schema1, undefined, /schema 1, which is not read/],
   [
     "schema 1 by its Content-Type, too",

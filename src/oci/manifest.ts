@@ -1,7 +1,10 @@
 import { DriverError } from "../base/index.ts";
 import { type Descriptor, isJsonObject, type JsonObject, parseAnnotations, parseDescriptor } from "./descriptor.ts";
+import { countJsonValues } from "./json-values.ts";
 import { indexTypes, MAX_MANIFEST_BYTES, manifestTypes, mediaTypes } from "./media-types.ts";
 
+/** About twice as many as the layers have that fit into the largest manifest, if each has a digest, a size and a title. */
+const MAX_JSON_VALUES = 250_000;
 const schema1Prefix = "application/vnd.docker.distribution.manifest.v1+";
 
 /** One artifact or image: a config and layers (image-spec 1.1, manifest.md). */
@@ -32,6 +35,7 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
   if (bytes.byteLength > MAX_MANIFEST_BYTES) {
     throw malformed(`has ${bytes.byteLength} bytes, more than the ${MAX_MANIFEST_BYTES} that are read`);
   }
+  if (countJsonValues(bytes) > MAX_JSON_VALUES) throw malformed(`has more than ${MAX_JSON_VALUES} values`);
   const value = parseJson(bytes);
   if (!isJsonObject(value)) throw malformed("is no JSON object");
   const own = ownMediaType(value);

@@ -24,7 +24,7 @@ export interface BlobSink {
 /** Which blob, and where it goes. */
 export interface BlobQuery extends Asker {
   readonly repository: Repository;
-  readonly descriptor: Descriptor;
+  readonly descriptor: Pick<Descriptor, "digest" | "size">;
   readonly credential: Credential;
   readonly sink: BlobSink;
   /** The sink has the first `offset` bytes already; `hash`, of the digest's algorithm, was fed with them. */

@@ -1,3 +1,5 @@
+import { freeBuffers } from "../base/index.ts";
+
 /** The kinds of number that a column can hold. */
 export type ColumnKind = "u8" | "u16" | "u32" | "f64";
 
@@ -33,7 +35,7 @@ export class Column {
 
   /** Gives the memory back at once: the garbage collection would let a full table lie beside the next one. */
   free(): void {
-    for (const { buffer } of this.#segments.splice(0)) (buffer as ArrayBuffer).transfer(0);
+    freeBuffers(this.#segments.splice(0));
   }
 
   #segment(index: number): Uint8Array | Uint16Array | Uint32Array | Float64Array {

@@ -1,5 +1,5 @@
 import type { InflateRaw, ZstdDecompress } from "node:zlib";
-import { errnoOf } from "../base/index.ts";
+import { errnoOf, freeBuffers } from "../base/index.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { refuseTar } from "./refusal.ts";
 
@@ -40,20 +40,24 @@ async function* outputOf(stream: InflateRaw | ZstdDecompress): AsyncGenerator<Bu
   });
   stream.once("end", () => next.resolve(undefined));
   stream.once("error", (error) => next.reject(error));
+  let last: Buffer | undefined;
   for (let part = await next.promise; part !== undefined; part = await next.promise) {
     next = Promise.withResolvers();
     // The failure is told when it is this promise's turn.
     next.promise.catch(() => undefined);
     yield part;
-    giveBack(part);
+    // One that is filled to its end is not written to any more.
+    if (part.byteOffset + part.length === part.buffer.byteLength) freeOutput(part);
+    last = part;
     stream.resume();
   }
+  // The stream has ended: it writes nothing any more.
+  if (last !== undefined) freeOutput(last);
 }
 
-/** Frees a buffer that zlib has filled to its end: it writes into another one by now. */
-function giveBack({ buffer, byteOffset, length }: Buffer): void {
-  const isFull = buffer.byteLength === INFLATER_OPTIONS.chunkSize && byteOffset + length === buffer.byteLength;
-  if (isFull && buffer instanceof ArrayBuffer) buffer.transfer(0);
+/** Frees the whole buffer that zlib gave a part of; one of another size would be somebody else's. */
+function freeOutput(part: Buffer): void {
+  if (part.buffer.byteLength === INFLATER_OPTIONS.chunkSize) freeBuffers([part]);
 }
 
 interface Feeder {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import { DriverError } from "../base/index.ts";
+import { DriverError, freeBuffers } from "../base/index.ts";
 import { Column } from "./column.ts";
 import { HASH_BYTES, type LayerCounts, type LayerEntryType, readFlags } from "./layer-index.ts";
 import { CHECKSUM_BYTES, INDEX_HEADER_BYTES, INDEX_MAGIC } from "./layer-index-file.ts";
@@ -78,18 +78,20 @@ export class LayerIndexReader implements Disposable {
 
   /** What is on disk, a folder before what is in it, the root first. Throws "corrupt" for paths that cannot be. */
   *rows(): Generator<LayerRow> {
+    const rows = Math.min(ROWS_A_PART, this.#rowCount);
+    const columns = COLUMN_BYTES.map((bytes) => Buffer.allocUnsafeSlow(rows * bytes)) as Columns;
+    const names = Buffer.allocUnsafeSlow(rows * MAX_NAME_BYTES);
     const folders = new FolderPaths();
     try {
-      yield* this.#rows(folders);
+      yield* this.#rows(columns, names, folders);
     } finally {
       folders.free();
+      freeBuffers([...columns, names]);
     }
   }
 
-  *#rows(folders: FolderPaths): Generator<LayerRow> {
-    const columns = COLUMN_BYTES.map((bytes) => Buffer.allocUnsafeSlow(ROWS_A_PART * bytes)) as Columns;
+  *#rows(columns: Columns, names: Buffer, folders: FolderPaths): Generator<LayerRow> {
     const [parents, lengths, flags, ...facts] = columns;
-    const names = Buffer.allocUnsafeSlow(ROWS_A_PART * MAX_NAME_BYTES);
     let namesAt = this.#start("names");
     for (let first = 0; first < this.#rowCount; first += ROWS_A_PART) {
       const count = Math.min(ROWS_A_PART, this.#rowCount - first);
@@ -187,9 +189,10 @@ function startsOf(rows: number, nameBytes: number, hashes: number): readonly num
 function checkWhole(file: number, bodyBytes: number): void {
   if (fstatSync(file).size !== bodyBytes + CHECKSUM_BYTES) throw corrupt("it is not as long as it should be");
   const hash = createHash("sha256");
-  const part = Buffer.allocUnsafeSlow(CHECK_BYTES);
+  const part = Buffer.allocUnsafeSlow(Math.min(CHECK_BYTES, bodyBytes));
   for (let at = 0; at < bodyBytes; at += CHECK_BYTES)
     hash.update(fill(file, part, Math.min(CHECK_BYTES, bodyBytes - at), at));
+  freeBuffers([part]);
   if (!hash.digest().equals(read(file, CHECKSUM_BYTES, bodyBytes))) throw corrupt("its checksum does not fit");
 }
 

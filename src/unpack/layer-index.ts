@@ -1,3 +1,4 @@
+import { freeBuffers } from "../base/index.ts";
 import { Column } from "./column.ts";
 import { NameTable } from "./name-table.ts";
 
@@ -124,7 +125,7 @@ export class LayerTable {
   free(): void {
     this.names.free();
     for (const column of this.columns) column.free();
-    for (const segment of this.#hashSegments.splice(0)) (segment.buffer as ArrayBuffer).transfer(0);
+    freeBuffers(this.#hashSegments.splice(0));
   }
 
   #addHash(hash: Buffer): number {

@@ -1,3 +1,4 @@
+import { freeBuffers } from "../base/index.ts";
 import { createHashKey, type HashKey, keyedHash } from "./keyed-hash.ts";
 import { PathTable } from "./path-table.ts";
 
@@ -34,7 +35,7 @@ export class NameTable {
   /** Gives all memory back at once. */
   free(): void {
     this.paths.free();
-    this.#slots.buffer.transfer(0);
+    freeBuffers([this.#slots]);
   }
 
   #insert(row: number): void {
@@ -46,9 +47,9 @@ export class NameTable {
   }
 
   #grow(): void {
-    const { length, buffer } = this.#slots;
-    this.#slots = new Uint32Array(2 * length);
-    buffer.transfer(0);
+    const old = this.#slots;
+    this.#slots = new Uint32Array(2 * old.length);
+    freeBuffers([old]);
     for (let row = 1; row < this.paths.size; row++) this.#insert(row);
   }
 }

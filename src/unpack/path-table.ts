@@ -1,3 +1,4 @@
+import { freeBuffers } from "../base/index.ts";
 import { Column } from "./column.ts";
 
 const SEGMENT_BITS = 18;
@@ -79,7 +80,7 @@ export class PathTable {
   /** Gives all memory back at once; there are no rows any more. */
   free(): void {
     for (const column of [this.#parents, this.#offsets, this.#lengths]) column.free();
-    for (const segment of this.#segments.splice(0)) (segment.buffer as ArrayBuffer).transfer(0);
+    freeBuffers(this.#segments.splice(0));
     this.#size = 0;
   }
 

@@ -51,7 +51,7 @@ export class UnpackBudget {
     this.#entries += entries;
     this.#bytes += contentBytes;
     this.#impliedFolders += impliedFolders;
-    this.#refuseExcess((why) => new DriverError("refused", `layer ${quoteName(Buffer.from(title))}: ${why}`));
+    this.#refuseExcess(refuseLayer(title));
   }
 
   /** So much of a tar was uncompressed. Throws "refused" if it is more than its entries can explain. */
@@ -62,6 +62,12 @@ export class UnpackBudget {
     throw refuseTar(
       `${this.#over(`${this.#limits.maxBytes} unpacked bytes`)}, most of them beside its files; ${RATIO_HINT}`,
     );
+  }
+
+  /** A folder was made that only a layer's title implies. Throws "refused", the title named, if there are too many. */
+  takeTitleFolder(title: string): void {
+    this.#impliedFolders++;
+    this.#refuseExcess(refuseLayer(title));
   }
 
   /** What another budget took was taken from this one, too, and is free again. */
@@ -83,4 +89,8 @@ export class UnpackBudget {
   #over(limit: string): string {
     return `it takes ${this.#owner} over the limit of ${limit}`;
   }
+}
+
+function refuseLayer(title: string): (why: string) => DriverError {
+  return (why) => new DriverError("refused", `layer ${quoteName(Buffer.from(title))}: ${why}`);
 }
