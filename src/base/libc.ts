@@ -55,6 +55,8 @@ export interface Libc {
   tryLock(fd: number): boolean;
   /** Gives up what `tryLock` took. */
   unlock(fd: number): void;
+  /** _exit(2): ends the process at once, whatever its threads hang in. Nothing is flushed or waited for. */
+  exit(code: number): void;
   /** close(2), for descriptors made here: Deno's own close does not know them. */
   close(fd: number): void;
 }
@@ -139,6 +141,7 @@ export function openLibc(koffi: Koffi): Libc {
       }
     },
     unlock: (fd) => void callSync(native.lock, [fd, LOCK_UN]),
+    exit: (code) => void callSync(native.exit, [code]),
     close: (fd) => void callSync(native.close, [fd]),
   };
 }
@@ -166,6 +169,7 @@ function bindFunctions(library: Library) {
     statx: bind("statx", "int statx(int fd, const void *path, int flags, unsigned int mask, void *attributes)"),
     syncFileSystem: bind("syncfs", "int syncfs(int fd)"),
     lock: bind("flock", "int flock(int fd, int operation)"),
+    exit: bind("_exit", "void _exit(int code)"),
     close: bind("close", "int close(int fd)"),
     trim: isGlibc(library) ? bind("malloc_trim", "int malloc_trim(size_t pad)") : undefined,
   };

@@ -30,6 +30,7 @@ export interface DriverOptions {
 
 /** What a driver is made of, as far as it was opened. */
 interface DriverParts {
+  libc?: Libc;
   unlock?: () => void;
   sockets?: Sockets;
   cache?: Cache;
@@ -56,6 +57,7 @@ export class Driver {
     const parts = this.#parts;
     const clock = systemClock;
     const libc = openLibc(await loadKoffi(config.dataDir));
+    parts.libc = libc;
     parts.unlock = await lockDataDir({ dataDir: config.dataDir, libc, clock, log, signal });
     const volumes = new VolumesLater();
     const metrics = new Metrics(build);
@@ -92,6 +94,11 @@ export class Driver {
     await artifacts?.close();
     await cache?.close();
     unlock?.();
+  }
+
+  /** Ends the process at once: for the case that a thread of it hangs in a file system that never answers. */
+  exit(code: number): void {
+    this.#parts.libc?.exit(code);
   }
 }
 

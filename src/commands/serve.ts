@@ -1,7 +1,10 @@
-import { createLogger, describeError } from "../base/index.ts";
+import { createLogger, describeError, systemClock } from "../base/index.ts";
 import { parseConfig } from "../config/index.ts";
 import type { CommandContext } from "./context.ts";
 import { Driver } from "./driver.ts";
+
+/** A process with nothing left to do ends in milliseconds. */
+const LINGER_MS = 1_000;
 
 /** `oras-csi serve`: the driver, until it is asked to stop. */
 export async function runServe(context: CommandContext): Promise<number> {
@@ -17,6 +20,8 @@ export async function runServe(context: CommandContext): Promise<number> {
   await untilAborted(signal);
   log.info("the driver stops");
   await driver.close();
+  // A thread that still looks at a mount that hangs would keep the process for as long as it hangs.
+  systemClock.after(LINGER_MS, () => driver.exit(0));
   return 0;
 }
 

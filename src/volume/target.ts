@@ -62,6 +62,13 @@ async function requireParent(targetPath: string): Promise<void> {
   );
 }
 
+const whyItStays: ReadonlyMap<string, string> = new Map([
+  ["ENOTDIR", "is no folder any more"],
+  ["ENOTEMPTY", "has something in it that is not the volume's"],
+  ["EEXIST", "has something in it that is not the volume's"],
+  ["EBUSY", "is a mount point by another path"],
+]);
+
 /** Removes the target's folder, on which nothing is mounted any more. What is not there is no error. */
 export async function removeTarget(targetPath: string): Promise<void> {
   try {
@@ -69,10 +76,8 @@ export async function removeTarget(targetPath: string): Promise<void> {
   } catch (error) {
     const code = errnoOf(error);
     if (code === "ENOENT") return;
-    if (code === "ENOTEMPTY" || code === "EEXIST" || code === "ENOTDIR") {
-      const what = code === "ENOTDIR" ? "is no folder any more" : "has something in it that is not the volume's";
-      throw new DriverError("unavailable", `the target ${targetPath} ${what}: it is left alone`, error);
-    }
-    throw error;
+    const what = whyItStays.get(code ?? "");
+    if (what === undefined) throw error;
+    throw new DriverError("unavailable", `the target ${targetPath} ${what}: it is left alone`, error);
   }
 }

@@ -40,6 +40,19 @@ test("a busy mount is tried for two seconds, then detached", async () => {
   assert.equal(mounter.calls.filter((call) => call.kind === "unmount" && call.how === "detach").length, 1);
 });
 
+test("busy mounts that are stacked are given two seconds together", async () => {
+  const mounter = new FakeMounter();
+  const clock = new ManualClock({ passBelowMs: 1000 });
+  for (let i = 0; i < 5; i++) mounter.mountForeign(TARGET);
+  mounter.onCall = (call) => {
+    if (call.kind === "unmount" && call.how === "plain") throw busy;
+  };
+  const startMs = clock.monotonicMs();
+  await unmountTarget(mounter, TARGET, clock);
+  assert.equal(clock.monotonicMs() - startMs, 2000);
+  assert.equal(mounter.depth(TARGET), 0);
+});
+
 test("a mount that is busy for a moment is not detached", async () => {
   const mounter = new FakeMounter();
   mounter.mountForeign(TARGET);

@@ -1,7 +1,7 @@
 import { type Clock, DriverError, errnoOf, sleep } from "../base/index.ts";
 import type { MountAt, Mounter } from "../mount/index.ts";
 
-/** How long a busy volume is given before it is taken out of sight whatever uses it. */
+/** How long a busy volume, with all that is stacked on it, is given before it is taken out of sight whatever uses it. */
 const BUSY_MS = 2_000;
 const RETRY_MS = 100;
 /** More mounts than this on one path are a loop of somebody else's. */
@@ -13,10 +13,11 @@ const MAX_STACKED = 100;
  * hangs is detached at once: nothing else is possible, and that asks its file system nothing.
  */
 export async function unmountTarget(mounter: Mounter, targetPath: string, clock: Clock): Promise<void> {
+  const untilMs = clock.monotonicMs() + BUSY_MS;
   for (let i = 0; i < MAX_STACKED; i++) {
     const mounted = await lookAt(mounter, targetPath);
     if (mounted === "hung") await mounter.unmount(targetPath, "detach");
-    else if (mounted !== undefined) await unmountOne(mounter, targetPath, clock);
+    else if (mounted !== undefined) await unmountOne(mounter, targetPath, { clock, untilMs });
     else if ((await unmountBelow(mounter, targetPath)) === 0) return;
   }
   throw new DriverError("unavailable", `cannot unmount ${targetPath}: something mounts there again and again`);
@@ -31,8 +32,11 @@ async function lookAt(mounter: Mounter, targetPath: string): Promise<MountAt | u
   }
 }
 
-async function unmountOne(mounter: Mounter, targetPath: string, clock: Clock): Promise<void> {
-  const untilMs = clock.monotonicMs() + BUSY_MS;
+async function unmountOne(
+  mounter: Mounter,
+  targetPath: string,
+  { clock, untilMs }: { readonly clock: Clock; readonly untilMs: number },
+): Promise<void> {
   for (;;) {
     try {
       return await mounter.unmount(targetPath, "plain");

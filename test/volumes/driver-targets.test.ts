@@ -80,6 +80,19 @@ describe("targets of a running driver", REAL, () => {
     await assertNothingLeft(sandbox);
   });
 
+  test("a driver that looks at what hangs stops when it is asked to", async () => {
+    const hung = volume();
+    await hung.prepareFolder();
+    await mkdir(hung.targetPath);
+    await area.mountHung(hung.targetPath);
+    await rejectsWith(hung.publish({ timeoutMs: 1_000 }), "UNAVAILABLE");
+    assert.deepEqual(await driver.stop("SIGTERM"), { code: 0, signal: null });
+    assert.equal(existsSync(driver.socketPath), false);
+    driver = await sandbox.startDriver();
+    await hung.unpublish();
+    await assertNothingLeft(sandbox);
+  });
+
   test("a volume that a process works in goes, and the process keeps what it has", async () => {
     for (const readOnly of [true, false]) {
       const busy = volume(readOnly);

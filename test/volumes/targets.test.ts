@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -79,11 +80,11 @@ async function publishTwiceUnpublishOnce(
 ): Promise<void> {
   await bench.volumes.publish(bench.request({ targetPath: first, readOnly }));
   if (!readOnly) writeFileSync(join(first, "mine"), "m");
-  const before = { records: bench.records(), mounts: (await bench.mounter.mounts()).length };
+  const before = { records: bench.records(), mounts: await mountPoints(bench) };
   const asked = bench.artifacts.asked.length;
   await bench.volumes.publish(bench.request({ targetPath: second, readOnly }));
   assert.equal(bench.artifacts.asked.length, asked, "what is published is published");
-  assert.deepEqual({ records: bench.records(), mounts: (await bench.mounter.mounts()).length }, before);
+  assert.deepEqual({ records: bench.records(), mounts: await mountPoints(bench) }, before);
   const other = { targetPath: second, readOnly, volumeContext: { "oras.artifact.reference": "a.io/b" } };
   await assert.rejects(bench.volumes.publish(bench.request(other)), isKind("conflict"));
   await bench.volumes.stats({ volumeId: VOLUME_ID, volumePath: second });
@@ -363,7 +364,9 @@ async function mountPoints(bench: MountedVolumes): Promise<readonly string[]> {
 
 function namesAbove(target: string): readonly string[] {
   const folder = dirname(dirname(target));
-  return readdirSync(folder, { recursive: true }).map(String).sort();
+  return [folder, dirname(target)].flatMap((path) =>
+    statSync(path, { throwIfNoEntry: false })?.isDirectory() ? readdirSync(path) : [],
+  );
 }
 
 /** No mount, record, upper layer or target, here or on the host. */
