@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
+import { hash } from "node:crypto";
 import { chmodSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { DriverError, type ErrorKind } from "../../src/base/index.ts";
-import { UnpackBudget } from "../../src/unpack/index.ts";
-import { createUnpackArea, type FoundEntry, listTree, unpackBytes } from "../fixtures/unpacking.ts";
+import { UnpackBudget, type UnpackedLayer } from "../../src/unpack/index.ts";
+import { createUnpackArea, type FoundEntry, listTree, rowsOf, unpackBytes } from "../fixtures/unpacking.ts";
 import { runFuzz } from "./fuzz-run.ts";
 import { randomTar } from "./random-tar.ts";
 
@@ -51,19 +52,35 @@ async function unpackAnew(bytes: Buffer, root: string, partBytes: number): Promi
   rmSync(root, { recursive: true });
   mkdirSync(root);
   const budgets = [new UnpackBudget({ maxBytes: 4 * 1024 * 1024, maxEntries: 1000 }, "the layer")];
+  let unpacked: UnpackedLayer;
   try {
-    await unpackBytes(bytes, root, { budgets, partBytes });
+    unpacked = await unpackBytes(bytes, root, { budgets, partBytes });
   } catch (error) {
     if (!(error instanceof DriverError) || !rightKinds.has(error.kind)) throw error;
     assert.ok(error.message.length <= MAX_MESSAGE_CHARACTERS, `the message has ${error.message.length} characters`);
     return { kind: error.kind, message: error.message, found: [] };
   }
   const found = listTree(root);
+  assert.deepEqual(indexed(unpacked.index), found.map(described), "the index does not say what is on disk");
   for (const { path, type, mode } of found) {
     assert.notEqual(type, "other", path);
     if (type !== "symlink") assert.ok((mode & 0o7444) === 0o444, `${path} has mode ${mode.toString(8)}`);
   }
   return { kind: "unpacked", message: "", found: found.map((entry) => withoutTimeOfNow(entry)) };
+}
+
+/** What the index says of each path below the root, as `described` says it. */
+function indexed(index: UnpackedLayer["index"]): unknown[] {
+  return rowsOf(index)
+    .filter(({ type, path }) => type !== "skipped" && path.length > 0)
+    .map((row) => ({ ...row, path: row.path.toString("latin1"), contentHash: row.contentHash?.toString("hex") }))
+    .sort((a, b) => (a.path < b.path ? -1 : 1))
+    .map(({ path, type, mode, contentHash }) => ({ path, type, mode, contentHash }));
+}
+
+function described({ path, type, mode, content }: FoundEntry): unknown {
+  const contentHash = type === "file" ? hash("sha256", Buffer.from(content, "latin1")) : undefined;
+  return { path, type, mode, contentHash };
 }
 
 /** Folders that the tar has no entry for have the time at which they were made. */
