@@ -3,6 +3,7 @@ import { test } from "node:test";
 import {
   type ClientBench,
   failsAs,
+  ManualClock,
   nodeConfig,
   podSecret,
   type ScriptedAnswer,
@@ -10,6 +11,9 @@ import {
   useClient,
 } from "../../../test/registry-client/index.ts";
 import type { Credential } from "../credential.ts";
+import { endpointOf } from "../endpoint.ts";
+import type { HttpRequest, HttpResponse } from "../http/http-types.ts";
+import { Authorizer } from "./authorizer.ts";
 
 const identity: Credential = { kind: "identity-token", token: "it/1", source: "the pod's secret", owner: "pod" };
 const basicOfPod = `Basic ${btoa("u:p")}`;
@@ -216,6 +220,28 @@ test("credentials do not share tokens", async () => {
   await bench.client.fetchManifest(bench.query({ credentials: [nodeConfig] }));
   await bench.client.fetchManifest(bench.query());
   assert.equal(bench.tokenLines().length, 3);
+});
+
+test("repositories do not share tokens, and neither do ways of trusting a registry", async () => {
+  const asked: string[] = [];
+  const send = ({ target, trust }: HttpRequest): Promise<HttpResponse> => {
+    asked.push(`${trust} ${target.path}`);
+    const bytes = Buffer.from(JSON.stringify({ token: `t${asked.length}` }));
+    const body = { readAtMost: async () => ({ bytes, whole: true }) } as unknown as HttpResponse["body"];
+    return Promise.resolve({ status: 200, headers: new Map(), target, body });
+  };
+  const authorizer = new Authorizer({ send, clock: new ManualClock() });
+  const challenges = [{ scheme: "bearer", parameters: new Map([["realm", "https://auth.example/t"]]) }];
+  for (const repository of ["org/app", "org/other"]) {
+    for (const transport of ["https", "insecure"] as const) {
+      const endpoint = endpointOf({ registry: "r.example", repository, transport });
+      assert.equal(await authorizer.current(endpoint, podSecret), undefined);
+      await authorizer.answer({ endpoint, asked: endpoint.base }, podSecret, { challenges, refused: new Set() });
+    }
+  }
+  const path = (repository: string) => `/t?scope=repository%3Aorg%2F${repository}%3Apull`;
+  const each = ["app", "other"].flatMap((name) => [`verified ${path(name)}`, `unverified ${path(name)}`]);
+  assert.deepEqual(asked, each);
 });
 
 test("one who gives up does not take the token from the others", async () => {

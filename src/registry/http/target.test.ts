@@ -58,3 +58,10 @@ test("loopback hosts", () => {
     [true, true, true, false, false],
   );
 });
+
+test("nothing in a Location ends the request line early", () => {
+  for (const location of ["http://b.example/x HTTP/1.1\nX: y\0", "/x HTTP/1.1\nX: y\0", "x HTTP/1.1\nX: y\0"]) {
+    const { path } = resolveLocation({ scheme: "http", host: "a.example", port: 80, path: "/" }, location);
+    assert.equal(path, "/x%20HTTP/1.1%0AX:%20y%00");
+  }
+});
