@@ -35,26 +35,26 @@ export class HostileBench implements AsyncDisposable {
   #tags = 0;
   /** Of artifacts that were served: they stay in the cache. */
   #trees: readonly string[] = [];
-  #untouched: readonly string[] = [];
+  readonly #untouched: readonly string[];
 
-  private constructor(registry: EmbeddedRegistry, sandbox: Sandbox) {
+  private constructor(registry: EmbeddedRegistry, sandbox: Sandbox, untouched: readonly string[]) {
     this.registry = registry;
     this.sandbox = sandbox;
+    this.#untouched = untouched;
   }
 
   static async start(flags: readonly string[] = []): Promise<HostileBench> {
     const registry = await EmbeddedRegistry.start();
     const sandbox = await Sandbox.start({ flags });
-    const bench = new HostileBench(registry, sandbox);
-    await mkdir(join(bench.canary, "inside"), { recursive: true, mode: 0o700 });
-    await writeFile(join(bench.canary, "file"), "canary\n", { mode: 0o600 });
-    bench.#untouched = await surveyOf(bench.canary);
-    return bench;
+    const canary = canaryOf(sandbox);
+    await mkdir(join(canary, "inside"), { recursive: true, mode: 0o700 });
+    await writeFile(join(canary, "file"), "canary\n", { mode: 0o600 });
+    return new HostileBench(registry, sandbox, await surveyOf(canary));
   }
 
   /** A folder outside of the data dir, on the same file system. */
   get canary(): string {
-    return join(this.sandbox.folder, "canary");
+    return canaryOf(this.sandbox);
   }
 
   /** Pushes a manifest under a tag of its own; its reference. */
@@ -127,6 +127,10 @@ export class HostileBench implements AsyncDisposable {
     await this.sandbox[Symbol.asyncDispose]();
     await this.registry.close();
   }
+}
+
+function canaryOf(sandbox: Sandbox): string {
+  return join(sandbox.folder, "canary");
 }
 
 /** All that can be told of a folder: names, types, modes, owners, links, times and contents. */

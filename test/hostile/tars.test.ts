@@ -68,7 +68,7 @@ const titles: Record<string, Case> = {
 };
 
 /** Of one tar in a folder's layer: each names the entry. */
-const entries: Record<string, { readonly says: RegExp; readonly tar: (canary: string) => Entries }> = {
+const tars: Record<string, { readonly says: RegExp; readonly tar: (canary: string) => Entries }> = {
   "a name that climbs": {
     says: /entry "folder\/\.\.\/\.\.\/escaped": .*leads out/,
     tar: () => [file("folder/../../escaped")],
@@ -259,7 +259,7 @@ test("hostile titles and tars are refused, with nothing left behind", REAL, asyn
   for (const [name, { says, layers }] of Object.entries(titles)) {
     await t.test(`a title ${name}`, () => refuses(layers(canary), says));
   }
-  for (const [name, { says, tar: entriesOf }] of Object.entries(entries)) {
+  for (const [name, { says, tar: entriesOf }] of Object.entries(tars)) {
     await t.test(`a tar with ${name}`, () => refuses([tar(...entriesOf(canary))], says));
   }
   for (const [name, { says, layers }] of Object.entries(acrossLayers)) {

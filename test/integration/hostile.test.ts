@@ -17,15 +17,7 @@ import {
   TITLE,
   tarLayer,
 } from "../registry/index.ts";
-import {
-  assertBlobsWhole,
-  assertNothingLeft,
-  attributes,
-  pushThing,
-  REAL,
-  rejectsWith,
-  textFiles,
-} from "./support.ts";
+import { assertBlobsWhole, assertNothingLeft, attributes, pushThing, REAL, rejectsWith, textFiles } from "./support.ts";
 
 const good = fileLayer("good", "good\n");
 
