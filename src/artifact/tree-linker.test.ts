@@ -172,6 +172,44 @@ describe("names are bytes", () => {
   });
 });
 
+describe("all layers of a tree together obey the limits, wherever they come from", () => {
+  const limits = { maxBytes: 100, maxEntries: 4 };
+  const refuses = async (place: ReturnType<typeof use>, layer: Layer, says: RegExp) => {
+    await assert.rejects(place.add(layer), { name: "DriverError", kind: "refused", message: says });
+  };
+
+  test("entries", async () => {
+    using place = use(limits);
+    await place.add({ title: "a", tar: [folder("a"), file("a/x"), file("a/x")] });
+    await place.add({ title: "b", tar: [file("b/x")] });
+    await refuses(
+      place,
+      { title: "c", tar: [file("c/x")] },
+      /layer "c": it takes all layers over the limit of 4 entries/,
+    );
+  });
+
+  test("one layer under many titles counts each time", async () => {
+    using place = use(limits);
+    for (let i = 0; i < 4; i++) await place.add({ title: ".", tar: [folder("a")] });
+    await refuses(place, { title: ".", tar: [folder("a")] }, /4 entries/);
+  });
+
+  test("bytes", async () => {
+    using place = use(limits);
+    await place.add({ title: "a", tar: [file("a/x", "x".repeat(60))] });
+    await place.add({ title: "files", content: "x".repeat(200) });
+    await refuses(place, { title: "b", tar: [file("b/x", "x".repeat(41))] }, /layer "b": .*100 unpacked bytes/);
+  });
+
+  test("folders that only titles imply", async () => {
+    using place = use(limits);
+    await place.add({ title: "1/2/3/4/file", content: "" });
+    await place.add({ title: "1/2/3/4/other", content: "" });
+    await refuses(place, { title: "5/file", content: "" }, /layer "5\/file": .*4 folders without entries/);
+  });
+});
+
 describe("refused, with the path named", () => {
   const rows: readonly { name: string; layers: readonly Layer[]; says: RegExp }[] = [
     {
