@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import { setTimeout as delay } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
 import type { LoggedRequest, RequestLog } from "./request-log.ts";
 
 /** Something that goes wrong with one answer. */
@@ -16,7 +16,15 @@ export type Fault =
   /** The connection is cut after so many bytes of the body. */
   | { readonly kind: "cut"; readonly afterBytes: number }
   /** So many bytes of the body are sent; the rest waits for the promise. */
-  | { readonly kind: "hold"; readonly afterBytes: number; readonly until: Promise<unknown> };
+  | { readonly kind: "hold"; readonly afterBytes: number; readonly until: Promise<unknown> }
+  /** Other pieces in place of the body, be they endless, and nothing but these headers: chunked without a length. */
+  | {
+      readonly kind: "body";
+      readonly pieces: Iterable<Buffer>;
+      readonly headers: Record<string, string>;
+      /** The connection is cut after the last piece: for a length that promises more. */
+      readonly thenCut?: boolean;
+    };
 
 /** Looks at each request; what it returns happens to the answer. */
 export type FaultHook = (request: LoggedRequest) => Fault | undefined;
@@ -46,6 +54,7 @@ export async function deliver(
   options: DeliveryOptions & { readonly fault?: Fault | undefined },
 ): Promise<void> {
   const { fault, log } = options;
+  if (fault?.kind === "body") return await deliverPieces(response, entry, fault);
   const body = fault?.kind === "corrupt" ? corrupted(answer.body) : answer.body;
   entry.status = answer.status;
   response.writeHead(answer.status, { ...answer.headers, "content-length": String(body.length) });
@@ -64,6 +73,24 @@ export async function deliver(
     if (slow && at < body.length) await delay(1000 / PIECES_PER_SECOND);
   }
   response.end();
+}
+
+async function deliverPieces(
+  response: ServerResponse,
+  entry: LoggedRequest,
+  { pieces, headers, thenCut }: Extract<Fault, { kind: "body" }>,
+): Promise<void> {
+  entry.status = 200;
+  response.writeHead(200, headers);
+  for (const piece of pieces) {
+    await write(response, piece);
+    // Writes may end at once, again and again: that the peer is gone is only heard of in between.
+    await turn();
+    if (response.destroyed) return;
+    entry.bytesSent += piece.length;
+  }
+  if (thenCut) response.destroy();
+  else response.end();
 }
 
 function corrupted(body: Buffer): Buffer {
