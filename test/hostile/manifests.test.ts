@@ -68,8 +68,8 @@ const notJson: Record<string, readonly [says: RegExp, manifest: BuiltManifest]> 
   "an empty object": [/neither layers nor manifests/, served("{}")],
   "5 MB": [/more than the 4194304 bytes/, artifact([good], { annotations: { long: "x".repeat(5_000_000) } })],
   "a byte more than 4 MiB of blanks": [/more than the 4194304 bytes/, served(" ".repeat(4 * 1024 * 1024 + 1))],
-  "lists within lists": [/no JSON object/, served(nested(2_000_000, "[", "]"))],
-  "objects within objects, without end": [/is no JSON/, served('{"a":'.repeat(800_000))],
+  "lists within lists": [/more than 250000 values/, served(nested(2_000_000, "[", "]"))],
+  "objects within objects, without end": [/more than 250000 values/, served('{"a":'.repeat(800_000))],
 };
 
 const badDescriptors: Record<string, readonly [says: RegExp, changes: Record<string, unknown>]> = {
@@ -165,13 +165,13 @@ const wrongKinds: Record<string, readonly [says: RegExp, manifest: BuiltManifest
     served(`{"layers": [{"digest": "${good.digest}", "size": 5, "annotations": {"__proto__": {"${TITLE}": "x"}}}]}`),
   ],
   "annotations within annotations": [
-    /layers\[0\] has an annotation "a" that is no text/,
+    /more than 250000 values/,
     served(
       `{"layers": [{"digest": "${good.digest}", "size": 5, "annotations": ${'{"a":'.repeat(500_000)}0${"}".repeat(500_000)}}]}`,
     ),
   ],
-  "a million layers that are numbers": [/layers\[0\] is no object/, served(`{"layers": [0${",0".repeat(999_999)}]}`)],
-  "a million layers that are empty": [/layers\[0\] has no digest/, served(`{"layers": [{}${",{}".repeat(999_999)}]}`)],
+  "a million layers that are numbers": [/more than 250000 values/, served(`{"layers": [0${",0".repeat(999_999)}]}`)],
+  "a million layers that are empty": [/more than 250000 values/, served(`{"layers": [{}${",{}".repeat(999_999)}]}`)],
   "as many layers as there is room for, without titles": [
     /has a title.* and \d+ more$/,
     served(JSON.stringify({ layers: Array(30_000).fill({ mediaType: "a/b", digest: good.digest, size: 5 }) })),
@@ -221,7 +221,7 @@ test("hostile manifests are refused, with nothing left behind", REAL, async (t) 
   await t.test("what is deep, odd or long where nobody looks is no reason to refuse", async () => {
     const text = artifact([good]).bytes.toString().slice(1);
     const files = await bench.serves(
-      served(`{"__proto__": {"layers": 1}, "deep": ${nested(500_000, "[", "]")}, ${text}`),
+      served(`{"__proto__": {"layers": 1}, "deep": ${nested(100_000, "[", "]")}, ${text}`),
     );
     assert.deepEqual(files, { good: "good\n" });
   });
