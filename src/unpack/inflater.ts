@@ -1,5 +1,5 @@
 import type { InflateRaw, ZstdDecompress } from "node:zlib";
-import { errnoOf, freeBuffers } from "../base/index.ts";
+import { buildInfo, errnoOf, freeBuffers } from "../base/index.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { refuseTar } from "./refusal.ts";
 
@@ -18,7 +18,8 @@ export async function* inflate(stream: InflateRaw | ZstdDecompress, source: Byte
   const feeder: Feeder = { stream, source, failure: undefined };
   const feeding = feed(feeder);
   try {
-    yield* outputOf(stream);
+    // Deno's streams of zlib stop for good when they are paused within "data".
+    yield* buildInfo().runtime === "deno" ? stream : outputOf(stream);
   } catch (error) {
     throw feeder.failure ?? refuseTar(whyUnreadable(error), error);
   } finally {
