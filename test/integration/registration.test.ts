@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { PluginManager, Sandbox } from "../driver/index.ts";
@@ -81,8 +82,9 @@ test(
 test("a driver that cannot use its data dir ends, and takes its sockets along", REAL, async () => {
   await using node = await useNode();
   const { sandbox, registrationSocket, flags } = node;
-  await mkdir(sandbox.dataDir);
-  await writeFile(join(sandbox.dataDir, "trees"), "a file where a folder must be");
+  const blobs = join(sandbox.dataDir, "blobs");
+  await mkdir(blobs, { recursive: true });
+  execFileSync("mount", ["-t", "tmpfs", "-o", "ro", "none", blobs]);
   const driver = sandbox.launchDriver({ flags });
   assert.equal((await driver.exited).code, 1);
   assert.match(driver.output, /cannot write the data dir/);
