@@ -45,7 +45,8 @@ export async function runInNamespace(script: string): Promise<number> {
 function refusal(probe: SpawnSyncReturns<string>): string {
   const said = probe.error?.message ?? probe.stderr.trim();
   if (process.getuid?.() === 0) {
-    return `the demo mounts volumes, which this root may not (a container without CAP_SYS_ADMIN?): ${said}`;
+    return `the demo mounts volumes, which this root may not: ${said}
+if this is a container, please start it with --privileged`;
   }
   return `the demo mounts volumes, which needs root or user namespaces, and this system does not allow them: ${said}
 please run it as root: sudo npm run demo`;

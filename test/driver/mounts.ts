@@ -37,5 +37,7 @@ export function whyNoMounts(): string | false {
   const [, effective = "0"] = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
   const sysAdmin = 1n << 21n;
   if ((BigInt(`0x${effective}`) & sysAdmin) === 0n) return "real mounts need root (CAP_SYS_ADMIN)";
-  return false;
+  // Its root may mount some file systems only, and neither overlays nor FUSE as the driver does.
+  const isWholeMachine = /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync("/proc/self/uid_map", "utf8"));
+  return isWholeMachine ? false : "real mounts need the machine's root, not that of a user namespace";
 }

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as koffi from "koffi";
 import { type Libc, openLibc } from "../../src/base/index.ts";
+import { whyNoMounts } from "../driver/mounts.ts";
 
 const MS_BIND = 1 << 12;
 const MS_PRIVATE = 1 << 18;
@@ -10,7 +11,7 @@ const MS_SHARED = 1 << 20;
 const MNT_DETACH = 2;
 
 /** Why tests that mount must be skipped, or false. */
-export const skipMounts = process.getuid?.() === 0 ? false : "real mounts need root";
+export const skipMounts = whyNoMounts();
 
 /** A tmpfs of its own to mount in. Disposing of it takes everything that is mounted below it away. */
 export interface MountArea extends AsyncDisposable {
