@@ -5,8 +5,6 @@ import { type ImagePlatform, imageCacheFolder } from "./platform.ts";
 
 const RELEASE = "bookworm";
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/** Debian's own mirror; ORAS_CSI_DEBIAN_MIRROR names another one (its `debian` and `debian-security` are used). */
-const MIRROR = process.env["ORAS_CSI_DEBIAN_MIRROR"] ?? "http://deb.debian.org";
 
 /** A package file that was fetched, and what its control file says. */
 export interface DebianPackage {
@@ -29,7 +27,7 @@ export async function fetchDebianPackages(platform: ImagePlatform, names: readon
   }
   if (!existsSync(KEYRING)) throw new Error(`${KEYRING} is missing: install debian-archive-keyring`);
   const folder = join(imageCacheFolder, `apt-${platform.oci}`);
-  const options = writeAptState(folder, platform);
+  const options = writeAptState(folder, platform, await findMirror());
   await runTool("apt-get", [...options, "update", "-qq"]);
   const packages = join(folder, "packages");
   rmSync(packages, { recursive: true, force: true });
@@ -42,12 +40,22 @@ export async function fetchDebianPackages(platform: ImagePlatform, names: readon
   return fetched.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+/** The mirror that ORAS_CSI_DEBIAN_MIRROR names, else this machine's own (its `debian` and `debian-security` are used). */
+async function findMirror(): Promise<string> {
+  const named = process.env["ORAS_CSI_DEBIAN_MIRROR"];
+  if (named !== undefined) return named;
+  const sites = await runTool("apt-get", ["indextargets", "--format", "$(SITE)"]);
+  const mirror = /^(https?:\/\/.+)\/debian\/?$/m.exec(sites)?.[1];
+  if (mirror !== undefined) return mirror;
+  throw new Error("this machine's apt knows no mirror of Debian: name one in ORAS_CSI_DEBIAN_MIRROR (http://HOST)");
+}
+
 /** The folders and the list of sources that apt uses in place of the system's; returns the options that say so. */
-function writeAptState(folder: string, platform: ImagePlatform): string[] {
+function writeAptState(folder: string, platform: ImagePlatform, mirror: string): string[] {
   for (const name of ["state/lists/partial", "cache/archives/partial"]) {
     mkdirSync(join(folder, name), { recursive: true });
   }
-  const source = (path: string, suite: string) => `deb [signed-by=${KEYRING}] ${MIRROR}/${path} ${suite} main\n`;
+  const source = (path: string, suite: string) => `deb [signed-by=${KEYRING}] ${mirror}/${path} ${suite} main\n`;
   const sources =
     source("debian", RELEASE) +
     source("debian", `${RELEASE}-updates`) +
