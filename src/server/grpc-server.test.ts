@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect as connectHttp2 } from "node:http2";
+import { connect as connectHttp2, constants } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { test } from "node:test";
 import { Code, ConnectError } from "@connectrpc/connect";
@@ -202,3 +202,24 @@ for (const { name, headers, body } of oddRequests) {
     session.destroy();
   });
 }
+
+test("one connection cannot keep thousands of calls going, nor begin and reset them without end", async () => {
+  await using csi = await useCsiServer();
+  const session = connectHttp2("http://localhost", { createConnection: () => connect(csi.socketPath) });
+  session.on("error", () => undefined);
+  await once(session, "remoteSettings");
+  assert.equal(session.remoteSettings.maxConcurrentStreams, 250);
+  const closed = new Promise<void>((resolve) => session.once("close", () => resolve()));
+  let reset = 0;
+  while (!session.closed && reset < 50_000) {
+    for (let i = 0; i < 100 && !session.closed; i++, reset++) {
+      const stream = session.request({ ":method": "POST", ":path": "/csi.v1.Node/NodePublishVolume" });
+      stream.on("error", () => undefined);
+      stream.close(constants.NGHTTP2_CANCEL);
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.ok(session.closed, `${reset} calls were begun and reset`);
+  await closed;
+  await assertAlive(csi);
+});

@@ -28,6 +28,14 @@ const ANSWER_MS = 500;
 /** What the last bytes of an answer have to leave the process. */
 const FLUSH_MS = 250;
 
+/** What one connection may keep going: kubelet has one call on each. More would be memory, and the driver has little. */
+const limits = {
+  settings: { maxConcurrentStreams: 250 },
+  // Streams that are opened and reset at once count for nothing above, and cost the same.
+  streamResetBurst: 250,
+  streamResetRate: 25,
+};
+
 /** Serves gRPC on a unix socket from `open` to `close`; no peer can end it in between. */
 export class GrpcServer {
   readonly #server: Http2Server;
@@ -54,7 +62,7 @@ export class GrpcServer {
     const { clock, logger, routes, socketPath } = options;
     const calls = new InFlight();
     const stopping = new AbortController();
-    const server = createServer(createGrpcListener({ routes, logger, calls, stopping: stopping.signal }));
+    const server = createServer(limits, createGrpcListener({ routes, logger, calls, stopping: stopping.signal }));
     const sockets = followConnections(server, logger);
     const socketFile = await listenOnSocketFile(server, {
       path: socketPath,
