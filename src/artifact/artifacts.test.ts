@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { useCache } from "../../test/helpers/cache-area.ts";
@@ -15,7 +15,7 @@ import {
 } from "../../test/registry/index.ts";
 import { ManualClock } from "../../test/registry-client/manual-clock.ts";
 import { type Clock, systemClock } from "../base/index.ts";
-import { parsePlatform, parseReference } from "../oci/index.ts";
+import { parseDigest, parsePlatform, parseReference } from "../oci/index.ts";
 import { type ArtifactRequest, Artifacts } from "./artifacts.ts";
 import { CredentialFinder } from "./credential-finder.ts";
 import { PullWorker } from "./pull-worker-host.ts";
@@ -299,6 +299,24 @@ test("one tree from two repositories at once is made once: what a volume shows i
   await used.present({ repository: "team/two", volume: "v3" });
   assert.equal(statSync(first.folder).ino, inode);
   assert.deepEqual(await used.halfMade(), []);
+});
+
+test("a pull that waits for its turn holds no manifest, and says so if the cache has lost it meanwhile", async () => {
+  await using used = await use();
+  const manifests = ["one", "two", "three"].map((name) => artifact([fileLayer("a", name)]));
+  for (const [i, manifest] of manifests.entries()) await used.pushThing(manifest, `team/${i}`);
+  const { release } = hold(used, "/blobs/", 1);
+  const pull = (i: number) => used.present({ volume: `v${i}`, repository: `team/${i}` });
+  const running = [pull(0), pull(1)];
+  await used.registry.log.waitFor(({ path, bytesSent }) => path.includes("team/0/blobs") && bytesSent === 1);
+  await used.registry.log.waitFor(({ path, bytesSent }) => path.includes("team/1/blobs") && bytesSent === 1);
+  const waiting = assert.rejects(pull(2), { kind: "unavailable", message: /team\/2:v1: its manifest .* went from/ });
+  while (!used.area.lines.some((line) => /"pull started".*team\/2|team\/2.*"pull started"/.test(line))) await turns();
+  rmSync(used.area.cache.layout.blob(parseDigest(manifests[2]?.digest ?? "")));
+  release();
+  await waiting;
+  await Promise.all(running);
+  assert.equal(readFileSync(join((await pull(2)).folder, "a"), "utf8"), "three");
 });
 
 test("closing ends what is under way", async () => {

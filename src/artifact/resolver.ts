@@ -30,10 +30,12 @@ export interface ResolveRequest {
   readonly caCertificates: readonly string[];
 }
 
-/** The manifest that a reference means for a platform, which this namespace may have. */
+/**
+ * The manifest that a reference means for a platform, which this namespace may have: a good one, in the cache. It is
+ * not held here, as it may be large, and so many pods may wait.
+ */
 export interface Resolved {
   readonly digest: Digest;
-  readonly manifest: Manifest;
 }
 
 /** Asks registries for manifests; the pull worker does it. */
@@ -48,7 +50,8 @@ const MAX_INDEX_DEPTH = 4;
 
 interface Known {
   readonly digest: Digest;
-  readonly content: Manifest | Index;
+  /** Undefined for a manifest. */
+  readonly index: Index | undefined;
 }
 
 /** Turns references into manifests and decides whether a namespace may have them. */
@@ -74,14 +77,17 @@ export class Resolver {
   }
 
   async #resolve(request: ResolveRequest): Promise<Resolved> {
-    let known = await this.#top(request);
-    for (let depth = 0; known.content.kind === "index"; depth++) {
+    let { digest, index } = await this.#top(request);
+    for (let depth = 0; index !== undefined; depth++) {
       const what = formatReference(request.reference);
       if (depth === MAX_INDEX_DEPTH)
         throw new DriverError("refused", `${what} is an index of indexes, too deep to follow`);
-      known = await this.#entry(request, selectPlatform(known.content, request.platform, what));
+      const entry = selectPlatform(index, request.platform, what);
+      // It may be large, and the registry slow.
+      index = undefined;
+      ({ digest, index } = await this.#entry(request, entry));
     }
-    return { digest: known.digest, manifest: known.content };
+    return { digest };
   }
 
   /** What the reference itself names: a manifest or an index. */
@@ -89,17 +95,18 @@ export class Resolver {
     const { reference, repository, policy, namespace } = request;
     const allowed = !this.#enforceNamespaces || (await this.#cache.references.isAllowed(repository, namespace));
     const last = reference.digest ?? (await this.#cache.references.digestOfTag(repository, reference.tag ?? "latest"));
-    const cached = allowed && last !== undefined ? await this.#cached(repository, last) : undefined;
-    if (policy === "Never") {
+    const fromCache = async () => (allowed && last !== undefined ? this.#cached(repository, last) : undefined);
+    if (policy !== "Always" || (last !== undefined && (await this.#isUnchanged(request, last, fromCache)))) {
+      const cached = await fromCache();
       if (cached !== undefined) return cached;
+    }
+    if (policy === "Never") {
       const what = formatReference(reference);
       throw new DriverError(
         "not-found",
         `${what} is not in this node's cache for namespace ${namespace}, and oras.options.pullpolicy is Never`,
       );
     }
-    if (cached !== undefined && (policy === "IfNotPresent" || (await this.#isUnchanged(request, cached.digest))))
-      return cached;
     return this.#askRegistry(request, reference.digest ?? reference.tag ?? "latest");
   }
 
@@ -116,19 +123,22 @@ export class Resolver {
     return this.#askRegistry(request, entry.digest);
   }
 
-  async #isUnchanged(request: ResolveRequest, digest: Digest): Promise<boolean> {
-    return (
-      (await this.#source.headManifest(
-        manifestRequest(request, request.reference.digest ?? request.reference.tag ?? "latest"),
-      )) === digest
-    );
+  /** Whether what the cache has is what the registry has now; nothing is asked, or held meanwhile, for what is not there. */
+  async #isUnchanged(
+    request: ResolveRequest,
+    digest: Digest,
+    fromCache: () => Promise<Known | undefined>,
+  ): Promise<boolean> {
+    if ((await fromCache()) === undefined) return false;
+    const { digest: named, tag = "latest" } = request.reference;
+    return (await this.#source.headManifest(manifestRequest(request, named ?? tag))) === digest;
   }
 
   /** A manifest from the cache, if this repository once gave it. */
   async #cached(repository: Repository, digest: Digest): Promise<Known | undefined> {
     if (this.#enforceNamespaces && !(await this.#cache.references.wasGiven(repository, digest))) return undefined;
     const bytes = await this.#cache.blobs.read(digest);
-    return bytes === undefined ? undefined : { digest, content: parseManifest(bytes, undefined) };
+    return bytes === undefined ? undefined : { digest, index: indexIn(parseManifest(bytes, undefined)) };
   }
 
   async #askRegistry(request: ResolveRequest, tagOrDigest: string): Promise<Known> {
@@ -141,15 +151,19 @@ export class Resolver {
       await revokeIfRefused(references, request, error);
       throw error;
     }
-    const content = readManifest(fetched, reference);
+    const index = indexIn(readManifest(fetched, reference));
     await blobs.put(fetched.digest, fetched.bytes);
     await references.rememberGiven(repository, fetched.digest);
     if (tagOrDigest === reference.tag && reference.digest === undefined) {
       await references.rememberTag(repository, tagOrDigest, fetched.digest);
     }
     await references.allow(repository, namespace);
-    return { digest: fetched.digest, content };
+    return { digest: fetched.digest, index };
   }
+}
+
+function indexIn(content: Manifest | Index): Index | undefined {
+  return content.kind === "index" ? content : undefined;
 }
 
 function readManifest({ bytes, contentType }: FetchedManifest, reference: Reference): Manifest | Index {

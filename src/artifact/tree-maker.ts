@@ -1,6 +1,6 @@
-import { DriverError, type Logger } from "../base/index.ts";
+import { DriverError, type Logger, Semaphore } from "../base/index.ts";
 import type { Cache, Tree, TreeId } from "../cache/index.ts";
-import { type Digest, formatReference, type Manifest } from "../oci/index.ts";
+import { type Digest, formatReference, type Manifest, parseManifest } from "../oci/index.ts";
 import type { Repository } from "../registry/index.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { errorDuring } from "./error-during.ts";
@@ -21,11 +21,6 @@ export interface TreeRequest {
   readonly concurrency: number;
 }
 
-/** The same, once it is known which layers are wanted. */
-interface TreeMaking extends Omit<TreeRequest, "resolved"> {
-  readonly resolved: Pick<Resolved, "digest">;
-}
-
 /** What making trees needs from outside. */
 export interface TreeMakerOptions {
   readonly cache: Cache;
@@ -41,6 +36,8 @@ export interface TreeMakerOptions {
 /** Finds trees that a repository's volumes may have, and makes those that are missing. */
 export class TreeMaker {
   readonly #options: TreeMakerOptions;
+  /** Some at once only: a plan may be large. */
+  readonly #planning = new Semaphore(2);
 
   constructor(options: TreeMakerOptions) {
     this.#options = options;
@@ -55,17 +52,22 @@ export class TreeMaker {
   /** The work that makes the tree. Throws "refused" at once for what cannot be one, "not-found" if it may not be fetched. */
   async plan(request: TreeRequest): Promise<PullWork> {
     const { log } = this.#options;
-    const { resolving, resolved, selection } = request;
+    const { resolving } = request;
     const reference = formatReference(resolving.reference);
-    const plan = planFor(reference, resolved.manifest, selection);
-    if (plan.layers.length === 0) log.warn("no layer is left: the volume will be empty", { reference });
-    if (plan.skipped > 0) log.info("layers without a title are left out", { reference, layers: plan.skipped });
-    if (resolving.policy === "Never") await this.#requireCached(resolving, plan.layers);
-    // The manifest itself, which may be large, is not needed any more.
-    const making = { ...request, resolved: { digest: resolved.digest } };
+    const done = await this.#planning.acquire();
+    try {
+      const plan = await this.#planOf(request);
+      if (plan.layers.length === 0) log.warn("no layer is left: the volume will be empty", { reference });
+      if (plan.skipped > 0) log.info("layers without a title are left out", { reference, layers: plan.skipped });
+      if (resolving.policy === "Never") await this.#requireCached(resolving, plan.layers);
+    } finally {
+      done();
+    }
     return async (pull) => {
       try {
-        return await this.#make(making, plan.layers, pull);
+        // Made again: a plan may be large, and many pulls may wait for their turn.
+        const { layers } = await this.#planOf(request);
+        return await this.#make(request, layers, pull);
       } catch (error) {
         await revokeIfRefused(this.#options.cache.references, resolving, error);
         throw diskErrorFrom(error, `pull ${reference}`);
@@ -75,12 +77,23 @@ export class TreeMaker {
     };
   }
 
+  async #planOf({ resolving, resolved: { digest }, selection }: TreeRequest): Promise<Plan> {
+    const reference = formatReference(resolving.reference);
+    const bytes = await this.#options.cache.blobs.read(digest);
+    const content = bytes === undefined ? undefined : parseManifest(bytes, undefined);
+    if (content?.kind === "manifest") return planFor(reference, content, selection);
+    throw new DriverError(
+      "unavailable",
+      `cannot pull ${reference}: its manifest ${digest} went from the cache meanwhile`,
+    );
+  }
+
   /**
    * Fetches what the cache lacks and what this repository has not given yet (that copy is dropped: it only proves that
    * the repository has the bytes), then puts the tree together, unless another repository's pull did so.
    */
-  async #make(making: TreeMaking, layers: readonly PlacedLayer[], pull: Parameters<PullWork>[0]): Promise<Tree> {
-    const { resolving, resolved, selection, concurrency } = making;
+  async #make(request: TreeRequest, layers: readonly PlacedLayer[], pull: Parameters<PullWork>[0]): Promise<Tree> {
+    const { resolving, resolved, selection, concurrency } = request;
     const { cache, worker, maxUnpackRatio, log } = this.#options;
     const { repository, credentials, caCertificates } = resolving;
     const { dataDir } = cache.layout;
