@@ -1,5 +1,5 @@
-import { closeSync, fstatSync, openSync, promises as fs, statSync } from "node:fs";
-import { type Clock, DriverError, type Libc, type Logger, sleep } from "../base/index.ts";
+import { closeSync, fstatSync, openSync, statSync } from "node:fs";
+import { type Clock, DriverError, type Libc, type Logger, makeFolders, sleep } from "../base/index.ts";
 import { cannotWrite } from "./data-dir.ts";
 import { createLayout } from "./layout.ts";
 
@@ -56,7 +56,7 @@ async function tryLock({ dataDir, libc }: LockOptions): Promise<(() => void) | u
 
 async function openLockFile(dataDir: string, path: string): Promise<number> {
   try {
-    await fs.mkdir(dataDir, { recursive: true, mode: 0o700 });
+    await makeFolders(dataDir, 0o700);
     return openSync(path, "a+", 0o600);
   } catch (error) {
     throw cannotWrite(dataDir, error);

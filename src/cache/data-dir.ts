@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { basename, join } from "node:path";
-import { DriverError, errnoOf, type Logger, unlessMissing } from "../base/index.ts";
+import { DriverError, errnoOf, type Logger, makeFolders, unlessMissing } from "../base/index.ts";
 import type { JsonObject } from "../oci/index.ts";
 import { createLayout, type Layout } from "./layout.ts";
 import { numberAt, StateFiles } from "./state-file.ts";
@@ -25,13 +25,13 @@ export async function openDataDir(path: string, log: Logger): Promise<DataDir> {
   // What is corrupt at this time is kept beside its place: tmp/ is emptied at each start, which this is.
   const ownState = new StateFiles({ temporaryFolder: layout.tmp, corruptFolder: path, log });
   await orCannotWrite(path, async () => {
-    await fs.mkdir(path, { recursive: true, mode: 0o700 });
+    await makeFolders(path, 0o700);
     await fs.chmod(path, 0o700);
   });
   const read = await ownState.read(layout.formatFile, formatFrom);
   const found = read ?? DATA_DIR_FORMAT;
   const isNewer = found > DATA_DIR_FORMAT;
-  await orCannotWrite(path, () => makeFolders(layout, isNewer ? undefined : log));
+  await orCannotWrite(path, () => makeLayout(layout, isNewer ? undefined : log));
   if (read === undefined) await ownState.write(layout.formatFile, { format: DATA_DIR_FORMAT });
   if (isNewer) log.warn("the data dir is of a newer format: nothing new will be published", { path, format: found });
   const corruptFolder = isNewer ? undefined : layout.tmp;
@@ -71,7 +71,7 @@ async function orCannotWrite(path: string, work: () => Promise<void>): Promise<v
 }
 
 /** With a log, files that are where folders must be are reported and moved aside. */
-async function makeFolders(layout: Layout, log: Logger | undefined): Promise<void> {
+async function makeLayout(layout: Layout, log: Logger | undefined): Promise<void> {
   const { blobs, layers, trees, ingest, references, volumes, names, tmp } = layout;
   const folders = [blobs, layers, trees, ingest, references, volumes, names, tmp];
   for (const algorithm of ["sha256", "sha512"]) folders.push(join(blobs, algorithm), join(layers, algorithm));
@@ -81,7 +81,7 @@ async function makeFolders(layout: Layout, log: Logger | undefined): Promise<voi
       log.error("a file is where a folder must be: moved aside", { path: folder, kept });
       await fs.rename(folder, kept);
     }
-    await fs.mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolders(folder, 0o700);
   }
 }
 

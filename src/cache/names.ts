@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { join, relative } from "node:path";
-import { describeError, type Logger } from "../base/index.ts";
+import { describeError, type Logger, makeFolders } from "../base/index.ts";
 import { formatReference, type Reference } from "../oci/index.ts";
 import type { Layout, TreeId } from "./layout.ts";
 
@@ -22,7 +22,7 @@ export class Names {
     const target = relative(folder, this.#layout.treeFolder(tree));
     try {
       if ((await readLink(link)) === target) return;
-      await fs.mkdir(folder, { recursive: true, mode: 0o700 });
+      await makeFolders(folder, 0o700);
       await this.#replace(link, target);
     } catch (error) {
       this.#log.warn("cannot make the link that names a tree", { link, reason: describeError(error) });

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Clock, errnoOf, syncFolder, unlessMissing } from "../base/index.ts";
+import { type Clock, errnoOf, makeFolders, syncFolder, unlessMissing } from "../base/index.ts";
 import { type Digest, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
@@ -66,7 +66,7 @@ export class References {
    */
   async rememberGiven(repository: AskedRepository, content: Digest | TreeId): Promise<void> {
     const file = this.#givenFile(repository, content);
-    await fs.mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    await makeFolders(dirname(file), 0o700);
     await fs.writeFile(file, "", { mode: 0o600 });
   }
 
@@ -99,7 +99,7 @@ export class References {
   }
 
   async #write(file: string, value: Readonly<Record<string, string | number>>): Promise<void> {
-    await fs.mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    await makeFolders(dirname(file), 0o700);
     await this.#dataDir.state.write(file, value);
   }
 }

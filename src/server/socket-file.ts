@@ -1,7 +1,7 @@
 import { promises as fs, lstatSync } from "node:fs";
 import type { Server } from "node:net";
 import { basename, dirname } from "node:path";
-import { type Clock, DriverError, errnoOf, type Logger, sleep } from "../base/index.ts";
+import { type Clock, DriverError, errnoOf, type Logger, makeFolders, sleep } from "../base/index.ts";
 import { describeSocketOwner, probeSocket } from "./socket-owner.ts";
 
 /** Where to listen, and how to treat who listens there already. */
@@ -60,7 +60,7 @@ export async function listenOnSocketFile(server: Server, options: SocketFileOpti
     throw new DriverError("refused", `cannot listen on ${path}: longer than ${MAX_SOCKET_PATH_BYTES} bytes`);
   }
   try {
-    await fs.mkdir(dirname(path), { recursive: true, mode: 0o750 });
+    await makeFolders(dirname(path), 0o750);
     await waitUntilFree(options);
     return await bindAndRename(server, path);
   } catch (error) {

@@ -1,6 +1,6 @@
 import { promises as fs } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { unlessMissing } from "../base/index.ts";
+import { makeFolders, unlessMissing } from "../base/index.ts";
 import type { Cache } from "../cache/index.ts";
 import { hasUpperDir, type MountEntry, upperDirOf } from "../mount/index.ts";
 import { isSameFolder } from "./folders.ts";
@@ -36,8 +36,8 @@ export class UpperLayers {
     // The kernel's own folder: it makes it when it mounts.
     const wasMounted = (await unlessMissing(fs.lstat(join(work, "work")))) !== undefined;
     if (wasMounted && (await unlessMissing(fs.lstat(upper))) !== undefined) return { upper, work };
-    await fs.mkdir(work, { recursive: true, mode: 0o700 });
-    await fs.mkdir(upper, { recursive: true });
+    await makeFolders(work, 0o700);
+    await makeFolders(upper);
     if (mountGroup !== "") await fs.chown(upper, 0, Number(mountGroup));
     await fs.chmod(upper, mountGroup === "" ? 0o777 : 0o2777);
     return { upper, work };
