@@ -1,10 +1,8 @@
 import { createLogger, describeError, systemClock } from "../base/index.ts";
 import { parseConfig } from "../config/index.ts";
+import { closeInTime } from "./close-in-time.ts";
 import type { CommandContext } from "./context.ts";
 import { Driver } from "./driver.ts";
-
-/** A process with nothing left to do ends in milliseconds. */
-const LINGER_MS = 1_000;
 
 /** `oras-csi serve`: the driver, until it is asked to stop. */
 export async function runServe(context: CommandContext): Promise<number> {
@@ -19,9 +17,7 @@ export async function runServe(context: CommandContext): Promise<number> {
   if (driver === undefined) return 0;
   await untilAborted(signal);
   log.info("the driver stops");
-  await driver.close();
-  // A thread that still looks at a mount that hangs would keep the process for as long as it hangs.
-  systemClock.after(LINGER_MS, () => driver.exit(0));
+  await closeInTime(driver, { clock: systemClock, log });
   return 0;
 }
 
