@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { skipMounts, useMountArea } from "../test/helpers/mount-area.ts";
 
 const main = fileURLToPath(new URL("./main.ts", import.meta.url));
 const environment = { PATH: process.env["PATH"] ?? "" };
@@ -128,3 +129,16 @@ for (const [name, statement] of crashes) {
     assert.deepEqual(await ended, [1, null]);
   });
 }
+
+test("a crash ends the process, too, while a thread of it hangs in a file system", { skip: skipMounts }, async (t) => {
+  await using area = await useMountArea();
+  const target = area.folder("hung");
+  await area.mountHung(target);
+  const preload = `data:text/javascript,import { promises } from "node:fs";
+    process.on("SIGUSR2", () => { promises.stat(${JSON.stringify(target)}); throw new Error("boom") })`;
+  const { child, ended, lines } = startServe(t, "--import", preload);
+  let line = await nextLine(lines);
+  while (line["msg"] !== "the driver runs") line = await nextLine(lines);
+  child.kill("SIGUSR2");
+  assert.deepEqual(await ended, [1, null]);
+});

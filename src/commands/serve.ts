@@ -9,12 +9,19 @@ export async function runServe(context: CommandContext): Promise<number> {
   const config = parseConfig(context);
   const signal = context.stopSignal();
   const log = createLogger({ level: config.logLevel, format: config.logFormat, write: context.writeError });
-  context.onCrash((reason) => log.error("the driver crashed", { error: describeError(reason), ...stackOf(reason) }));
+  const logCrash = (reason: unknown) =>
+    log.error("the driver crashed", { error: describeError(reason), ...stackOf(reason) });
+  context.onCrash(logCrash);
   if (config.ignored.length > 0) {
     log.info("some flags are accepted for the Go driver's sake and have no effect", { flags: config.ignored });
   }
   const driver = await openDriver({ config, build: context.build, log, signal });
   if (driver === undefined) return 0;
+  context.onCrash((reason) => {
+    logCrash(reason);
+    // process.exit() would wait for threads that hang.
+    driver.exit(1);
+  });
   await untilAborted(signal);
   log.info("the driver stops");
   await closeInTime(driver, { clock: systemClock, log });
