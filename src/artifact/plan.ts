@@ -1,6 +1,7 @@
 import { DriverError } from "../base/index.ts";
 import { annotationKeys, type Descriptor, type Digest, type Manifest, mediaTypes, parseDigest } from "../oci/index.ts";
 import { cleanTitle, quoteName } from "../unpack/index.ts";
+import { errorDuring } from "./error-during.ts";
 import { isFiltered, type Selection, selects } from "./selection.ts";
 
 /** What a layer becomes in the tree. */
@@ -52,9 +53,17 @@ function placeLayer(descriptor: Descriptor): PlacedLayer | undefined {
   if (kind === "file" && path === ".")
     throw new DriverError("refused", `a layer's title ${show(title)} names the volume itself, not a file in it`);
   const digest = kind === "folder" ? descriptor.annotations[annotationKeys.uncompressedDigest] : undefined;
-  const uncompressedDigest = digest === undefined ? undefined : parseDigest(digest);
+  const uncompressedDigest = digest === undefined ? undefined : uncompressedDigestOf(digest, path);
   const { digest: ownDigest, size } = descriptor;
   return { kind, descriptor: { digest: ownDigest, size }, path, uncompressedDigest };
+}
+
+function uncompressedDigestOf(text: string, path: string): Digest {
+  try {
+    return parseDigest(text);
+  } catch (error) {
+    throw errorDuring(`unpack layer ${show(path)}`, error);
+  }
 }
 
 /** Layers that registries do not hold, only their `urls`, are refused rather than fetched from anywhere. */

@@ -20,5 +20,10 @@ for (const [what, name, quoted] of names) {
 test("a long name is shortened in the middle, and its message stays short", () => {
   const name = Buffer.from(`start-${"x".repeat(100_000)}-end`);
   assert.match(quoteName(name), /^"start-x+…x+-end"$/);
-  assert.ok(refuseEntry(Buffer.alloc(5000, 0xff), "why").message.length <= 1000);
+  const escaped = quoteName(Buffer.alloc(5000, 0xff));
+  assert.match(escaped, /^"(\\xff){25}…(\\xff){25}"$/);
+  const mixed = quoteName(Buffer.from(`${"\n".repeat(49)}☃${"x".repeat(300)}${"\0".repeat(49)}`));
+  assert.match(mixed, /^"(\\x0a){25}…(\\x00){25}"$/);
+  assert.equal(quoteName(Buffer.from("x".repeat(200))).length, 202);
+  assert.ok(refuseEntry(Buffer.alloc(5000, 0xff), `its target ${escaped} is odd`).message.length <= 500);
 });

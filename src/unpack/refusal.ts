@@ -1,6 +1,7 @@
 import { DriverError } from "../base/index.ts";
 
-const MAX_QUOTED_CHARACTERS = 240;
+/** A message may hold the names of a layer, an entry and its target. */
+const MAX_QUOTED_CHARACTERS = 200;
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
@@ -8,12 +9,26 @@ const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
  * different names never look alike; a long one is shortened in the middle.
  */
 export function quoteName(name: Uint8Array): string {
-  const reach = 4 * MAX_QUOTED_CHARACTERS;
-  const isHuge = name.length > 2 * reach;
-  const parts = isHuge ? [...readable(name.subarray(0, reach)), ...readable(name.subarray(-reach))] : readable(name);
-  if (parts.length <= MAX_QUOTED_CHARACTERS) return `"${parts.join("")}"`;
   const half = MAX_QUOTED_CHARACTERS / 2;
-  return `"${parts.slice(0, half).join("")}…${parts.slice(-half).join("")}"`;
+  // A character takes four bytes at most.
+  const isHuge = name.length > 16 * half;
+  const parts = isHuge
+    ? [...readable(name.subarray(0, 4 * half)), ...readable(name.subarray(-4 * half))]
+    : readable(name);
+  const whole = parts.join("");
+  if (whole.length <= MAX_QUOTED_CHARACTERS) return `"${whole}"`;
+  const end = firstOf(parts.toReversed(), half).reverse().join("");
+  return `"${firstOf(parts, half).join("")}…${end}"`;
+}
+
+/** The first parts, as long as they have no more than so many characters together. */
+function firstOf(parts: readonly string[], maxCharacters: number): string[] {
+  let length = 0;
+  const over = parts.findIndex((part) => {
+    length += part.length;
+    return length > maxCharacters;
+  });
+  return over === -1 ? [...parts] : parts.slice(0, over);
 }
 
 /** A "refused" error that names the entry of a tar and says what is wrong with it. */

@@ -1,4 +1,5 @@
-import { mkdtemp, readdir, realpath, rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { mkdtemp, readdir, realpath } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createConnectClient } from "./connect-client.ts";
@@ -95,6 +96,7 @@ export class Sandbox implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const driver of this.#drivers) await driver.stop("SIGKILL");
     unmountBelow(this.folder);
-    await rm(this.folder, { recursive: true, force: true });
+    // The asynchronous rm cannot delete paths longer than PATH_MAX.
+    rmSync(this.folder, { recursive: true, force: true });
   }
 }
