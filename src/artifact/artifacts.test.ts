@@ -14,7 +14,7 @@ import {
   push,
 } from "../../test/registry/index.ts";
 import { ManualClock } from "../../test/registry-client/manual-clock.ts";
-import { type Clock, systemClock } from "../base/index.ts";
+import { type Clock, createMemory, systemClock } from "../base/index.ts";
 import { parseDigest, parsePlatform, parseReference } from "../oci/index.ts";
 import { type ArtifactRequest, Artifacts } from "./artifacts.ts";
 import { CredentialFinder } from "./credential-finder.ts";
@@ -37,7 +37,7 @@ async function use() {
     maxPulls: 2,
     maxUnpackRatio: 200,
     allowRegistry: [],
-    trimMemory: () => Promise.resolve(),
+    memory: createMemory({ trimMemory: () => Promise.resolve() }),
     clock,
     log,
   });

@@ -1,4 +1,4 @@
-import { type Clock, DriverError, type Logger } from "../base/index.ts";
+import { type Clock, DriverError, type Logger, type Memory } from "../base/index.ts";
 import type { Cache, Tree } from "../cache/index.ts";
 import { formatReference, type Platform, type Reference } from "../oci/index.ts";
 import type { Transport } from "../registry/index.ts";
@@ -39,8 +39,7 @@ export interface ArtifactsOptions {
   readonly maxUnpackRatio: number;
   /** Globs on `registry/repository`; empty: all are allowed. */
   readonly allowRegistry: readonly string[];
-  /** Gives memory that is free back to the system. */
-  readonly trimMemory: () => Promise<void>;
+  readonly memory: Memory;
   readonly clock: Clock;
   readonly log: Logger;
   readonly observer?: PullObserver | undefined;
@@ -62,9 +61,9 @@ export class Artifacts {
   readonly #wanted = new Map<string, Wish>();
 
   constructor(options: ArtifactsOptions) {
-    const { cache, worker, enforceNamespaces, maxPulls, clock, log, observer } = options;
+    const { cache, worker, enforceNamespaces, maxPulls, memory, clock, log, observer } = options;
     this.#options = options;
-    this.#resolver = new Resolver({ cache, source: worker, enforceNamespaces });
+    this.#resolver = new Resolver({ cache, source: worker, enforceNamespaces, memory });
     this.#trees = new TreeMaker(options);
     this.#pulls = new Pulls({ maxPulls, clock, log, observer });
   }

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { parentPort } from "node:worker_threads";
-import { buildInfo, createLogger, KeyedLock, serveCalls, systemClock } from "../base/index.ts";
+import { buildInfo, createCollector, createLogger, KeyedLock, serveCalls, systemClock } from "../base/index.ts";
 import { createRegistryClient, type RegistryClient } from "../registry/index.ts";
+import { LARGE_MANIFEST_BYTES, MANY_LAYERS } from "./large-work.ts";
 import { LayerUnpacker } from "./layer-unpacker.ts";
 import { PullRun } from "./pull-job.ts";
 import type { ManifestRequest, PullWorkerCalls } from "./worker-calls.ts";
@@ -11,13 +12,27 @@ function servePulls(port: NonNullable<typeof parentPort>): void {
   const clock = systemClock;
   const clientFor = createClients();
   const fetching = new KeyedLock();
+  const collectGarbage = createCollector();
   const unpacker = new LayerUnpacker(clock);
   serveCalls<PullWorkerCalls>(port, {
-    manifest: (request, { signal, emit }) => clientFor(request).fetchManifest(queryOf(request, signal, emit)),
+    manifest: async (request, { signal, emit }) => {
+      const fetched = await clientFor(request).fetchManifest(queryOf(request, signal, emit));
+      if (fetched.bytes.length > LARGE_MANIFEST_BYTES) clock.after(0, collectGarbage);
+      return fetched;
+    },
     head: async (request, { signal, emit }) =>
       (await clientFor(request).headManifest(queryOf(request, signal, emit)))?.digest,
-    pull: (job, context) =>
-      new PullRun(job, context, { client: clientFor(job), unpacker, fetching, nowMs: clock.monotonicMs }).run(),
+    pull: async (job, context) => {
+      const isLarge = job.layers.length > MANY_LAYERS;
+      // What brought the job here is of no use any more.
+      if (isLarge) collectGarbage();
+      try {
+        const tools = { client: clientFor(job), unpacker, fetching, nowMs: clock.monotonicMs };
+        return await new PullRun(job, context, tools).run();
+      } finally {
+        if (isLarge) clock.after(0, collectGarbage);
+      }
+    },
   });
 }
 

@@ -3,12 +3,13 @@ import { chmodSync, writeFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { useCache } from "../../test/helpers/cache-area.ts";
 import { artifact, type BuiltManifest, fileLayer, index, rawManifest } from "../../test/registry/index.ts";
-import { DriverError } from "../base/index.ts";
-import { type Digest, digestOf, parsePlatform, parseReference } from "../oci/index.ts";
+import { createMemory, DriverError } from "../base/index.ts";
+import { type Digest, digestOf, mediaTypes, parsePlatform, parseReference } from "../oci/index.ts";
 import { anonymous, type FetchedManifest } from "../registry/index.ts";
 import { type ManifestSource, type PullPolicy, type ResolveRequest, Resolver } from "./resolver.ts";
 import type { ManifestRequest } from "./worker-calls.ts";
 
+const memory = createMemory({ trimMemory: () => Promise.resolve() });
 const one = artifact([fileLayer("a", "1")]);
 const two = artifact([fileLayer("a", "2")]);
 
@@ -48,7 +49,7 @@ async function use({ enforceNamespaces = true } = {}) {
   const area = await useCache();
   const source = new ScriptedSource();
   source.put("v1", one);
-  const resolver = new Resolver({ cache: area.cache, source, enforceNamespaces });
+  const resolver = new Resolver({ cache: area.cache, source, enforceNamespaces, memory });
   const request = (changes: Partial<ResolveRequest> & { readonly text?: string } = {}): ResolveRequest => {
     const { text = "a.io/team/thing:v1", ...rest } = changes;
     const reference = parseReference(text);
@@ -199,7 +200,7 @@ describe("permission", () => {
     await using used = await use();
     await used.resolve();
     const { cache } = used.area;
-    const again = new Resolver({ cache, source: new ScriptedSource(), enforceNamespaces: true });
+    const again = new Resolver({ cache, source: new ScriptedSource(), enforceNamespaces: true, memory });
     assert.equal((await again.resolve(used.request())).digest, one.digest);
     used.source.failure = new DriverError("forbidden", "no");
     await assert.rejects(used.resolve({ policy: "Always" }), { kind: "forbidden" });
@@ -285,6 +286,15 @@ describe("an index", () => {
     assert.equal(await used.resolve(), two.digest);
     used.source.put("v1", index([{ manifest: nested, platform: amd64 }]));
     await assert.rejects(used.resolve({ policy: "Always" }), { kind: "refused", message: /index of indexes/ });
+  });
+
+  test("that is wrong about an entry's size is no proof of it, cached or not", async () => {
+    await using used = await use();
+    const entry = { mediaType: one.mediaType, digest: one.digest, size: one.bytes.length - 1, platform: amd64 };
+    const lying = rawManifest({ schemaVersion: 2, mediaType: mediaTypes.index, manifests: [entry] }, []);
+    used.source.put("v1", { ...lying, mediaType: mediaTypes.index, children: [one] });
+    const says = new RegExp(`manifest ${one.digest} has ${one.bytes.length} bytes where its index says`);
+    for (let i = 0; i < 2; i++) await assert.rejects(used.resolve(), { kind: "corrupt", message: says });
   });
 
   test("an entry that the registry does not have any more is not found", async () => {

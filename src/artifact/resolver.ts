@@ -1,4 +1,4 @@
-import { DriverError, SingleFlight } from "../base/index.ts";
+import { DriverError, type Memory, SingleFlight } from "../base/index.ts";
 import type { Cache } from "../cache/index.ts";
 import {
   type Descriptor,
@@ -13,6 +13,7 @@ import {
 } from "../oci/index.ts";
 import type { Credential, FetchedManifest, Repository } from "../registry/index.ts";
 import { errorDuring } from "./error-during.ts";
+import { releaseManifest } from "./large-work.ts";
 import { revokeIfRefused } from "./revoke-if-refused.ts";
 import type { ManifestRequest } from "./worker-calls.ts";
 
@@ -50,6 +51,8 @@ const MAX_INDEX_DEPTH = 4;
 
 interface Known {
   readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
   /** Undefined for a manifest. */
   readonly index: Index | undefined;
 }
@@ -59,16 +62,19 @@ export class Resolver {
   readonly #cache: Cache;
   readonly #source: ManifestSource;
   readonly #enforceNamespaces: boolean;
+  readonly #memory: Memory;
   readonly #flights = new SingleFlight<Resolved>();
 
   constructor(options: {
     readonly cache: Cache;
     readonly source: ManifestSource;
     readonly enforceNamespaces: boolean;
+    readonly memory: Memory;
   }) {
     this.#cache = options.cache;
     this.#source = options.source;
     this.#enforceNamespaces = options.enforceNamespaces;
+    this.#memory = options.memory;
   }
 
   /** Resolves for one caller; equal requests that come meanwhile share the answer. */
@@ -85,7 +91,9 @@ export class Resolver {
       const entry = selectPlatform(index, request.platform, what);
       // It may be large, and the registry slow.
       index = undefined;
-      ({ digest, index } = await this.#entry(request, entry));
+      const known = await this.#entry(request, entry);
+      requireSize(known, entry, what);
+      ({ digest, index } = known);
     }
     return { digest };
   }
@@ -138,28 +146,52 @@ export class Resolver {
   async #cached(repository: Repository, digest: Digest): Promise<Known | undefined> {
     if (this.#enforceNamespaces && !(await this.#cache.references.wasGiven(repository, digest))) return undefined;
     const bytes = await this.#cache.blobs.read(digest);
-    return bytes === undefined ? undefined : { digest, index: indexIn(parseManifest(bytes, undefined)) };
+    if (bytes === undefined) return undefined;
+    try {
+      return { digest, size: bytes.length, index: indexIn(parseManifest(bytes, undefined)) };
+    } finally {
+      releaseManifest(bytes, this.#memory);
+    }
   }
 
   async #askRegistry(request: ResolveRequest, tagOrDigest: string): Promise<Known> {
-    const { repository, namespace, reference } = request;
-    const { references, blobs } = this.#cache;
     let fetched: FetchedManifest;
     try {
       fetched = await this.#source.fetchManifest(manifestRequest(request, tagOrDigest));
     } catch (error) {
-      await revokeIfRefused(references, request, error);
+      await revokeIfRefused(this.#cache.references, request, error);
       throw error;
     }
+    try {
+      return await this.#take(request, tagOrDigest, fetched);
+    } finally {
+      releaseManifest(fetched.bytes, this.#memory);
+    }
+  }
+
+  /** Reads what the registry gave, keeps it, and notes what it proves. */
+  async #take(request: ResolveRequest, tagOrDigest: string, fetched: FetchedManifest): Promise<Known> {
+    const { repository, namespace, reference } = request;
+    const { references, blobs } = this.#cache;
+    const { digest, bytes } = fetched;
     const index = indexIn(readManifest(fetched, reference));
-    await blobs.put(fetched.digest, fetched.bytes);
-    await references.rememberGiven(repository, fetched.digest);
+    await blobs.put(digest, bytes);
+    await references.rememberGiven(repository, digest);
     if (tagOrDigest === reference.tag && reference.digest === undefined) {
-      await references.rememberTag(repository, tagOrDigest, fetched.digest);
+      await references.rememberTag(repository, tagOrDigest, digest);
     }
     await references.allow(repository, namespace);
-    return { digest: fetched.digest, index };
+    return { digest, size: bytes.length, index };
   }
+}
+
+/** An index that is wrong about the size of what it names is as wrong as one that misses its digest. */
+function requireSize({ digest, size }: Known, entry: Descriptor, what: string): void {
+  if (size === entry.size) return;
+  throw new DriverError(
+    "corrupt",
+    `cannot pull ${what}: the manifest ${digest} has ${size} bytes where its index says ${entry.size}`,
+  );
 }
 
 function indexIn(content: Manifest | Index): Index | undefined {

@@ -1,9 +1,10 @@
-import { DriverError, type Logger, Semaphore } from "../base/index.ts";
+import { DriverError, type Logger, type Memory, Semaphore } from "../base/index.ts";
 import type { Cache, Tree, TreeId } from "../cache/index.ts";
 import { type Digest, formatReference, type Manifest, parseManifest } from "../oci/index.ts";
 import type { Repository } from "../registry/index.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { errorDuring } from "./error-during.ts";
+import { MANY_LAYERS, releaseManifest } from "./large-work.ts";
 import { type PlacedLayer, type Plan, planOf } from "./plan.ts";
 import type { PullWork } from "./pull.ts";
 import type { PullWorker } from "./pull-worker-host.ts";
@@ -28,8 +29,7 @@ export interface TreeMakerOptions {
   /** Whether bytes in the cache count only for the repositories that gave them. */
   readonly enforceNamespaces: boolean;
   readonly maxUnpackRatio: number;
-  /** Gives memory that is free back to the system: what a large layer took would else stay with its thread. */
-  readonly trimMemory: () => Promise<void>;
+  readonly memory: Memory;
   readonly log: Logger;
 }
 
@@ -51,7 +51,7 @@ export class TreeMaker {
 
   /** The work that makes the tree. Throws "refused" at once for what cannot be one, "not-found" if it may not be fetched. */
   async plan(request: TreeRequest): Promise<PullWork> {
-    const { log } = this.#options;
+    const { memory, log } = this.#options;
     const { resolving } = request;
     const reference = formatReference(resolving.reference);
     const done = await this.#planning.acquire();
@@ -67,12 +67,13 @@ export class TreeMaker {
       try {
         // Made again: a plan may be large, and many pulls may wait for their turn.
         const { layers } = await this.#planOf(request);
+        if (layers.length > MANY_LAYERS) await memory.trim();
         return await this.#make(request, layers, pull);
       } catch (error) {
         await revokeIfRefused(this.#options.cache.references, resolving, error);
         throw diskErrorFrom(error, `pull ${reference}`);
       } finally {
-        await this.#options.trimMemory();
+        await memory.trim();
       }
     };
   }
@@ -80,8 +81,12 @@ export class TreeMaker {
   async #planOf({ resolving, resolved: { digest }, selection }: TreeRequest): Promise<Plan> {
     const reference = formatReference(resolving.reference);
     const bytes = await this.#options.cache.blobs.read(digest);
-    const content = bytes === undefined ? undefined : parseManifest(bytes, undefined);
-    if (content?.kind === "manifest") return planFor(reference, content, selection);
+    try {
+      const content = bytes === undefined ? undefined : parseManifest(bytes, undefined);
+      if (content?.kind === "manifest") return planFor(reference, content, selection);
+    } finally {
+      if (bytes !== undefined) releaseManifest(bytes, this.#options.memory);
+    }
     throw new DriverError(
       "unavailable",
       `cannot pull ${reference}: its manifest ${digest} went from the cache meanwhile`,
@@ -122,7 +127,8 @@ export class TreeMaker {
       if ("given" in ask) await this.#options.cache.references.rememberGiven(repository, ask.given);
       else {
         await this.#options.cache.commitLayer(ask);
-        await this.#options.trimMemory();
+        // What a large layer took would else stay with its thread.
+        await this.#options.memory.trim();
       }
     } catch (error) {
       throw diskErrorFrom(error, `pull ${reference}`);

@@ -15,6 +15,7 @@ export { KeyedLock } from "./keyed-lock.ts";
 export { type Koffi, type Libc, type MountAttributes, type MountCall, openLibc, type SystemCallError } from "./libc.ts";
 export { createLogger, type LogFields, type Logger, type LoggerOptions, type LogLevel } from "./log.ts";
 export { makeFolders } from "./make-folders.ts";
+export { createCollector, createMemory, type Memory } from "./memory.ts";
 export { Metrics, type PullResult } from "./metrics.ts";
 export { type BuildInfo, buildInfo, loadKoffi, startWorker, type WorkerName } from "./runtime.ts";
 export { nearestName } from "./nearest.ts";

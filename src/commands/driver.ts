@@ -4,6 +4,7 @@ import { Artifacts, CredentialFinder, PullWorker } from "../artifact/index.ts";
 import {
   type BuildInfo,
   type Clock,
+  createMemory,
   type Libc,
   type Logger,
   loadKoffi,
@@ -125,7 +126,7 @@ function createArtifacts(cache: Cache, { config, libc, metrics, clock, log }: Su
     maxPulls,
     maxUnpackRatio,
     allowRegistry,
-    trimMemory: libc.trimMemory,
+    memory: createMemory(libc),
     observer: metrics,
     clock,
     log,

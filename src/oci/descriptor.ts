@@ -18,6 +18,9 @@ export interface Descriptor {
 /** A JSON object whose values are not known yet. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
+/** One for all: a manifest may have thousands of descriptors. */
+const NO_URLS: readonly string[] = Object.freeze([]);
+
 /** True for a JSON object (no array, no null). */
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
@@ -48,14 +51,13 @@ export function parseDescriptor(value: unknown, where: string): Descriptor {
 export function parseAnnotations(value: unknown, where: string): Readonly<Record<string, string>> {
   if (value === undefined || value === null) return {};
   if (!isJsonObject(value)) throw malformed(where, "has annotations that are no object");
-  const annotations: Record<string, string> = Object.create(null) as Record<string, string>;
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== "string") {
       throw malformed(where, `has an annotation ${JSON.stringify(key.slice(0, 100))} that is no text`);
     }
-    annotations[key] = text;
   }
-  return annotations;
+  // What JSON.parse made: all keys are its own, __proto__ too. A copy for each of thousands of layers would be large.
+  return value as Readonly<Record<string, string>>;
 }
 
 function digestAt(text: string, where: string): Digest {
@@ -76,7 +78,7 @@ function parsePlatformObject(value: unknown): Platform | undefined {
 }
 
 function parseUrls(value: unknown, where: string): readonly string[] {
-  if (value === undefined || value === null) return [];
+  if (value === undefined || value === null) return NO_URLS;
   if (!Array.isArray(value) || !value.every((url): url is string => typeof url === "string")) {
     throw malformed(where, "has urls that are no list of texts");
   }

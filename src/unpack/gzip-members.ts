@@ -11,17 +11,22 @@ const TRAILER_BYTES = 8;
 const MAX_HEADER_TEXT_BYTES = 64 * 1024;
 const flag = { headerCrc: 0x02, extra: 0x04, name: 0x08, comment: 0x10, reserved: 0xe0 } as const;
 
+const NOTHING = Buffer.alloc(0);
+
 /** Whether these first bytes are a gzip member's. */
 export function isGzip(start: Buffer): boolean {
   return start.subarray(0, 2).equals(GZIP_MAGIC);
 }
 
 /**
- * What all members of a gzip file (RFC 1952) hold, one after the other. What follows the last one, zeros or garbage, is
- * ignored as gzip(1) does. node:zlib's own gunzip loses the output before such garbage, hence our reading of the frame.
+ * What all members of a gzip file (RFC 1952) hold, one after the other, with an empty part between two of them. What
+ * follows the last one, zeros or garbage, is ignored as gzip(1) does. node:zlib's own gunzip loses the output before such
+ * garbage, hence our reading of the frame.
  */
 export async function* gunzip(source: ByteSource): AsyncGenerator<Buffer> {
-  do {
+  for (let isFirst = true; isFirst || isGzip(await source.peek(2)); isFirst = false) {
+    // Costs as much as some kilobytes, whatever is in it: who counts what comes has to see it.
+    if (!isFirst) yield NOTHING;
     await skipHeader(source);
     let crc = 0;
     let size = 0;
@@ -36,7 +41,7 @@ export async function* gunzip(source: ByteSource): AsyncGenerator<Buffer> {
       throw refuseTar("its gzip checksum does not fit: it was damaged before the push");
     if (trailer.readUInt32LE(4) !== size)
       throw refuseTar("its gzip length does not fit: it was damaged before the push");
-  } while (isGzip(await source.peek(2)));
+  }
 }
 
 async function skipHeader(source: ByteSource): Promise<void> {

@@ -11,10 +11,10 @@ const sparseKeys = ["GNU.sparse.major", "GNU.sparse.name", "GNU.sparse.map", "GN
 const keptKeys: ReadonlySet<string> = new Set([...entryKeys, ...sparseKeys]);
 
 /**
- * Adds the records in the body of a PAX header to `records`. Keys that no reader here needs are checked and dropped, so
- * that what is kept stays small. Throws "refused" if the body is malformed.
+ * Hands each record in the body of a PAX header to `keep`, its value as a view of the body. Keys that no reader here needs
+ * are checked and dropped, so that what is kept stays small. Throws "refused" if the body is malformed.
  */
-export function readPaxRecords(body: Buffer, records: PaxRecords): void {
+export function readPaxRecords(body: Buffer, keep: (key: string, value: Buffer) => void): void {
   for (let at = 0; at < body.length && body[at] !== 0; ) {
     const blank = body.indexOf(0x20, at);
     const digits = blank === -1 || blank - at > 10 ? "" : body.toString("latin1", at, blank);
@@ -24,7 +24,7 @@ export function readPaxRecords(body: Buffer, records: PaxRecords): void {
     const equals = body.indexOf(0x3d, blank);
     if (equals === -1 || equals >= end) throw refuseTar("a record in a PAX header has no value");
     const key = body.toString("latin1", blank + 1, equals);
-    if (keptKeys.has(key)) records.set(key, body.subarray(equals + 1, end - 1));
+    if (keptKeys.has(key)) keep(key, body.subarray(equals + 1, end - 1));
     at = end;
   }
 }

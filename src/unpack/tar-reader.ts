@@ -1,3 +1,4 @@
+import { freeBuffers } from "../base/index.ts";
 import { type PaxRecords, readPaxRecords } from "./pax.ts";
 import { refuseEntry, refuseTar } from "./refusal.ts";
 import { type EntryOverrides, mergeEntry, type TarEntry } from "./tar-entry.ts";
@@ -24,6 +25,8 @@ export class TarReader {
   readonly #handler: TarHandler;
   readonly #globalPax: PaxRecords = new Map();
   #overrides: EntryOverrides = noOverrides();
+  /** What the overrides are views of, by the type of the header that it came in. */
+  readonly #bodies = new Map<number, Buffer>();
   #state: "header" | "content" | "unused" | "header-body" | "ended" = "header";
   /** A header block that came in parts. */
   readonly #block = Buffer.alloc(BLOCK_BYTES);
@@ -93,7 +96,7 @@ export class TarReader {
     if (size < 0) throw refuseEntry(header.name, "its size is no number, or too large a one");
     if (size > MAX_HEADER_BYTES) throw refuseEntry(header.name, "it is a header of more than 1 MiB");
     this.#headerType = header.type;
-    this.#headerBody = Buffer.alloc(size);
+    this.#headerBody = Buffer.allocUnsafeSlow(size);
     this.#startBody("header-body", size);
   }
 
@@ -101,6 +104,8 @@ export class TarReader {
     const { entry, payload } = mergeEntry(header, this.#overrides, this.#globalPax);
     this.#overrides = noOverrides();
     this.#handler.entry(entry);
+    freeBuffers(this.#bodies.values());
+    this.#bodies.clear();
     if (entry.size === 0) this.#handler.endEntry();
     this.#startBody(entry.size === 0 ? "unused" : "content", payload);
   }
@@ -130,13 +135,32 @@ export class TarReader {
   }
 
   #takeHeaderBody(body: Buffer): void {
+    if (this.#headerType === flag.globalPax) {
+      this.#takeGlobalPax(body);
+      return;
+    }
+    // A second header of this type takes the place of the first.
+    const old = this.#bodies.get(this.#headerType);
+    this.#bodies.set(this.#headerType, body);
     if (this.#headerType === flag.longName) this.#overrides.longName = withoutEnd(body);
     else if (this.#headerType === flag.longLinkName) this.#overrides.longLinkName = withoutEnd(body);
-    else if (this.#headerType === flag.globalPax) readPaxRecords(body, this.#globalPax);
     else {
-      this.#overrides.pax = new Map();
-      readPaxRecords(body, this.#overrides.pax);
+      const pax: PaxRecords = new Map();
+      readPaxRecords(body, (key, value) => pax.set(key, value));
+      this.#overrides.pax = pax;
     }
+    if (old !== undefined) freeBuffers([old]);
+  }
+
+  #takeGlobalPax(body: Buffer): void {
+    readPaxRecords(body, (key, value) => {
+      const old = this.#globalPax.get(key);
+      const copy = Buffer.allocUnsafeSlow(value.length);
+      value.copy(copy);
+      this.#globalPax.set(key, copy);
+      if (old !== undefined) freeBuffers([old]);
+    });
+    freeBuffers([body]);
   }
 
   #refuseUnusedHeaders(): void {

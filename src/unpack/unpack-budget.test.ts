@@ -25,6 +25,10 @@ const over: Record<string, { take: (from: UnpackBudget) => void; says: RegExp }>
     take: (from) => times(2, () => from.takeLayer("t", counts({ impliedFolders: 6 }))),
     says: /layer "t": .*10 folders/,
   },
+  "gzip members": {
+    take: (from) => times(5000, () => from.takeTarBytes(0)),
+    says: /limit of 1000 unpacked bytes, most of them beside its files/,
+  },
   "folders of titles": {
     take: (from) => times(11, () => from.takeTitleFolder("x/y")),
     says: /layer "x\/y": .*10 folders/,

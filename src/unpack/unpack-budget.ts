@@ -16,6 +16,8 @@ export const MAX_ENTRIES = 1_000_000;
 /** Headers, long names and padding of one entry; a tar that has more around its content is no honest one. */
 const OVERHEAD_BYTES_AN_ENTRY = 16 * 1024;
 const OVERHEAD_BYTES_A_TAR = 4 * 1024 * 1024;
+/** What a gzip member counts for beside its content: decompressing one takes as long as some thousand bytes more. */
+const BYTES_A_MEMBER = 4096;
 const RATIO_HINT = "--max-unpack-ratio raises it";
 
 /** What may still be unpacked. One that several layers share counts for all of them together. */
@@ -54,9 +56,9 @@ export class UnpackBudget {
     this.#refuseExcess(refuseLayer(title));
   }
 
-  /** So much of a tar was uncompressed. Throws "refused" if it is more than its entries can explain. */
+  /** So much of a tar was uncompressed; 0 for each further gzip member. Throws "refused" if it is more than its entries can explain. */
   takeTarBytes(bytes: number): void {
-    this.#tarBytes += bytes;
+    this.#tarBytes += bytes === 0 ? BYTES_A_MEMBER : bytes;
     const explained = this.#bytes + this.#entries * OVERHEAD_BYTES_AN_ENTRY + OVERHEAD_BYTES_A_TAR;
     if (this.#tarBytes <= Math.max(explained, this.#limits.maxBytes)) return;
     throw refuseTar(

@@ -97,6 +97,11 @@ export class Driver implements AsyncDisposable {
     }
   }
 
+  /** The process, as long as it runs. */
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   /** All that it has printed so far. */
   get output(): string {
     return this.#output;

@@ -1,4 +1,4 @@
-import type { Clock } from "../../base/index.ts";
+import { type Clock, freeBuffers } from "../../base/index.ts";
 import { type BodyDecoder, createBodyDecoder } from "./body-decoder.ts";
 import {
   type BodyFraming,
@@ -173,14 +173,16 @@ export class Exchange {
     const tooLong = new Error("the body is longer than what is read of it");
     try {
       await readInto((chunk) => {
-        chunks.push(Buffer.from(chunk.subarray(0, left)));
+        const copy = Buffer.allocUnsafeSlow(Math.min(chunk.length, left));
+        chunk.copy(copy);
+        chunks.push(copy);
         if (chunk.length > left) throw tooLong;
         left -= chunk.length;
       });
-      return { bytes: Buffer.concat(chunks), whole: true };
+      return { bytes: joined(chunks), whole: true };
     } catch (error) {
       if (error !== tooLong) throw error;
-      return { bytes: Buffer.concat(chunks), whole: false };
+      return { bytes: joined(chunks), whole: false };
     }
   }
 
@@ -270,4 +272,11 @@ export class Exchange {
   #explain(error: unknown): unknown {
     return error instanceof HttpSyntaxError ? this.#error("protocol", error.message) : error;
   }
+}
+
+/** The chunks' bytes in one buffer; their own memory is free again. */
+function joined(chunks: readonly Buffer[]): Buffer {
+  const bytes = Buffer.concat(chunks);
+  freeBuffers(chunks);
+  return bytes;
 }
