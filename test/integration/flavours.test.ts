@@ -60,7 +60,7 @@ for (const flavour of FLAVOURS) {
           : undefined;
       await using sandbox = await Sandbox.start({ flavour });
       const volume = sandbox.kubelet.volume({ attributes: attributes(reference) });
-      await abortedWithProgress(() => volume.publish({ timeoutMs: 2_500 }));
+      await abortedWithProgress(() => volume.publish({ timeoutMs: 5_000 }));
       await sandbox.driver.stop("SIGKILL");
       gate.resolve();
       await sandbox.startDriver();

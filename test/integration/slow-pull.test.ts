@@ -59,7 +59,7 @@ test("a pull goes on while nobody waits, and is done when kubelet comes back", R
   await using sandbox = await Sandbox.start();
   registry.log.clear();
   const volume = sandbox.kubelet.volume({ attributes: attributes(reference) });
-  await rejectsWith(volume.publish({ timeoutMs: 1_000 }), "ABORTED");
+  await rejectsWith(volume.publish({ timeoutMs: 5_000 }), "ABORTED");
   registry.release();
   await registry.log.waitFor(({ path, finished }) => finished && path.endsWith(big.digest));
   await volume.publish();
@@ -73,7 +73,7 @@ test("a pull that failed while nobody waited tells the next call, once", REAL, a
   registry.content.putBlob("team/thing", big.digest, randomBytes(content.length));
   await using sandbox = await Sandbox.start();
   const volume = sandbox.kubelet.volume({ attributes: attributes(reference) });
-  await rejectsWith(volume.publish({ timeoutMs: 1_000 }), "ABORTED");
+  await rejectsWith(volume.publish({ timeoutMs: 5_000 }), "ABORTED");
   registry.release();
   await rejectsWith(volume.publish(), "DATA_LOSS");
   registry.content.putBlob("team/thing", big.digest, content);

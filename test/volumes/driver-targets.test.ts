@@ -11,6 +11,8 @@ import { assertNothingLeft, attributes, pushThing, REAL, rejectsWith } from "../
 import { artifact, EmbeddedRegistry, fileLayer } from "../registry/index.ts";
 
 const MNT_DETACH = 2;
+/** The answer about what hangs comes within a fifth of this before the deadline: on a busy machine, too. */
+const PATIENCE = { timeoutMs: 10_000 };
 
 // What test/volumes/targets.test.ts tries on parts, here on the running driver: one for all cases.
 describe("targets of a running driver", REAL, () => {
@@ -48,12 +50,9 @@ describe("targets of a running driver", REAL, () => {
     await area.mountHung(hung.targetPath);
     await covered.publish();
     await area.mountHung(covered.targetPath);
-    const timeoutMs = 2_000;
-    const waiting = [hung, covered].map((one) =>
-      rejectsWith(one.publish({ timeoutMs }), "UNAVAILABLE", /does not answer/),
-    );
+    const waiting = [hung, covered].map((one) => rejectsWith(one.publish(PATIENCE), "UNAVAILABLE", /does not answer/));
     using client = driver.connect();
-    assert.ok((await client.probe({ timeoutMs })).ready);
+    assert.ok((await client.probe(PATIENCE)).ready);
     await other.publish();
     await other.unpublish();
     await Promise.all(waiting);
@@ -69,7 +68,7 @@ describe("targets of a running driver", REAL, () => {
       await mkdir(one.targetPath);
       await area.mountHung(one.targetPath);
     }
-    const waiting = hung.map((one) => rejectsWith(one.publish({ timeoutMs: 3_000 }), "UNAVAILABLE"));
+    const waiting = hung.map((one) => rejectsWith(one.publish(PATIENCE), "UNAVAILABLE"));
     for (const readOnly of [true, false]) {
       const other = volume(readOnly);
       await other.publish();
@@ -85,7 +84,7 @@ describe("targets of a running driver", REAL, () => {
     await hung.prepareFolder();
     await mkdir(hung.targetPath);
     await area.mountHung(hung.targetPath);
-    await rejectsWith(hung.publish({ timeoutMs: 1_000 }), "UNAVAILABLE");
+    await rejectsWith(hung.publish(PATIENCE), "UNAVAILABLE");
     assert.deepEqual(await driver.stop("SIGTERM"), { code: 0, signal: null });
     assert.equal(existsSync(driver.socketPath), false);
     driver = await sandbox.startDriver();

@@ -25,7 +25,7 @@ interface World {
 const thing = artifact([fileLayer("a", "a\n"), fileLayer("b", "b\n")]);
 const TOKENS = "csi.storage.k8s.io/serviceAccount.tokens";
 /** Short of the retries' own limit, so that a hopeless host is reported at the deadline. */
-const PATIENCE = { timeoutMs: 2_500 };
+const PATIENCE = { timeoutMs: 5_000 };
 
 /** Each kind of secret, where it comes from, and what goes wrong with it. New kinds of later issues get rows here. */
 const rows: readonly { readonly name: string; readonly run: (world: World) => Promise<void> }[] = [
@@ -198,7 +198,7 @@ const rows: readonly { readonly name: string; readonly run: (world: World) => Pr
         origin === "blobs" ? { kind: "hold", afterBytes: 1, until: forever } : undefined;
       const spec = { attributes: attributes(`${registry.host}/team/thing:v1`), secrets: { username: "ann", password } };
       const volume = sandbox.kubelet.volume(spec);
-      await assert.rejects(volume.publish({ timeoutMs: 1_500 }), { code: "ABORTED" });
+      await assert.rejects(volume.publish({ timeoutMs: 5_000 }), { code: "ABORTED" });
       await assertClean();
       await driver.stop("SIGKILL");
       await assertClean();
