@@ -2,7 +2,8 @@ import { DriverError } from "../base/index.ts";
 import { annotationKeys, type Descriptor, type Digest, type Manifest, mediaTypes, parseDigest } from "../oci/index.ts";
 import { cleanTitle, quoteName } from "../unpack/index.ts";
 import { errorDuring } from "./error-during.ts";
-import { isFiltered, type Selection, selects } from "./selection.ts";
+import { imagePlanOf, isImage } from "./image-plan.ts";
+import { type Selection, selects } from "./selection.ts";
 
 /** What a layer becomes in the tree. */
 export interface PlacedLayer {
@@ -22,15 +23,16 @@ export interface Plan {
   readonly skipped: number;
 }
 
-const imageConfigs: ReadonlySet<string> = new Set([mediaTypes.imageConfig, mediaTypes.dockerImageConfig]);
-
 /** Decides what an artifact becomes (contract.md, "What an artifact becomes"). Throws "refused" for what it cannot be. */
 export function planOf(manifest: Manifest, selection: Selection): Plan {
   const layers = manifest.layers.filter(
     (layer) => layer.mediaType !== mediaTypes.empty || titleOf(layer) !== undefined,
   );
   if (layers.length === 0) return { layers: [], skipped: 0 };
-  if (!layers.some((layer) => titleOf(layer) !== undefined)) throw notAnArtifact(manifest, selection);
+  if (!layers.some((layer) => titleOf(layer) !== undefined)) {
+    if (isImage(manifest)) return imagePlanOf(manifest, selection);
+    throw notAnArtifact(manifest);
+  }
   const placed: PlacedLayer[] = [];
   let skipped = 0;
   for (const descriptor of layers) {
@@ -95,12 +97,7 @@ function parentsOf(path: string): readonly string[] {
   return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join("/"));
 }
 
-function notAnArtifact(manifest: Manifest, selection: Selection): DriverError {
-  if (manifest.config !== undefined && imageConfigs.has(manifest.config.mediaType)) {
-    if (isFiltered(selection))
-      return new DriverError("bad-input", "layers of an image cannot be chosen: leave out oras.artifact.layers.*");
-    return new DriverError("refused", "this is a container image: this version of the driver mounts artifacts only");
-  }
+function notAnArtifact(manifest: Manifest): DriverError {
   const found = manifest.layers
     .slice(0, 10)
     .map((layer) => `${layer.mediaType === "" ? "no media type" : show(layer.mediaType)} (${layer.size} bytes)`);
