@@ -21,8 +21,22 @@ const ALL_VALUES = [
   ["image.tag=v9", "imagePullSecrets[0].name=login", "caBundle.configMap=roots", "dockerConfigSecret=login"],
   ["allowRegistry={ghcr.io/org/**}", "extraArgs={--max-pulls=8}", "podMonitor.enabled=true", "podLabels.team=ml"],
   ["podAnnotations.note=x", "podMonitor.labels.release=prometheus", "log.level=debug", "enforceNamespaces=false"],
+  ["selinuxLabel=system_u:object_r:container_ro_file_t:s0"],
 ].flatMap((values) => values.flatMap((value) => ["--set", value]));
-const REFUSED_VALUES = ["kubeletDir=var/lib/kubelet", "http.address=19808", "log.level=loud", "kubletDir=/x"];
+const REFUSED_VALUES = [
+  "kubeletDir=var/lib/kubelet",
+  "http.address=19808",
+  "log.level=loud",
+  "kubletDir=/x",
+  "selinuxLabel=shared",
+];
+
+/** Where HTTP is served and where probes ask, by values; without a host they ask the pod's IP, which is the node's. */
+const ADDRESSES = [
+  { value: "podMonitor.enabled=true", endpoint: "[$(NODE_IP)]:19808", probe: "port: 19808", hostPort: true },
+  { value: "http.address=[fd00::5]:80", endpoint: "[fd00::5]:80", probe: 'host: "fd00::5" port: 80', hostPort: false },
+  { value: "http.address=10.0.0.5:80", endpoint: "10.0.0.5:80", probe: 'host: "10.0.0.5" port: 80', hostPort: false },
+] as const;
 
 let failures = 0;
 checkChart(findGoTool(HELM), process.argv.includes("--write"));
@@ -42,10 +56,24 @@ function checkChart(helm: string | undefined, write: boolean): void {
     const refused = failure?.includes("values don't meet the specifications of the schema");
     report(`the schema refuses ${value}`, { output: "", failure: refused ? undefined : `it does not: ${failure}` });
   }
+  for (const row of ADDRESSES) report(`addresses with ${row.value}`, checkAddress(helm, row));
   const moved = run(helm, [...template, "--set", "kubeletDir=/var/lib/k0s/kubelet"]);
   const left = moved.output.split("\n").filter((line) => line.includes("/var/lib/kubelet"));
   report("kubeletDir sets every path", { output: "", failure: moved.failure ?? (left.join("\n") || undefined) });
   checkBase(run(helm, template), write);
+}
+
+function checkAddress(helm: string, { value, endpoint, probe, hostPort }: (typeof ADDRESSES)[number]): Result {
+  const { output, failure } = run(helm, [...template, "--set", value]);
+  const probes = [...output.matchAll(/path: \/\w+z\n((?: +(?:host|port): .*\n)+)/g)].map(([, lines = ""]) =>
+    lines.trim().replace(/\s*\n\s*/g, " "),
+  );
+  const asWanted =
+    output.includes(`- --http-endpoint=${endpoint}\n`) &&
+    probes.join("; ") === [probe, probe, probe].join("; ") &&
+    /hostPort: \d+\n/.test(output) === hostPort &&
+    output.includes("fieldPath: status.hostIP") === hostPort;
+  return { output, failure: failure ?? (asWanted ? undefined : `they are not as they should be:\n${output}`) };
 }
 
 function checkBase({ output, failure }: Result, write: boolean): void {

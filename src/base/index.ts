@@ -12,6 +12,7 @@ export {
 export { FileValue } from "./file-value.ts";
 export { freeBuffers } from "./free-buffers.ts";
 export { KeyedLock } from "./keyed-lock.ts";
+export { labelNewFiles } from "./label-new-files.ts";
 export { type Koffi, type Libc, type MountAttributes, type MountCall, openLibc, type SystemCallError } from "./libc.ts";
 export { createLogger, type LogFields, type Logger, type LoggerOptions, type LogLevel } from "./log.ts";
 export { makeFolders } from "./make-folders.ts";

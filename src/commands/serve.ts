@@ -1,4 +1,4 @@
-import { createLogger, describeError, systemClock } from "../base/index.ts";
+import { createLogger, describeError, labelNewFiles, type Logger, systemClock } from "../base/index.ts";
 import { parseConfig } from "../config/index.ts";
 import { closeInTime } from "./close-in-time.ts";
 import type { CommandContext } from "./context.ts";
@@ -9,6 +9,7 @@ export async function runServe(context: CommandContext): Promise<number> {
   const config = parseConfig(context);
   const signal = context.stopSignal();
   const log = createLogger({ level: config.logLevel, format: config.logFormat, write: context.writeError });
+  labelWhatIsWritten(config.selinuxLabel, log);
   const logCrash = (reason: unknown) =>
     log.error("the driver crashed", { error: describeError(reason), ...stackOf(reason) });
   context.onCrash(logCrash);
@@ -26,6 +27,16 @@ export async function runServe(context: CommandContext): Promise<number> {
   log.info("the driver stops");
   await closeInTime(driver, { clock: systemClock, log });
   return 0;
+}
+
+/** Before anything asynchronous: what was started earlier would write without the label. */
+function labelWhatIsWritten(label: string, log: Logger): void {
+  try {
+    labelNewFiles(label);
+  } catch (error) {
+    const message = "what is written to the cache gets no SELinux label: pods may be denied to read their volumes";
+    log.error(message, { label, error: describeError(error) });
+  }
 }
 
 /** The driver; undefined if it was asked to stop before it ran. */

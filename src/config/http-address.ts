@@ -7,6 +7,12 @@ export interface HttpAddress {
   readonly port: number;
 }
 
+/**
+ * Brackets are for IPv6. An IPv4 address may have them, too, as with Go: manifests write `[$(NODE_IP)]:PORT` and do not
+ * know which of the two Kubernetes puts in.
+ */
+const addressForm = /^(?:([a-zA-Z0-9._-]+)|\[([0-9a-fA-F:.]*:[0-9a-fA-F:.]*|\d+(?:\.\d+){3})\]):([0-9]{1,5})$/;
+
 /** `off`, or an address that says on which of the machine's addresses: metrics are not for everybody by accident. */
 export function httpEndpoint(): Parser<HttpAddress | "off"> {
   return {
@@ -15,11 +21,12 @@ export function httpEndpoint(): Parser<HttpAddress | "off"> {
     standsAlone: false,
     parse(text) {
       if (text === "off") return "off";
-      const [, host = "", digits] = /^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9._-]+):([0-9]{1,5})$/.exec(text) ?? [];
+      const [, name, bracketed, digits] = addressForm.exec(text) ?? [];
+      const host = name ?? bracketed ?? "";
       const port = Number(digits);
       // Also knows which addresses there are.
-      if (!URL.canParse(`http://${host}`) || !(port >= 1 && port <= 65535)) return undefined;
-      return Object.freeze({ host: host.replace(/^\[|\]$/g, ""), port });
+      if (!URL.canParse(`http://${host.includes(":") ? `[${host}]` : host}`)) return undefined;
+      return port >= 1 && port <= 65535 ? Object.freeze({ host, port }) : undefined;
     },
   };
 }

@@ -11,6 +11,7 @@ import {
   type Parser,
   path,
   registryGlobs,
+  selinuxLabel,
   unixEndpoint,
 } from "./parsers.ts";
 
@@ -61,10 +62,23 @@ const tables: { name: string; parser: Parser<unknown>; good: [text: string, valu
       ["node-1.example.org:65535", { host: "node-1.example.org", port: 65535 }],
       ["[::]:8080", { host: "::", port: 8080 }],
       ["[fd00::1]:80", { host: "fd00::1", port: 80 }],
+      ["[127.0.0.1]:80", { host: "127.0.0.1", port: 80 }],
     ],
     bad: [
       ...["", "OFF", "on", "127.0.0.1", ":8080", "8080", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "a b:1"],
-      ...["::1:80", "[::1]", "[::1]80", "[::g]:80", "[127.0.0.1]:80", "1.2.3.400:80", "http://a:80", "a:80/", "a:8x"],
+      ...[
+        "::1:80",
+        "[::1]",
+        "[::1]80",
+        "[::g]:80",
+        "[127.0.0.400]:80",
+        "[1.2]:80",
+        "[node]:80",
+        "1.2.3.400:80",
+        "http://a:80",
+        "a:80/",
+        "a:8x",
+      ],
     ],
   },
   {
@@ -123,6 +137,17 @@ const tables: { name: string; parser: Parser<unknown>; good: [text: string, valu
       ...["", ",", "a.io/*,", "ghcr.io", "*", "/org/app", "ghcr.io/", "ghcr.io//app", "https://ghcr.io/org"],
       ...["oras://ghcr.io/org/app", "ghcr.io/org/app:v1", "ghcr.io/org@sha256", "a.io/b c", "a.io/{b,c}", "a.io/b\nc"],
     ],
+  },
+  {
+    name: "SELinux label",
+    parser: selinuxLabel(),
+    good: [
+      ["system_u:object_r:container_file_t:s0", "system_u:object_r:container_file_t:s0"],
+      ["u:r:t", "u:r:t"],
+      ["u:r:t:s0-s0:c0.c1023", "u:r:t:s0-s0:c0.c1023"],
+      ["u:r:t:s0:c1,c2", "u:r:t:s0:c1,c2"],
+    ],
+    bad: ["", "container_file_t", "u:r", "u:r:", ":r:t", "u:r:t:", "u:r:t :s0", "u:r:t:s0\n", "u:r:t\0"],
   },
   {
     name: "node id",

@@ -104,6 +104,16 @@ export function unixEndpoint(): Parser<string> {
   };
 }
 
+/** An SELinux security context. */
+export function selinuxLabel(): Parser<string> {
+  return {
+    placeholder: "LABEL",
+    allowed: "an SELinux label as user:role:type or user:role:type:level",
+    standsAlone: false,
+    parse: (text) => (/^[\w.-]+:[\w.-]+:[\w.-]+(?::[\w.:,-]+)?$/.test(text) ? text : undefined),
+  };
+}
+
 /** CSI's limit for what NodeGetInfo answers (wire contract, NodeGetInfoResponse). */
 const NODE_ID_BYTES = 192;
 

@@ -31,6 +31,7 @@ const defaults: ServeConfig = {
   allowRegistry: [],
   dockerConfig: undefined,
   caFile: undefined,
+  selinuxLabel: "system_u:object_r:container_file_t:s0",
   logLevel: "info",
   logFormat: "json",
   ignored: [],
@@ -71,6 +72,10 @@ const samples: Record<Exclude<keyof ServeValues, "config">, { text: string; chan
   allowRegistry: { text: "ghcr.io/a/**, b.io/c", changes: { allowRegistry: ["ghcr.io/a/**", "b.io/c"] } },
   dockerConfig: { text: "/etc/docker.json", changes: { dockerConfig: "/etc/docker.json" } },
   caFile: { text: "ca.pem", changes: { caFile: "/here/ca.pem" } },
+  selinuxLabel: {
+    text: "system_u:object_r:svirt_sandbox_file_t:s0:c1,c2.c5",
+    changes: { selinuxLabel: "system_u:object_r:svirt_sandbox_file_t:s0:c1,c2.c5" },
+  },
   logLevel: { text: "5", changes: { logLevel: "debug" } },
   logFormat: { text: "text", changes: { logFormat: "text" } },
 };

@@ -62,6 +62,7 @@ export function parseConfig(input: ConfigInput): ServeConfig {
     allowRegistry: Object.freeze(values.allowRegistry ?? []),
     dockerConfig: absolute(cwd, values.dockerConfig),
     caFile: absolute(cwd, values.caFile),
+    selinuxLabel: values.selinuxLabel,
     logLevel: values.logLevel,
     logFormat: values.logFormat,
     ignored: Object.freeze(

@@ -1,6 +1,17 @@
 import { type HttpAddress, httpEndpoint } from "./http-address.ts";
 import type { OptionTable } from "./option.ts";
-import { boolean, driverName, integer, logLevel, nodeId, oneOf, path, registryGlobs, unixEndpoint } from "./parsers.ts";
+import {
+  boolean,
+  driverName,
+  integer,
+  logLevel,
+  nodeId,
+  oneOf,
+  path,
+  registryGlobs,
+  selinuxLabel,
+  unixEndpoint,
+} from "./parsers.ts";
 
 /** What the flags of `serve` say, one field a flag, before anything is derived from them. */
 export interface ServeValues {
@@ -28,6 +39,7 @@ export interface ServeValues {
   readonly allowRegistry: readonly string[] | undefined;
   readonly dockerConfig: string | undefined;
   readonly caFile: string | undefined;
+  readonly selinuxLabel: string;
   readonly logLevel: "error" | "warn" | "info" | "debug" | "trace";
   readonly logFormat: "json" | "text";
   readonly config: string | undefined;
@@ -138,6 +150,12 @@ export const serveOptions: OptionTable<ServeValues> = {
     description: "PEM file of roots added to the built-in ones, for registries and token servers",
     parser: path(),
     ...UNSET,
+  },
+  selinuxLabel: {
+    description: "put on everything written to the cache where SELinux is on; a failure is logged once",
+    parser: selinuxLabel(),
+    defaultValue: "system_u:object_r:container_file_t:s0",
+    defaultText: "system_u:object_r:container_file_t:s0",
   },
   logLevel: {
     description:

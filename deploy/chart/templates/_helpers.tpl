@@ -34,16 +34,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- regexFind "[0-9]+$" .Values.http.address -}}
 {{- end -}}
 
-{{/* HOST:PORT to listen on. Kubernetes puts the node's IP in. */}}
+{{/* HOST:PORT to listen on. Kubernetes puts the node's IP in; the brackets are for IPv6 and harm no other. */}}
 {{- define "oras-csi.httpEndpoint" -}}
 {{- if .Values.podMonitor.enabled -}}
-$(NODE_IP):{{ include "oras-csi.httpPort" . }}
+[$(NODE_IP)]:{{ include "oras-csi.httpPort" . }}
 {{- else -}}
 {{ .Values.http.address }}
 {{- end -}}
 {{- end -}}
 
-{{/* Where probes ask. Without a host it is the pod's IP, which is the node's. */}}
+{{/* Where probes ask. Without a host it is the pod's IP, which is the node's on the node's network. */}}
 {{- define "oras-csi.probeTarget" -}}
 {{- if not .Values.podMonitor.enabled }}
 host: {{ .Values.http.address | trimSuffix (printf ":%s" (include "oras-csi.httpPort" .)) | trimPrefix "[" | trimSuffix "]" | quote }}
