@@ -2,10 +2,14 @@ import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { dirname, join } from "node:path";
 
+const OWN_MODE = 0o600;
+
 /** How a small file is written. */
 export interface DurableOptions {
-  /** Whatever the umask; 0600 if left out. */
+  /** 0600 if left out; another one is set whatever the umask. */
   readonly mode?: number;
+  /** Whether its name, too, must survive a power cut: true if left out. Else it may be as it was before, or not there. */
+  readonly syncName?: boolean;
   /** Where a crash may leave a temporary file, on the same file system; the file's own folder if left out. */
   readonly temporaryFolder?: string;
 }
@@ -17,13 +21,13 @@ export interface DurableOptions {
 export async function writeFileDurably(
   path: string,
   content: string | Uint8Array,
-  { mode = 0o600, temporaryFolder = dirname(path) }: DurableOptions = {},
+  { mode = OWN_MODE, temporaryFolder = dirname(path), syncName = true }: DurableOptions = {},
 ): Promise<void> {
   const temporary = join(temporaryFolder, `.${randomUUID()}.tmp`);
   try {
-    const file = await fs.open(temporary, "wx", 0o600);
+    const file = await fs.open(temporary, "wx", OWN_MODE);
     try {
-      await file.chmod(mode);
+      if (mode !== OWN_MODE) await file.chmod(mode);
       await file.writeFile(content);
       await file.sync();
     } finally {
@@ -34,7 +38,7 @@ export async function writeFileDurably(
     await fs.rm(temporary, { force: true });
     throw error;
   }
-  await syncFolder(dirname(path));
+  if (syncName) await syncFolder(dirname(path));
 }
 
 /** Makes what was created, renamed or removed in a folder survive a power cut. */

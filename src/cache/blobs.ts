@@ -1,6 +1,6 @@
 import { promises as fs } from "node:fs";
 import { dirname } from "node:path";
-import { type Logger, syncFolder, unlessMissing, writeFileDurably } from "../base/index.ts";
+import { errnoOf, type Logger, syncFolder, unlessMissing, writeFileDurably } from "../base/index.ts";
 import { type Descriptor, type Digest, digestOf, digestParts } from "../oci/index.ts";
 import type { Layout } from "./layout.ts";
 
@@ -30,8 +30,7 @@ export class Blobs {
    */
   async read(digest: Digest): Promise<Uint8Array | undefined> {
     const path = this.#layout.blob(digest);
-    // A folder is no blob, and goes when the blob comes.
-    const bytes = (await isFolder(path)) ? undefined : await unlessMissing(fs.readFile(path));
+    const bytes = await readFile(path);
     if (bytes === undefined) return undefined;
     if (digestOf(bytes, digestParts(digest).algorithm) === digest) return bytes;
     this.#log?.error("a cached blob has other bytes than its digest says: removed", { digest, path });
@@ -59,6 +58,16 @@ export class Blobs {
     await removeFolder(path);
     await fs.rename(ingestFile, path);
     await syncFolder(dirname(path));
+  }
+}
+
+/** A file's bytes; undefined if there is none. A folder is no blob, and goes when the blob comes. */
+async function readFile(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await unlessMissing(fs.readFile(path));
+  } catch (error) {
+    if (errnoOf(error) === "EISDIR") return undefined;
+    throw error;
   }
 }
 

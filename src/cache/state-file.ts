@@ -44,10 +44,14 @@ export class StateFiles {
     }
   }
 
-  /** Writes a state file so that a crash leaves the old one or the new one. */
-  async write(path: string, value: JsonObject): Promise<void> {
+  /** Writes a state file so that a crash leaves the old one or the new one; `syncName` as in `writeFileDurably`. */
+  async write(
+    path: string,
+    value: JsonObject,
+    { syncName = true }: { readonly syncName?: boolean } = {},
+  ): Promise<void> {
     const { temporaryFolder } = this.#options;
-    await writeFileDurably(path, `${JSON.stringify(value)}\n`, { temporaryFolder });
+    await writeFileDurably(path, `${JSON.stringify(value)}\n`, { temporaryFolder, syncName });
   }
 
   async #putAside(path: string, reason: string): Promise<void> {

@@ -23,13 +23,13 @@ export function createMountLookup(libc: Libc): MountLookup {
 /** What needs no system call beside those of node:fs. */
 export const mountTable: Omit<MountLookup, "mountAt" | "isDead"> = {
   async mountIdHolding(path) {
-    return ifThere(() => withPathHandle(path, { follow: true, folder: false }, mountIdOfHandle));
+    return ifThere(() => withPathHandle(path, { follow: true, folder: false }, async (fd) => mountIdOfHandle(fd)));
   },
 
   async mountHolding(path) {
     return ifThere(() =>
       withPathHandle(path, { follow: true, folder: false }, async (fd) =>
-        findInMountTable(await fs.readFile(MOUNT_TABLE), await mountIdOfHandle(fd)),
+        findInMountTable(await fs.readFile(MOUNT_TABLE), mountIdOfHandle(fd)),
       ),
     );
   },
@@ -38,7 +38,7 @@ export const mountTable: Omit<MountLookup, "mountAt" | "isDead"> = {
     const found = await ifThere(() =>
       withPathHandle(path, { follow: false, folder: false }, async (fd) => {
         const canonical = await fs.readlink(pathOfHandle(fd), { encoding: "buffer" });
-        return entriesBelow(await readMounts(), { mountId: await mountIdOfHandle(fd), canonical });
+        return entriesBelow(await readMounts(), { mountId: mountIdOfHandle(fd), canonical });
       }),
     );
     return found ?? [];
@@ -76,11 +76,11 @@ async function mountInFolder(
   parent: number,
   name: string,
 ): Promise<MountAt | undefined> {
-  const parentId = await mountIdOfHandle(parent);
+  const parentId = mountIdOfHandle(parent);
   try {
     const path = `${pathOfHandle(parent)}/${name}`;
     return await withPathHandle(path, { follow: false, folder: false }, async (fd) => {
-      const mountId = await mountIdOfHandle(fd);
+      const mountId = mountIdOfHandle(fd);
       return mountId === parentId ? undefined : { mountId, ...identityIfTold(libc, fd) };
     });
   } catch (error) {

@@ -81,14 +81,18 @@ export class Records {
     return { readOnly, writable: total - readOnly };
   }
 
+  /**
+   * A power cut takes the mounts away, too. So a read-only volume's record may go with its mount, or come back without
+   * it; a writable one's says whose the writes are that come back.
+   */
   async put(record: VolumeRecord): Promise<void> {
-    await this.#state.write(this.#file(record.key), { ...record });
+    await this.#state.write(this.#file(record.key), { ...record }, { syncName: !record.readOnly });
     this.#byKey.set(record.key, record);
   }
 
   async delete(key: VolumeKey): Promise<void> {
     await fs.rm(this.#file(key), { force: true });
-    await syncFolder(this.#layout.volumes);
+    if (this.#byKey.get(key)?.readOnly !== true) await syncFolder(this.#layout.volumes);
     this.#byKey.delete(key);
   }
 

@@ -199,7 +199,7 @@ export class Volumes implements VolumeService {
 
   async #mount(wanted: WantedVolume, tree: Tree, request: PublishRequest): Promise<PublishOutcome> {
     request.signal.throwIfAborted();
-    if (await this.#isPublished(wanted, request)) return "unchanged";
+    if (await this.#targets.isPublished(wanted, request)) return "unchanged";
     const { key, volumeId, targetPath, readOnly, identity } = wanted;
     await this.#targets.dropPredecessor(wanted);
     const before = this.#records.get(key);
