@@ -59,6 +59,8 @@ export interface Libc {
   exit(code: number): void;
   /** close(2), for descriptors made here: Deno's own close does not know them. */
   close(fd: number): void;
+  /** `close` where it may take long: the last descriptor of a file system syncs it. One at a time. */
+  closeInBackground(fd: number): Promise<void>;
 }
 
 type NativeFunction = ReturnType<ReturnType<Koffi["load"]>["func"]>;
@@ -86,8 +88,8 @@ const LOCK_NB = 4;
 const LOCK_UN = 8;
 
 /**
- * Binds the C library of the running process. Calls on mounts take at most two of libuv's four threads and syncfs one,
- * so that a hung file system cannot stop all file access of the process.
+ * Binds the C library of the running process. Calls on mounts take at most two of libuv's four threads, and what syncs
+ * takes one, so that a hung file system cannot stop all file access of the process.
  */
 export function openLibc(koffi: Koffi): Libc {
   const library = koffi.load(null);
@@ -143,6 +145,9 @@ export function openLibc(koffi: Koffi): Libc {
     unlock: (fd) => void callSync(native.lock, [fd, LOCK_UN]),
     exit: (code) => void callSync(native.exit, [code]),
     close: (fd) => void callSync(native.close, [fd]),
+    async closeInBackground(fd) {
+      await callAsync(syncing, native.close, [fd]);
+    },
   };
 }
 

@@ -8,6 +8,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   statSync,
@@ -50,6 +51,30 @@ function overlayContract(create: (area: MountArea) => Mounter): void {
     assert.deepEqual(readdirSync(lower), ["folder"]);
     assert.equal(readFileSync(join(lower, "folder/file"), "utf8"), "below\n");
     assert.equal(readFileSync(join(upper, "new"), "utf8"), "new");
+  });
+
+  test("an unmount does not wait for the sync of what was written, which comes behind it", async () => {
+    const { area, ...layers } = await use();
+    await using _ = area;
+    const written = Promise.withResolvers<void>();
+    const syncing: number[] = [];
+    // As if the disk that the upper layer is on took its time.
+    const closeInBackground = async (fd: number) => {
+      syncing.push(fd);
+      await written.promise;
+      await area.libc.closeInBackground(fd);
+    };
+    const mounter = create({ ...area, libc: { ...area.libc, closeInBackground } });
+    await mounter.overlay(layers);
+    writeFileSync(join(layers.target, "new"), "new");
+    await mounter.unmount(layers.target, "plain");
+    assert.equal(await mounter.mountAt(layers.target), undefined);
+    assert.deepEqual(readdirSync(layers.target), []);
+    assert.equal(syncing.length, 1);
+    assert.equal(readlinkSync(`/proc/self/fd/${syncing[0]}`), "/", "the root of a mount that is nowhere");
+    written.resolve();
+    await mounter.overlay(layers);
+    assert.deepEqual(readdirSync(layers.target), ["folder", "new"]);
   });
 
   test("one of two hard-linked names changes alone", async () => {
