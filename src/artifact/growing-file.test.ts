@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { Worker } from "node:worker_threads";
-import { Growth } from "./growing-file.ts";
+import { Growth, GrowingFileReader } from "./growing-file.ts";
 
 const READER = new URL("../../test/fixtures/growing-reader.ts", import.meta.url);
 
@@ -118,4 +118,16 @@ test("a writer that ends twice, or goes on after the end, confuses no reader", a
   for (let i = 0; i < 10; i++) abandoned.growth.abandon();
   await abandoned.startReader();
   assert.deepEqual(await abandoned.outcome, { kind: "cancelled" });
+});
+
+test("who works on a part is told when the file is abandoned", async () => {
+  using file = use();
+  file.append(randomBytes(1000));
+  const reader = new GrowingFileReader(file.path, file.growth.shared);
+  const parts = reader[Symbol.asyncIterator]();
+  assert.equal((await parts.next()).value?.length, 1000);
+  reader.throwIfAbandoned();
+  file.growth.abandon();
+  assert.throws(() => reader.throwIfAbandoned(), { kind: "cancelled" });
+  reader.close();
 });

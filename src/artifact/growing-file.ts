@@ -64,6 +64,12 @@ export class GrowingFileReader {
     freeBuffers([this.#buffer]);
   }
 
+  /** Throws "cancelled" once the file is abandoned, also while what was read of it is still worked on. */
+  throwIfAbandoned(): void {
+    if (Atomics.load(this.#cells, OUTCOME) !== ABANDONED) return;
+    throw new DriverError("cancelled", "the layer's download was given up");
+  }
+
   close(): void {
     closeSync(this.#fd);
   }
@@ -72,9 +78,7 @@ export class GrowingFileReader {
     for (;;) {
       const cell = Atomics.load(this.#cells, AVAILABLE);
       const ended = cell >= END_MARK;
-      if (ended && Atomics.load(this.#cells, OUTCOME) === ABANDONED) {
-        throw new DriverError("cancelled", "the layer's download was given up");
-      }
+      this.throwIfAbandoned();
       const available = Number(ended ? cell - END_MARK : cell);
       if (available > this.#position) return this.#readUpTo(available);
       if (ended) return undefined;

@@ -1,5 +1,5 @@
 import { parentPort } from "node:worker_threads";
-import { type CallContext, serveCalls } from "../base/index.ts";
+import { serveCalls } from "../base/index.ts";
 import { UnpackBudget, unpackLayer, writeLayerIndex } from "../unpack/index.ts";
 import { GrowingFileReader } from "./growing-file.ts";
 import { ALL_TAR_LAYERS } from "./unpack-limits.ts";
@@ -20,21 +20,23 @@ function serveUnpacking(port: NonNullable<typeof parentPort>): void {
         else signal.addEventListener("abort", release, { once: true });
       });
     },
-    unpack: (job, context) => {
+    unpack: (job) => {
       const budget = shared.get(job.pull);
       if (budget === undefined) throw new Error(`pull ${job.pull} has no budget`);
-      return unpack(job, budget, context);
+      return unpack(job, budget);
     },
   });
 }
 
-async function unpack(job: UnpackJob, shared: UnpackBudget, { signal }: CallContext<UnpackWorkerCalls["unpack"]>) {
+async function unpack(job: UnpackJob, shared: UnpackBudget) {
   const source = new GrowingFileReader(job.file, job.growth);
   const own = new UnpackBudget(job.limits, job.what);
   try {
     const { uncompressedDigest, folder: root } = job;
-    const options = { source, root, way: "artifact", budgets: [own, shared], uncompressedDigest, signal } as const;
-    const { index, skipped } = await unpackLayer(options);
+    const throwIfUnwanted = () => source.throwIfAbandoned();
+    const budgets = [own, shared];
+    const layer = { source, root, way: "artifact", budgets, uncompressedDigest, throwIfUnwanted } as const;
+    const { index, skipped } = await unpackLayer(layer);
     writeLayerIndex(index, job.indexFile);
     index.free();
     return { skippedEntries: skipped };

@@ -25,6 +25,16 @@ export class ByteSource {
     }
   }
 
+  /** What is there to be taken without waiting: nothing, perhaps, though more comes. */
+  get ahead(): Buffer {
+    return this.#ahead;
+  }
+
+  /** Takes so many of the bytes that are there. */
+  skip(length: number): void {
+    this.#ahead = this.#ahead.subarray(length);
+  }
+
   /** Gives back the end of the last part. */
   unread(rest: Buffer): void {
     this.#ahead = this.#ahead.length === 0 ? rest : Buffer.concat([rest, this.#ahead]);

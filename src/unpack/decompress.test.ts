@@ -12,6 +12,8 @@ const more = Buffer.from("and more");
 const gzip = gzipSync(content);
 const zstd = zstdCompressSync(content);
 const skippable = Buffer.from("572a4d1804000000deadbeef", "hex");
+/** Around the size of a gzip member that is unpacked in one go. */
+const sizes = [0, 1, 1023, 1024, 1025, 65_535, 65_536, 65_537, 0, 200_000, 5];
 
 async function unpack(packed: Buffer, partBytes: number): Promise<Buffer> {
   const source = new ByteSource(inParts(packed, partBytes));
@@ -28,6 +30,8 @@ const readable: readonly { readonly name: string; readonly packed: Buffer; reado
   { name: "gzip", packed: gzip, content },
   { name: "gzip of nothing", packed: gzipSync(""), content: Buffer.alloc(0) },
   { name: "gzip members", packed: Buffer.concat([gzip, gzipSync(""), gzipSync(more)]), content: both() },
+  { name: "many small gzip members", packed: manyMembers(), content: Buffer.concat(Array(3000).fill(more)) },
+  { name: "gzip members of all sizes", packed: membersOfAllSizes(), content: allSizes() },
   { name: "gzip, then zeros", packed: Buffer.concat([gzip, Buffer.alloc(3000)]), content },
   { name: "gzip, then garbage", packed: Buffer.concat([gzip, Buffer.from("garbage")]), content },
   { name: "gzip, then one byte of a magic number", packed: Buffer.concat([gzip, Buffer.from([0x1f])]), content },
@@ -66,6 +70,16 @@ const broken: readonly { readonly name: string; readonly packed: Buffer; readonl
     name: "a second member of an unknown method",
     packed: Buffer.concat([gzip, changed(gzip, 2)]),
     says: /unknown kind/,
+  },
+  {
+    name: "a small member with a wrong checksum",
+    packed: Buffer.concat([gzipSync(more), gzipSync(more), changed(gzipSync(more), -8)]),
+    says: /gzip checksum does not fit/,
+  },
+  {
+    name: "a small member that is damaged",
+    packed: Buffer.concat([gzipSync(""), changed(gzipSync(more), 10, 0xff)]),
+    says: /damaged|does not fit/,
   },
   { name: "a gzip name without end", packed: gzipNameWithoutEnd(), says: /text in its gzip header does not end/ },
   { name: "damaged zstd", packed: changed(zstd, zstd.length - 40), says: /damaged or cut off/ },
@@ -110,6 +124,18 @@ test("who stops reading does not wait for a source that has nothing yet", async 
   }
   source.close();
 });
+
+function manyMembers(): Buffer {
+  return Buffer.concat(Array<Buffer>(3000).fill(gzipSync(more)));
+}
+
+function allSizes(): Buffer {
+  return Buffer.concat(sizes.flatMap((size) => [content.subarray(0, size), Buffer.alloc(size)]));
+}
+
+function membersOfAllSizes(): Buffer {
+  return Buffer.concat(sizes.flatMap((size) => [gzipSync(content.subarray(0, size)), gzipSync(Buffer.alloc(size))]));
+}
 
 function both(): Buffer {
   return Buffer.concat([content, more]);

@@ -1,6 +1,6 @@
 import { crc32, createInflateRaw } from "node:zlib";
 import type { ByteSource } from "./byte-source.ts";
-import { INFLATER_OPTIONS, inflate } from "./inflater.ts";
+import { INFLATER_OPTIONS, inflate, inflateSmall, SMALL_BYTES } from "./inflater.ts";
 import { refuseTar } from "./refusal.ts";
 
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
@@ -9,6 +9,7 @@ const FIXED_HEADER_BYTES = 10;
 const TRAILER_BYTES = 8;
 /** Names and comments in headers are of no use to us and never long. */
 const MAX_HEADER_TEXT_BYTES = 64 * 1024;
+const HEADER_TEXT_STEP_BYTES = 1024;
 const flag = { headerCrc: 0x02, extra: 0x04, name: 0x08, comment: 0x10, reserved: 0xe0 } as const;
 
 const NOTHING = Buffer.alloc(0);
@@ -24,22 +25,26 @@ export function isGzip(start: Buffer): boolean {
  * garbage, hence our reading of the frame.
  */
 export async function* gunzip(source: ByteSource): AsyncGenerator<Buffer> {
+  let isSmall = false;
   for (let isFirst = true; isFirst || isGzip(await source.peek(2)); isFirst = false) {
     // Costs as much as some kilobytes, whatever is in it: who counts what comes has to see it.
     if (!isFirst) yield NOTHING;
     await skipHeader(source);
     let crc = 0;
     let size = 0;
-    for await (const part of inflate(createInflateRaw(INFLATER_OPTIONS), source)) {
+    // Where one is small, the next ones are: a stream costs more than all else that is done for them.
+    const whole = isSmall ? inflateSmall(source) : undefined;
+    for await (const part of whole ?? inflate(createInflateRaw(INFLATER_OPTIONS), source)) {
       crc = crc32(part, crc);
-      size = (size + part.length) >>> 0;
+      size += part.length;
       yield part;
     }
+    isSmall = size <= SMALL_BYTES;
     const trailer = await source.take(TRAILER_BYTES);
     if (trailer === undefined) throw cutOff();
     if (trailer.readUInt32LE(0) !== crc)
       throw refuseTar("its gzip checksum does not fit: it was damaged before the push");
-    if (trailer.readUInt32LE(4) !== size)
+    if (trailer.readUInt32LE(4) !== size % 2 ** 32)
       throw refuseTar("its gzip length does not fit: it was damaged before the push");
   }
 }
@@ -59,10 +64,12 @@ async function skipHeader(source: ByteSource): Promise<void> {
 }
 
 async function skipText(source: ByteSource): Promise<void> {
-  for (let length = 0; length < MAX_HEADER_TEXT_BYTES; length++) {
-    const byte = await source.take(1);
-    if (byte === undefined) throw cutOff();
-    if (byte[0] === 0) return;
+  for (let length = 0; length < MAX_HEADER_TEXT_BYTES; length += HEADER_TEXT_STEP_BYTES) {
+    const step = await source.peek(HEADER_TEXT_STEP_BYTES);
+    const end = step.indexOf(0);
+    source.skip(end === -1 ? step.length : end + 1);
+    if (end !== -1) return;
+    if (step.length < HEADER_TEXT_STEP_BYTES) throw cutOff();
   }
   throw refuseTar("a text in its gzip header does not end");
 }

@@ -1,4 +1,4 @@
-import type { InflateRaw, ZstdDecompress } from "node:zlib";
+import { type InflateRaw, inflateRawSync, type ZstdDecompress } from "node:zlib";
 import { buildInfo, errnoOf, freeBuffers } from "../base/index.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { refuseTar } from "./refusal.ts";
@@ -59,6 +59,36 @@ async function* outputOf(stream: InflateRaw | ZstdDecompress): AsyncGenerator<Bu
 /** Frees the whole buffer that zlib gave a part of; one of another size would be somebody else's. */
 function freeOutput(part: Buffer): void {
   if (part.buffer.byteLength === INFLATER_OPTIONS.chunkSize) freeBuffers([part]);
+}
+
+/** So much is unpacked in one go. */
+export const SMALL_BYTES = 64 * 1024;
+
+/**
+ * What a small piece of raw deflate data at the source's start holds, if all of it is there already; what follows it is
+ * left. Undefined where only `inflate` can say more: it is large, or damaged, or its end is still to come.
+ */
+export function inflateSmall(source: ByteSource): readonly Buffer[] | undefined {
+  // Deno does not tell where the data ends.
+  if (buildInfo().runtime === "deno") return undefined;
+  const packed = source.ahead.subarray(0, SMALL_BYTES);
+  try {
+    const { buffer, engine } = inflateRawSync(packed, SMALL_OPTIONS) as unknown as InflatedWhole;
+    source.skip(engine.bytesWritten);
+    return buffer.length === 0 ? [] : [buffer];
+  } catch {
+    return undefined;
+  }
+}
+
+/** Buffers of a kilobyte come from Node's pool: a thousand pieces make no garbage to speak of. */
+const SMALL_OPTIONS = { info: true, maxOutputLength: SMALL_BYTES, chunkSize: 1024 } as const;
+
+/** What inflateRawSync gives with `info`. */
+interface InflatedWhole {
+  readonly buffer: Buffer;
+  /** `bytesWritten`: so much of the input belonged to the data. */
+  readonly engine: { readonly bytesWritten: number };
 }
 
 interface Feeder {

@@ -147,17 +147,31 @@ test("limits: headers without end are refused, many entries with long headers ar
 
 test("stops between two parts when it is cancelled", async () => {
   using area = createUnpackArea();
-  const abort = new AbortController();
+  let isWanted = true;
   const tar = tarOf(...Array.from({ length: 100 }, (_, i) => file(`f${i}`, 1000)));
   async function* source(): AsyncGenerator<Buffer> {
     for await (const part of inParts(tar, 10_000)) {
       yield part;
-      abort.abort(new Error("nobody wants it"));
+      isWanted = false;
     }
   }
-  const unpacking = unpackBytes(tar, area.root, { source: source(), signal: abort.signal });
-  await assert.rejects(unpacking, { name: "DriverError", kind: "cancelled" });
+  const unwanted = new Error("nobody wants it");
+  const throwIfUnwanted = () => {
+    if (!isWanted) throw unwanted;
+  };
+  const unpacking = unpackBytes(tar, area.root, { source: source(), throwIfUnwanted });
+  await assert.rejects(unpacking, (error) => error === unwanted);
   assert.ok(readdirSync(area.root).length < 20);
+});
+
+test("is stopped between two gzip members, too, however many are in one part of the source", async () => {
+  using area = createUnpackArea();
+  const members = Buffer.concat(Array<Buffer>(10_000).fill(gzipSync("")));
+  let asked = 0;
+  const throwIfUnwanted = () => void asked++;
+  const unpacking = unpackBytes(members, area.root, { throwIfUnwanted, partBytes: members.length });
+  await assert.rejects(unpacking, { kind: "refused", message: /it is empty/ });
+  assert.equal(asked, 9_999);
 });
 
 test("a full folder is not fresh: nothing in it is written over or followed", async () => {

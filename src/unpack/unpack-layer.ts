@@ -23,8 +23,8 @@ export interface UnpackOptions {
   readonly budgets: readonly UnpackBudget[];
   /** What the uncompressed tar must hash to, where the manifest says so. */
   readonly uncompressedDigest: Digest | undefined;
-  /** Looked at between two parts of the tar. */
-  readonly signal: AbortSignal;
+  /** Called between two parts of the tar: throws what ends the unpacking. */
+  readonly throwIfUnwanted: () => void;
 }
 
 /** What a layer became. */
@@ -43,8 +43,8 @@ const modeRules: Readonly<Record<UnpackWay, ModeRules>> = {
 /**
  * Unpacks a tar layer while it streams in: decompressed, checked, written and hashed with synchronous calls, so this
  * belongs into a worker. Nothing is synced. Throws "refused" for a tar that is malformed, over a limit, or tries to leave
- * the folder, "corrupt" where the tar is another one than the manifest says, "no-space", "cancelled"; and what the source
- * throws.
+ * the folder, "corrupt" where the tar is another one than the manifest says, "no-space"; and what the source and
+ * `throwIfUnwanted` throw.
  */
 export async function unpackLayer(options: UnpackOptions): Promise<UnpackedLayer> {
   const source = new ByteSource(options.source);
@@ -61,11 +61,11 @@ export async function unpackLayer(options: UnpackOptions): Promise<UnpackedLayer
 }
 
 async function readTar(options: UnpackOptions, source: ByteSource, reader: TarReader): Promise<void> {
-  const { uncompressedDigest: expected, signal } = options;
+  const { uncompressedDigest: expected, throwIfUnwanted } = options;
   const hash = expected === undefined ? undefined : createHash(digestParts(expected).algorithm);
   const packing = await packingOf(source);
   for await (const part of decompress(source, packing)) {
-    if (signal.aborted) throw new DriverError("cancelled", "unpacking was cancelled", signal.reason);
+    throwIfUnwanted();
     for (const budget of options.budgets) budget.takeTarBytes(part.length);
     hash?.update(part);
     reader.write(part);
