@@ -1,5 +1,5 @@
 import { parentPort } from "node:worker_threads";
-import { serveCalls } from "../base/index.ts";
+import { serveCalls, workerLost } from "../base/index.ts";
 import { UnpackBudget, unpackLayer, writeLayerIndex } from "../unpack/index.ts";
 import { GrowingFileReader } from "./growing-file.ts";
 import { ALL_TAR_LAYERS } from "./unpack-limits.ts";
@@ -22,7 +22,8 @@ function serveUnpacking(port: NonNullable<typeof parentPort>): void {
     },
     unpack: (job) => {
       const budget = shared.get(job.pull);
-      if (budget === undefined) throw new Error(`pull ${job.pull} has no budget`);
+      // This is not the thread that the pull began with.
+      if (budget === undefined) throw workerLost("what it had unpacked of this pull is not counted any more");
       return unpack(job, budget);
     },
   });

@@ -24,5 +24,5 @@ export { parseBool } from "./parse-bool.ts";
 export { Semaphore } from "./semaphore.ts";
 export { SingleFlight } from "./single-flight.ts";
 export { unlessMissing } from "./unless-missing.ts";
-export { type CallOptions, WorkerHost } from "./worker-host.ts";
+export { type CallOptions, WorkerHost, workerLost } from "./worker-host.ts";
 export { type CallContext, serveCalls } from "./worker-serve.ts";

@@ -110,8 +110,8 @@ export class WorkerHost<Calls extends CallTable> {
   #lost(worker: Worker, error: unknown): void {
     if (this.#worker !== worker) return;
     this.#worker = undefined;
-    const why = `a worker thread of the driver was lost and is started anew: ${describeError(error)}`;
-    for (const pending of this.#pending.values()) pending.reject(new DriverError("unavailable", why, error));
+    const failure = workerLost(describeError(error), error);
+    for (const pending of this.#pending.values()) pending.reject(failure);
   }
 
   #endWhenIdle(): void {
@@ -124,6 +124,11 @@ export class WorkerHost<Calls extends CallTable> {
       void idle.terminate();
     });
   }
+}
+
+/** What calls fail with that needed a worker thread which is gone. */
+export function workerLost(why: string, cause?: unknown): DriverError {
+  return new DriverError("unavailable", `a worker thread of the driver was lost and is started anew: ${why}`, cause);
 }
 
 function closed(): DriverError {

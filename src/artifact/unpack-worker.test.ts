@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { Worker } from "node:worker_threads";
+import { tarOf } from "../../test/fixtures/tar-builder.ts";
+import { createUnpackArea } from "../../test/fixtures/unpacking.ts";
+import { startWorker, systemClock, WorkerHost } from "../base/index.ts";
+import { Growth } from "./growing-file.ts";
+import type { UnpackWorkerCalls } from "./worker-calls.ts";
+
+const limits = { maxBytes: 1e6, maxEntries: 1e3 };
+
+test("after the thread was lost, what is left of its pulls is unavailable, and new pulls are unpacked", async () => {
+  using area = createUnpackArea();
+  const threads: Worker[] = [];
+  const start = () => {
+    const thread = startWorker("unpack-worker", new URL("./unpack-worker.ts", import.meta.url), undefined);
+    threads.push(thread);
+    return thread;
+  };
+  const host = new WorkerHost<UnpackWorkerCalls>({ start, idleMs: 60_000, clock: systemClock });
+  const file = join(area.folder, "layer");
+  const tar = tarOf({ name: "t/f", data: "x" });
+  writeFileSync(file, tar);
+  const unpack = (pull: string, name: string, isComplete: boolean) => {
+    const growth = new Growth();
+    growth.advance(isComplete ? tar.length : 100);
+    if (isComplete) growth.complete();
+    const folder = join(area.folder, name);
+    mkdirSync(folder);
+    const job = { pull, file, growth: growth.shared, folder, indexFile: `${folder}.index`, what: "the layer", limits };
+    return host.call("unpack", { ...job, uncompressedDigest: undefined });
+  };
+  const hold = (pull: string) => host.call("hold", { pull, limits });
+  const lost = { kind: "unavailable", message: /^a worker thread of the driver was lost and is started anew/ };
+  const [held, unpacking] = [hold("one"), unpack("one", "a", false)];
+  const both = [held, unpacking].map((call) => assert.rejects(call, lost));
+  await threads[0]?.terminate();
+  await Promise.all(both);
+
+  await assert.rejects(unpack("one", "b", true), lost);
+  const stop = new AbortController();
+  const again = host.call("hold", { pull: "two", limits }, { signal: stop.signal });
+  const ended = assert.rejects(again, { kind: "cancelled" });
+  assert.deepEqual(await unpack("two", "c", true), { skippedEntries: 0 });
+  stop.abort();
+  await ended;
+  await host.close();
+});
