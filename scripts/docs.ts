@@ -1,6 +1,7 @@
 // Writes what the docs say about flags from the tables in src/. `--check` writes nothing and fails if that would change a file.
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { kindsTable } from "../src/artifact/index.ts";
 import { flagsTable, serveOptions } from "../src/config/index.ts";
 import { attributeTable } from "../src/volume/index.ts";
 
@@ -13,6 +14,7 @@ interface Section {
 
 const SECTIONS: readonly Section[] = [
   { file: "docs/flags.md", name: "flags", content: flagsTable(serveOptions) },
+  { file: "docs/artifacts.md", name: "kinds", content: kindsTable() },
   { file: "README.md", name: "attributes", content: attributesTable() },
 ];
 

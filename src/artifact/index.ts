@@ -1,6 +1,7 @@
 export { type ArtifactRequest, Artifacts, type ArtifactsOptions } from "./artifacts.ts";
 export { CredentialFinder } from "./credential-finder.ts";
 export { diskErrorFrom } from "./disk-error.ts";
+export { kindsTable } from "./kinds-table.ts";
 export { type Patience, waitPatiently } from "./patience.ts";
 export type { ObservedPull, PullObserver } from "./pull-observer.ts";
 export { PullWorker } from "./pull-worker-host.ts";

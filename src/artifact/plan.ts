@@ -1,20 +1,26 @@
 import { DriverError } from "../base/index.ts";
-import { annotationKeys, type Descriptor, type Digest, type Manifest, mediaTypes, parseDigest } from "../oci/index.ts";
+import { annotationKeys, type Descriptor, type Digest, type Manifest, parseDigest } from "../oci/index.ts";
 import { cleanTitle, quoteName } from "../unpack/index.ts";
 import { errorDuring } from "./error-during.ts";
+import { fileModeOf } from "./file-mode.ts";
 import { imagePlanOf, isImage } from "./image-plan.ts";
+import { type NamedLayer, nameLayers } from "./layer-names.ts";
 import { type Selection, selects } from "./selection.ts";
 
 /** What a layer becomes in the tree. */
 export interface PlacedLayer {
-  /** `file`: the blob itself, at the path. `folder`: a tar whose entries lie at or below the path. */
+  /** `file`: the blob itself, at the path. `folder`: a tar whose entries begin with the path. */
   readonly kind: "file" | "folder";
   /** What fetching it takes. A plan may have thousands of layers and is kept until the pull ends: no more than that. */
   readonly descriptor: Pick<Descriptor, "digest" | "size">;
-  /** The cleaned title: a relative path, or `.` for the tree's root. */
+  /** The cleaned title, or what the layer's kind of artifact calls it: a relative path, or `.` for the tree's root. */
   readonly path: string;
   /** What the tar must hash to once uncompressed, where the manifest says so. */
   readonly uncompressedDigest: Digest | undefined;
+  /** A file's mode, where it is to have another than its blob. */
+  readonly mode?: number;
+  /** A tar whose entries do not begin with the path goes below it. */
+  readonly movesBelow?: true;
 }
 
 /** Which layers make a tree, in the manifest's order, and how many layers have no meaning to us. */
@@ -25,21 +31,19 @@ export interface Plan {
 
 /** Decides what an artifact becomes (contract.md, "What an artifact becomes"). Throws "refused" for what it cannot be. */
 export function planOf(manifest: Manifest, selection: Selection): Plan {
-  const layers = manifest.layers.filter(
-    (layer) => layer.mediaType !== mediaTypes.empty || titleOf(layer) !== undefined,
-  );
+  const layers = nameLayers(manifest);
   if (layers.length === 0) return { layers: [], skipped: 0 };
-  if (!layers.some((layer) => titleOf(layer) !== undefined)) {
+  if (!layers.some(({ name }) => name !== undefined)) {
     if (isImage(manifest)) return imagePlanOf(manifest, selection);
     throw notAnArtifact(manifest);
   }
   const placed: PlacedLayer[] = [];
   let skipped = 0;
-  for (const descriptor of layers) {
-    const layer = placeLayer(descriptor);
+  for (const named of layers) {
+    const layer = placeLayer(named);
     if (layer === undefined) skipped++;
-    else if (selects(selection, descriptor.mediaType, layer.path)) {
-      refuseForeign(descriptor, layer.path);
+    else if (selects(selection, named.descriptor.mediaType, layer.path)) {
+      refuseForeign(named.descriptor, layer.path);
       placed.push(layer);
     }
   }
@@ -47,17 +51,21 @@ export function planOf(manifest: Manifest, selection: Selection): Plan {
   return { layers: placed, skipped };
 }
 
-function placeLayer(descriptor: Descriptor): PlacedLayer | undefined {
-  const title = titleOf(descriptor);
-  if (title === undefined) return undefined;
-  const path = cleanTitle(title);
-  const kind = descriptor.annotations[annotationKeys.unpack] === "true" ? "folder" : "file";
-  if (kind === "file" && path === ".")
-    throw new DriverError("refused", `a layer's title ${show(title)} names the volume itself, not a file in it`);
-  const digest = kind === "folder" ? descriptor.annotations[annotationKeys.uncompressedDigest] : undefined;
-  const uncompressedDigest = digest === undefined ? undefined : uncompressedDigestOf(digest, path);
-  const { digest: ownDigest, size } = descriptor;
-  return { kind, descriptor: { digest: ownDigest, size }, path, uncompressedDigest };
+/** What one layer becomes; undefined for one without a name. Throws "refused" for a name that cannot be. */
+export function placeLayer({ descriptor, name, isTar, movesBelow }: NamedLayer): PlacedLayer | undefined {
+  if (name === undefined) return undefined;
+  const path = cleanTitle(name);
+  if (!isTar && path === ".")
+    throw new DriverError("refused", `a layer's title ${show(name)} names the volume itself, not a file in it`);
+  const { digest, size } = descriptor;
+  const layer = { descriptor: { digest, size }, path, uncompressedDigest: undefined };
+  if (!isTar) {
+    const mode = fileModeOf(descriptor);
+    return { ...layer, kind: "file", ...(mode === undefined ? {} : { mode }) };
+  }
+  const uncompressed = descriptor.annotations[annotationKeys.uncompressedDigest];
+  const uncompressedDigest = uncompressed === undefined ? undefined : uncompressedDigestOf(uncompressed, path);
+  return { ...layer, kind: "folder", uncompressedDigest, ...(movesBelow ? { movesBelow } : {}) };
 }
 
 function uncompressedDigestOf(text: string, path: string): Digest {
@@ -106,13 +114,9 @@ function notAnArtifact(manifest: Manifest): DriverError {
   const kind = type === undefined ? "unknown" : show(type);
   return new DriverError(
     "refused",
-    `no layer of this artifact of type ${kind} has a title, so there are no names for files; it has ${found.join(", ")}${more}`,
+    `no layer of this artifact of type ${kind} has a title or a known meaning, so there are no names for files; ` +
+      `it has ${found.join(", ")}${more}`,
   );
-}
-
-/** A layer's title; an empty one is none. */
-function titleOf(descriptor: Descriptor): string | undefined {
-  return descriptor.annotations[annotationKeys.title] || undefined;
 }
 
 /** What an artifact says of itself may be anything, and long. */

@@ -10,6 +10,7 @@ import { diskErrorFrom } from "./disk-error.ts";
 import { errorDuring } from "./error-during.ts";
 import { IngestFile } from "./ingest-file.ts";
 import type { LayerUnpacker, PullUnpacking } from "./layer-unpacker.ts";
+import { ModeCopies } from "./mode-copies.ts";
 import type { PlacedLayer } from "./plan.ts";
 import { TreeLinker } from "./tree-linker.ts";
 import { ALL_TAR_LAYERS, unpackLimits } from "./unpack-limits.ts";
@@ -69,12 +70,14 @@ export class PullRun {
   /** Layers of which the disk has lost something since they were unpacked are fetched anew, once each. */
   async #make(): Promise<StagedTree> {
     const refetched = new Set<Digest>();
+    const copies = new ModeCopies(this.#job.staging);
     for (;;) {
       await this.#fetchMissing();
       this.#context.signal.throwIfAborted();
       this.#tell("assembling");
       try {
-        const count = this.#assemble(join(this.#job.staging, `tree-${refetched.size}`));
+        const sources = await this.#fileSources(copies);
+        const count = this.#assemble(join(this.#job.staging, `tree-${refetched.size}`), sources);
         return { ...count, skippedEntries: this.#skippedEntries, refetched: [...refetched] };
       } catch (error) {
         if (!(error instanceof LostLayer) || refetched.has(error.digest)) {
@@ -228,20 +231,36 @@ export class PullRun {
     });
   }
 
-  #assemble(folder: string): Pick<StagedTree, "folder" | "bytes" | "inodes"> {
+  /** What files that are to have another mode than their blobs are linked from. */
+  async #fileSources(copies: ModeCopies): Promise<ReadonlyMap<PlacedLayer, string>> {
+    const sources = new Map<PlacedLayer, string>();
+    for (const layer of this.#job.layers) {
+      const { mode } = layer;
+      const blob = this.#layout.blob(layer.descriptor.digest);
+      if (mode !== undefined) sources.set(layer, await copies.copyOf({ blob, mode }, this.#context.signal));
+    }
+    return sources;
+  }
+
+  #assemble(
+    folder: string,
+    sources: ReadonlyMap<PlacedLayer, string>,
+  ): Pick<StagedTree, "folder" | "bytes" | "inodes"> {
     const linker = new TreeLinker(folder, new UnpackBudget(this.#limits, ALL_TAR_LAYERS));
     for (const layer of this.#job.layers) {
       const { kind, descriptor, path } = layer;
-      if (kind === "file") linker.addFile(path, this.#layout.blob(descriptor.digest), descriptor.size);
+      const source = sources.get(layer) ?? this.#layout.blob(descriptor.digest);
+      if (kind === "file") linker.addFile(path, source, descriptor.size);
       else this.#addLayer(linker, layer);
     }
     return { folder, ...linker.finish() };
   }
 
-  #addLayer(linker: TreeLinker, { descriptor: { digest }, path }: PlacedLayer): void {
+  #addLayer(linker: TreeLinker, { descriptor: { digest }, path, movesBelow }: PlacedLayer): void {
     try {
       const index = this.#layout.layerIndex(digest, "artifact");
-      linker.addLayer({ index, folder: this.#layout.layerFolder(digest, "artifact"), title: path });
+      const folder = this.#layout.layerFolder(digest, "artifact");
+      linker.addLayer({ index, folder, title: path, ...(movesBelow === undefined ? {} : { movesBelow }) });
     } catch (error) {
       throw isLoss(error) ? new LostLayer(digest, error) : error;
     }

@@ -12,7 +12,7 @@ export interface Selection {
 }
 
 /** Changes when the same manifest and selection would make other trees than older drivers made. */
-const LAYOUT_VERSION = 1;
+const LAYOUT_VERSION = 2;
 
 /** Whether a selection leaves anything out. */
 export function isFiltered(selection: Selection): boolean {

@@ -6,7 +6,7 @@ import { base256, gnuLong, type TarFields, tarOf } from "../../test/fixtures/tar
 import { createUnpackArea, type FoundEntry, listTree, unpackBytes } from "../../test/fixtures/unpacking.ts";
 import { DriverError } from "../base/index.ts";
 import { UnpackBudget, writeLayerIndex } from "../unpack/index.ts";
-import { TreeLinker } from "./tree-linker.ts";
+import { type LayerSource, TreeLinker } from "./tree-linker.ts";
 
 const folder = (name: string, mode = 0o755, mtime = 1_000): TarFields => ({ name, type: "5", mode, mtime });
 const file = (name: string, data = name): TarFields => ({ name, data });
@@ -31,12 +31,12 @@ function use(limits = { maxBytes: 2 ** 30, maxEntries: 1_000_000 }) {
     linker.addFile(layer.title, source, layer.content.length);
     return source;
   };
-  const addTar = async (title: string, tar: Buffer) => {
+  const addTar = async (title: string, tar: Buffer, more: Pick<LayerSource, "movesBelow"> = {}) => {
     const source = join(area.folder, `layer-${++made}`);
     const index = `${source}.index`;
     mkdirSync(source);
     writeLayerIndex((await unpackBytes(tar, source)).index, index);
-    linker.addLayer({ index, folder: source, title });
+    linker.addLayer({ index, folder: source, title, ...more });
     return source;
   };
   return { area, root, linker, add, addTar, [Symbol.dispose]: () => area[Symbol.dispose]() };
@@ -319,4 +319,74 @@ describe("refused, with the path named", () => {
       assert.ok(statSync(place.root).isDirectory());
     });
   }
+});
+
+describe("a tar that may lie below its path", () => {
+  const rows: { name: string; tar: readonly TarFields[]; found: readonly string[] }[] = [
+    { name: "its entries begin with the path", tar: [file("a/b/x")], found: ["folder a", "folder a/b", "file a/b/x"] },
+    { name: "the path is its only file", tar: [file("a/b")], found: ["folder a", "file a/b"] },
+    {
+      name: "one entry of many begins with the path",
+      tar: [file("a/b/x"), file("c")],
+      found: ["folder a", "folder a/b", "file a/b/x", "file c"],
+    },
+    {
+      name: "no entry begins with the path",
+      tar: [folder("sub"), file("sub/x")],
+      found: ["folder a", "folder a/b", "folder a/b/sub", "file a/b/sub/x"],
+    },
+    {
+      name: "a name that only begins with the same letters",
+      tar: [file("a/bc")],
+      found: ["folder a", "folder a/b", "folder a/b/a", "file a/b/a/bc"],
+    },
+    { name: "no entries", tar: [], found: ["folder a", "folder a/b"] },
+  ];
+  for (const { name, tar, found } of rows) {
+    test(name, async () => {
+      using place = use();
+      await place.addTar("a/b", tarOf(...tar), { movesBelow: true });
+      place.linker.finish();
+      assert.deepEqual(paths(listTree(place.root)), found);
+    });
+  }
+
+  test("modes, times, links and counts are of the moved entries", async () => {
+    using place = use();
+    const tar = [
+      folder(".", 0o750, 3_333),
+      folder("sub", 0o700, 4_444),
+      file("sub/x", "123"),
+      hardLink("y", "sub/x"),
+      symlink("z", "../sub"),
+    ];
+    await place.addTar("a", tarOf(...tar), { movesBelow: true });
+    assert.deepEqual(place.linker.finish(), { bytes: 3, inodes: 6 });
+    const at = (path: string) => join(place.root, path);
+    assert.deepEqual([modeOf(at("a")), secondsOf(at("a"))], [0o755, 3_333]);
+    assert.deepEqual([modeOf(at("a/sub")), secondsOf(at("a/sub"))], [0o755, 4_444]);
+    assert.equal(inode(at("a/y")), inode(at("a/sub/x")));
+    assert.equal(readlinkSync(at("a/z")), "../sub");
+  });
+
+  test("what gets too deep or too long by it is refused", async () => {
+    const deep = Array.from({ length: 250 }, () => "d").join("/");
+    const long = Array.from({ length: 18 }, () => "l".repeat(220)).join("/");
+    for (const [name, says] of [
+      [deep, /255 parts/],
+      [long, /4095 bytes/],
+    ] as const) {
+      using place = use();
+      const path = Array.from({ length: 10 }, () => "p".repeat(20)).join("/");
+      await assert.rejects(place.addTar(path, tarOf(gnuLong("L", name), file("x")), { movesBelow: true }), says);
+    }
+  });
+
+  test("two of one path share its folder", async () => {
+    using place = use();
+    await place.addTar("a", tarOf(file("x")), { movesBelow: true });
+    await place.addTar("a", tarOf(file("y")), { movesBelow: true });
+    place.linker.finish();
+    assert.deepEqual(paths(listTree(place.root)), ["folder a", "file a/x", "file a/y"]);
+  });
 });

@@ -11,7 +11,7 @@ import {
   utimesSync,
 } from "node:fs";
 import { DriverError, errnoOf } from "../base/index.ts";
-import { LayerIndexReader, type LayerRow, quoteName, type UnpackBudget } from "../unpack/index.ts";
+import { LayerIndexReader, type LayerRow, quoteName, requirePathLimits, type UnpackBudget } from "../unpack/index.ts";
 import { withShortPath } from "./long-path.ts";
 
 /** What stands in a tree so far. */
@@ -29,10 +29,18 @@ export interface LayerSource {
   readonly folder: string;
   /** The cleaned title: its entries must lie at or below that path, `.` being the root. */
   readonly title: string;
+  /** Entries that do not begin with the title go below it, all of them; such a layer is refused otherwise. */
+  readonly movesBelow?: true;
+}
+
+/** A layer that was linked in: its entries lie in this folder of the tree, empty for the root. */
+interface LinkedLayer extends LayerSource {
+  readonly base: Buffer;
 }
 
 const FOLDER_MODE = 0o755;
 const SLASH = Buffer.from("/");
+const ROOT = Buffer.alloc(0);
 
 /**
  * Puts a tree together in a fresh folder from hard links into blobs and unpacked layers. Nothing else writes there, and
@@ -43,7 +51,7 @@ export class TreeLinker {
   readonly #root: Buffer;
   readonly #budget: UnpackBudget;
   /** Those linked in. Their indexes are read again in the end: many, or large ones, would fill the memory. */
-  readonly #layers: LayerSource[] = [];
+  readonly #layers: LinkedLayer[] = [];
   /** Where the tree has a copy of a file that can take no more links; by device and inode. */
   readonly #copies = new Map<string, Buffer>();
   #bytes = 0;
@@ -59,11 +67,7 @@ export class TreeLinker {
 
   /** Links a blob in as a file; `path` is a cleaned title. */
   addFile(path: string, blob: string, size: number): void {
-    const parts = path.split("/");
-    for (let depth = 1; depth < parts.length; depth++) {
-      const isNew = this.#folder(Buffer.from(parts.slice(0, depth).join("/")));
-      if (isNew) this.#budget.takeTitleFolder(path);
-    }
+    this.#titleFolders(path, path.split("/").slice(0, -1));
     this.#link(Buffer.from(blob), Buffer.from(path));
     this.#bytes += size;
   }
@@ -73,15 +77,18 @@ export class TreeLinker {
     using index = new LayerIndexReader(layer.index);
     this.#budget.takeLayer(layer.title, index.counts);
     const source = Buffer.from(layer.folder);
-    const within = layer.title === "." ? undefined : Buffer.from(layer.title);
+    const title = Buffer.from(layer.title === "." ? "" : layer.title);
+    const base = layer.movesBelow === true && !beginsWith(index, title) ? title : ROOT;
+    if (base.length > 0) this.#titleFolders(layer.title, layer.title.split("/"));
     for (const row of index.rows()) {
       if (row.path.length === 0) continue;
-      if (within !== undefined) requireWithin(within, row);
-      if (row.type === "folder") this.#folder(row.path);
-      else this.#link(below(source, row.path), row.path);
+      if (layer.movesBelow !== true && title.length > 0) requireWithin(title, row);
+      const path = movedBelow(base, row.path);
+      if (row.type === "folder") this.#folder(path);
+      else this.#link(below(source, row.path), path);
       if (!row.isHardLink) this.#bytes += row.size;
     }
-    this.#layers.push(layer);
+    this.#layers.push({ ...layer, base });
   }
 
   /** Sets the folders' modes and times, which would have been in the way or lost before. */
@@ -90,23 +97,32 @@ export class TreeLinker {
     return { bytes: this.#bytes, inodes: this.#inodes };
   }
 
-  /** The layer's own root is not of the tree, unless it is the tree's. */
-  #finishFolders({ index: path, folder, title }: LayerSource): void {
+  /** The layer's own root is not of the tree, unless it is the tree's or was moved to a folder in it. */
+  #finishFolders({ index: path, folder, title, base }: LinkedLayer): void {
     using index = new LayerIndexReader(path);
     const source = Buffer.from(folder);
+    const hasRoot = title === "." || base.length > 0;
     for (const row of index.rows()) {
-      if (row.type !== "folder" || isImplied(row) || (row.path.length === 0 && title !== ".")) continue;
-      this.#finishFolder(below(source, row.path), row);
+      if (row.type !== "folder" || isImplied(row) || (row.path.length === 0 && !hasRoot)) continue;
+      this.#finishFolder(below(source, row.path), movedBelow(base, row.path), row.mode);
     }
   }
 
   /** The time is taken from the layer's folder on disk: there it is one that the file system can hold. */
-  #finishFolder(source: Buffer, row: LayerRow): void {
-    const { mtime } = withShortPath(source, (path) => lstatSync(path));
-    withShortPath(below(this.#root, row.path), (path) => {
-      chmodSync(path, row.mode);
-      utimesSync(path, mtime, mtime);
+  #finishFolder(source: Buffer, path: Buffer, mode: number): void {
+    const { mtime } = withShortPath(source, (from) => lstatSync(from));
+    withShortPath(below(this.#root, path), (to) => {
+      chmodSync(to, mode);
+      utimesSync(to, mtime, mtime);
     });
+  }
+
+  /** Makes the folders that a title implies. */
+  #titleFolders(title: string, parts: readonly string[]): void {
+    for (let depth = 1; depth <= parts.length; depth++) {
+      const isNew = this.#folder(Buffer.from(parts.slice(0, depth).join("/")));
+      if (isNew) this.#budget.takeTitleFolder(title);
+    }
   }
 
   /** Makes a folder if there is none yet, and says whether it did. */
@@ -187,6 +203,12 @@ function requireWithin(title: Buffer, row: LayerRow): void {
   );
 }
 
+/** Whether any entry is at or below the path: then all of them are meant to start from the tree's root. */
+function beginsWith(index: LayerIndexReader, title: Buffer): boolean {
+  for (const { path } of index.rows()) if (path.equals(title) || isBelow(path, title)) return true;
+  return false;
+}
+
 function isBelow(path: Buffer, folder: Buffer): boolean {
   const { length } = folder;
   return path.length > length && path[length] === SLASH[0] && path.compare(folder, 0, length, 0, length) === 0;
@@ -199,4 +221,10 @@ function isImplied(row: LayerRow): boolean {
 
 function below(folder: Buffer, path: Buffer): Buffer {
   return path.length === 0 ? folder : Buffer.concat([folder, SLASH, path]);
+}
+
+/** An entry's path in the tree. Throws "refused" where the folder makes it too long or too deep. */
+function movedBelow(base: Buffer, path: Buffer): Buffer {
+  if (base.length === 0) return path;
+  return path.length === 0 ? base : requirePathLimits(below(base, path));
 }

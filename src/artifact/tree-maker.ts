@@ -58,7 +58,8 @@ export class TreeMaker {
     try {
       const plan = await this.#planOf(request);
       if (plan.layers.length === 0) log.warn("no layer is left: the volume will be empty", { reference });
-      if (plan.skipped > 0) log.info("layers without a title are left out", { reference, layers: plan.skipped });
+      if (plan.skipped > 0)
+        log.info("layers with neither a title nor a known meaning are left out", { reference, layers: plan.skipped });
       if (resolving.policy === "Never") await this.#requireCached(resolving, plan.layers);
     } finally {
       done();

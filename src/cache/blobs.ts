@@ -4,8 +4,8 @@ import { errnoOf, type Logger, syncFolder, unlessMissing, writeFileDurably } fro
 import { type Descriptor, type Digest, digestOf, digestParts } from "../oci/index.ts";
 import type { Layout } from "./layout.ts";
 
-/** Trees link to blobs, and any user of a pod may read them. */
-const BLOB_MODE = 0o644;
+/** The mode of all blobs: trees link to them, and any user of a pod may read them. */
+export const BLOB_MODE = 0o644;
 
 /** The blobs on disk, each once, by digest: manifests, configs and file layers. Used on the main and the pull thread. */
 export class Blobs {

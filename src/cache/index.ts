@@ -1,4 +1,4 @@
-export { Blobs } from "./blobs.ts";
+export { BLOB_MODE, Blobs } from "./blobs.ts";
 export { Cache, type CacheOptions } from "./cache.ts";
 export { lockDataDir } from "./data-dir-lock.ts";
 export { hasLayer, type StagedLayer } from "./layers.ts";

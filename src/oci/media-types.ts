@@ -10,11 +10,17 @@ export const mediaTypes = {
   empty: "application/vnd.oci.empty.v1+json",
 } as const;
 
-/** Annotation keys on layers. */
+/** Annotation keys on layers; a chart's manifest has a title and a version, too. */
 export const annotationKeys = {
   title: "org.opencontainers.image.title",
+  version: "org.opencontainers.image.version",
   unpack: "io.deis.oras.content.unpack",
   uncompressedDigest: "io.deis.oras.content.digest",
+  filepath: "org.cncf.model.filepath",
+  fileMetadata: "org.cncf.model.file.metadata+json",
+  // What ModelPack called them before it came to the CNCF.
+  oldFilepath: "org.cnai.model.filepath",
+  oldFileMetadata: "org.cnai.model.file.metadata+json",
 } as const;
 
 /** Media types of a single manifest, image or artifact. */

@@ -38,6 +38,12 @@ export function cleanTitle(title: string): string {
   return clean.ends.length === 0 ? "." : clean.bytes.toString();
 }
 
+/** A clean path that was put together from two: the same if it is within the limits. Throws "refused", naming it. */
+export function requirePathLimits(path: Buffer): Buffer {
+  cleanEntryPath(path, path);
+  return path;
+}
+
 function cleanPath(path: Buffer, refuse: (why: string) => DriverError): CleanPath {
   if (path.length === 0) throw refuse("is empty");
   if (path[0] === SLASH) throw refuse("is an absolute path");

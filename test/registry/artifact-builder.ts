@@ -52,6 +52,15 @@ export function artifact(
   return manifest(config, layers, { artifactType, annotations: options.annotations });
 }
 
+/** An artifact whose config is its own; annotations are the manifest's. */
+export function configuredArtifact(
+  config: BuiltLayer,
+  layers: readonly BuiltLayer[],
+  more: { readonly artifactType?: string; readonly annotations?: Record<string, string> } = {},
+): BuiltManifest {
+  return manifest(config, layers, { ...more });
+}
+
 /** A container image of the given layer tars, gzipped already, each with the digest of its uncompressed form. */
 export function image(layers: readonly { readonly packed: Buffer; readonly diffId: string }[]): BuiltManifest {
   const config = {
