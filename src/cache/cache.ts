@@ -4,10 +4,18 @@ import { join } from "node:path";
 import { type Clock, KeyedLock, type Logger } from "../base/index.ts";
 import type { Descriptor } from "../oci/index.ts";
 import { Blobs } from "./blobs.ts";
+import { Collector } from "./collector.ts";
+import { Contents } from "./contents.ts";
 import { type DataDir, openDataDir } from "./data-dir.ts";
+import { type EvictionObserver, Evictor } from "./evictor.ts";
+import { Inventory } from "./inventory.ts";
 import { commitLayer, hasLayer, type StagedLayer } from "./layers.ts";
 import type { Layout, TreeId } from "./layout.ts";
+import { Leases } from "./leases.ts";
+import { type CacheLimits, defaultCacheLimits } from "./limits.ts";
 import { Names } from "./names.ts";
+import { Partials } from "./partials.ts";
+import { Pins } from "./pins.ts";
 import { References } from "./references.ts";
 import { Sweeper } from "./sweeper.ts";
 import { type Tree, type TreeFacts, Trees } from "./trees.ts";
@@ -18,6 +26,9 @@ export interface CacheOptions {
   readonly dataDir: string;
   /** Makes everything written so far to the file system at a path durable (syncfs). */
   readonly syncFileSystem: (path: string) => Promise<void>;
+  /** The contract's defaults if left out. */
+  readonly limits?: CacheLimits;
+  readonly observer?: EvictionObserver;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -30,6 +41,10 @@ export class Cache {
   readonly names: Names;
   readonly dataDir: DataDir;
   readonly sweeper: Sweeper;
+  readonly leases = new Leases();
+  readonly pins: Pins;
+  readonly inventory: Inventory;
+  readonly collector: Collector;
   readonly #committing = new KeyedLock();
   readonly #syncFileSystem: CacheOptions["syncFileSystem"];
 
@@ -42,6 +57,18 @@ export class Cache {
     this.references = new References(dataDir, clock);
     this.names = new Names(dataDir.layout, log);
     this.#syncFileSystem = options.syncFileSystem;
+    const { sweeper, leases, blobs } = this;
+    const { layout } = dataDir;
+    const pins = new Pins(dataDir, clock);
+    const contents = new Contents({ dataDir, sweeper, clock });
+    const inventory = new Inventory({ dataDir, contents, pins, clock, log });
+    const { observer, limits = defaultCacheLimits } = options;
+    const stored = { dataDir, blobs, leases, pins, contents, inventory, sweeper };
+    const evictor = new Evictor({ ...stored, observer, clock, log });
+    const partials = new Partials(layout, clock);
+    this.pins = pins;
+    this.inventory = inventory;
+    this.collector = new Collector({ layout, evictor, contents, partials, inventory, sweeper, limits, clock, log });
   }
 
   /** Opens the data dir; what an earlier run left half-made is deleted in the background. */
@@ -85,11 +112,20 @@ export class Cache {
   /** Makes a tree that was staged in tmp/ durable, then visible; one that is there by now stays instead. */
   async commitTree(id: TreeId, staged: string, facts: TreeFacts): Promise<Tree> {
     await this.#syncFileSystem(staged);
-    return this.#committing.run(id, async () => (await this.trees.find(id)) ?? this.trees.commit(id, staged, facts));
+    using _ = await this.leases.hold(id);
+    return this.#committing.run(id, async () => {
+      const found = await this.trees.find(id);
+      if (found !== undefined) return found;
+      const tree = await this.trees.commit(id, staged, facts);
+      this.inventory.add({ id, ...facts });
+      return tree;
+    });
   }
 
   /** Stops background work. */
   async close(): Promise<void> {
+    await this.collector.close();
+    await this.inventory.close();
     await this.sweeper.close();
   }
 }

@@ -2,6 +2,7 @@ import { promises as fs } from "node:fs";
 import { dirname } from "node:path";
 import { syncFolder, unlessMissing } from "../base/index.ts";
 import type { Digest } from "../oci/index.ts";
+import type { DiskUse } from "./disk-space.ts";
 import type { Layout, UnpackWay } from "./layout.ts";
 import type { Sweeper } from "./sweeper.ts";
 
@@ -11,6 +12,8 @@ export interface StagedLayer {
   readonly way: UnpackWay;
   readonly folder: string;
   readonly indexFile: string;
+  /** What is in it takes so much; counted later where nobody says. */
+  readonly use?: DiskUse;
 }
 
 /** Whether a tar layer is there, unpacked, with its index. Used on the main and the pull thread. */

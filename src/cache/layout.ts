@@ -25,8 +25,12 @@ export interface Layout {
   blob(digest: Digest): string;
   layerFolder(digest: Digest, way: UnpackWay): string;
   layerIndex(digest: Digest, way: UnpackWay): string;
+  /** What the unpacked layer takes on disk. */
+  layerUse(digest: Digest, way: UnpackWay): string;
   treeFolder(id: TreeId): string;
   treeRecord(id: TreeId): string;
+  /** There while the tree is pinned. */
+  treePin(id: TreeId): string;
   ingestFile(digest: Digest): string;
 }
 
@@ -54,8 +58,10 @@ export function createLayout(dataDir: string): Layout {
     blob: (digest) => under(blobs, digest),
     layerFolder: (digest, way) => under(layers, digest, `.${way}`),
     layerIndex: (digest, way) => under(layers, digest, `.${way}.index`),
+    layerUse: (digest, way) => under(layers, digest, `.${way}.use.json`),
     treeFolder: (id) => join(trees, id),
     treeRecord: (id) => join(trees, `${id}.json`),
+    treePin: (id) => join(trees, `${id}.pin`),
     ingestFile: (digest) => {
       const { algorithm, hex } = digestParts(digest);
       return join(ingest, `${algorithm}-${hex}`);

@@ -34,6 +34,19 @@ export class Sweeper {
     if (await move(path, aside)) this.#enqueue(aside);
   }
 
+  /**
+   * As `discard`, for what nobody uses any more: where a full disk has no room for its name in tmp/, it is emptied in its
+   * place.
+   */
+  async discardOrEmpty(path: string): Promise<void> {
+    try {
+      await this.discard(path);
+    } catch (error) {
+      if (!["ENOSPC", "EDQUOT"].includes(errnoOf(error) ?? "")) throw error;
+      this.#enqueue(path);
+    }
+  }
+
   /** Takes away what earlier runs left in tmp/, however much. Call it before this run stages anything there. */
   async sweepLeftovers(): Promise<void> {
     const aside = `${this.#tmp}.old`;

@@ -39,6 +39,11 @@ export class Trees {
     return (await isFolder(folder)) ? tree : undefined;
   }
 
+  /** Whether the folder of a tree that was found is still there: what is evicted goes as a whole. */
+  async isThere(id: TreeId): Promise<boolean> {
+    return isFolder(this.#dataDir.layout.treeFolder(id));
+  }
+
   /**
    * Makes a staged folder, synced by the caller, the tree of that id. The record goes last: a crash in between leaves
    * a folder without one. Such a folder is whole, and volumes may be mounted from it: it stays, and gets its record.

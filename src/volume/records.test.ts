@@ -20,7 +20,7 @@ function record(volumeId: string, targetPath: string): VolumeRecord {
 }
 
 function load({ cache }: CacheArea): Promise<Records> {
-  return Records.load(cache.layout, cache.dataDir.state);
+  return Records.load(cache);
 }
 
 test("records survive a restart", async () => {

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
 import { syncFolder } from "../base/index.ts";
-import { type Layout, type StateFiles, type TreeId, textAt } from "../cache/index.ts";
+import { type Cache, type Lease, type TreeId, textAt } from "../cache/index.ts";
 import type { JsonObject } from "../oci/index.ts";
 
 /** Names a volume among all others: hex sha256 of volume id, NUL, target path. Ids never become paths themselves. */
@@ -22,6 +22,9 @@ export interface VolumeRecord {
   readonly reference: string | undefined;
 }
 
+/** What records need of the cache. */
+type RecordsCache = Pick<Cache, "dataDir" | "leases" | "inventory">;
+
 /** Published volumes by kind. */
 export interface VolumeCount {
   readonly readOnly: number;
@@ -33,24 +36,26 @@ export function volumeKeyOf(volumeId: string, targetPath: string): VolumeKey {
   return createHash("sha256").update(`${volumeId}\0${targetPath}`).digest("hex") as VolumeKey;
 }
 
-/** The records of published volumes: in memory, and one file each in `volumes/`. */
+/** The records of published volumes: in memory, and one file each in `volumes/`. Each holds a lease of its tree. */
 export class Records {
-  readonly #layout: Layout;
-  readonly #state: StateFiles;
+  readonly #cache: RecordsCache;
   readonly #byKey = new Map<VolumeKey, VolumeRecord>();
+  readonly #leases = new Map<VolumeKey, Lease>();
 
-  private constructor(layout: Layout, state: StateFiles) {
-    this.#layout = layout;
-    this.#state = state;
+  private constructor(cache: RecordsCache) {
+    this.#cache = cache;
   }
 
   /** Reads all records; a corrupt one is reported and moved aside. */
-  static async load(layout: Layout, state: StateFiles): Promise<Records> {
-    const records = new Records(layout, state);
+  static async load(cache: RecordsCache): Promise<Records> {
+    const { layout, state } = cache.dataDir;
+    const records = new Records(cache);
     for (const name of await fs.readdir(layout.volumes)) {
       if (!/^[0-9a-f]{64}\.json$/.test(name)) continue;
       const record = await state.read(join(layout.volumes, name), (value) => recordFrom(value, name));
-      if (record !== undefined) records.#byKey.set(record.key, record);
+      if (record === undefined) continue;
+      records.#byKey.set(record.key, record);
+      await records.#lease(record);
     }
     return records;
   }
@@ -86,18 +91,32 @@ export class Records {
    * it; a writable one's says whose the writes are that come back.
    */
   async put(record: VolumeRecord): Promise<void> {
-    await this.#state.write(this.#file(record.key), { ...record }, { syncName: !record.readOnly });
+    await this.#cache.dataDir.state.write(this.#file(record.key), { ...record }, { syncName: !record.readOnly });
     this.#byKey.set(record.key, record);
+    await this.#lease(record);
+    if (record.tree !== undefined) this.#cache.inventory.touch(record.tree);
   }
 
   async delete(key: VolumeKey): Promise<void> {
     await fs.rm(this.#file(key), { force: true });
-    if (this.#byKey.get(key)?.readOnly !== true) await syncFolder(this.#layout.volumes);
+    const record = this.#byKey.get(key);
+    if (record?.readOnly !== true) await syncFolder(this.#cache.dataDir.layout.volumes);
     this.#byKey.delete(key);
+    if (record?.tree !== undefined) this.#cache.inventory.touch(record.tree);
+    this.#leases.get(key)?.release();
+    this.#leases.delete(key);
+  }
+
+  /** The new lease comes before the old one goes: they may be of one tree. */
+  async #lease({ key, tree }: VolumeRecord): Promise<void> {
+    const lease = tree === undefined ? undefined : await this.#cache.leases.hold(tree);
+    this.#leases.get(key)?.release();
+    if (lease === undefined) this.#leases.delete(key);
+    else this.#leases.set(key, lease);
   }
 
   #file(key: VolumeKey): string {
-    return join(this.#layout.volumes, `${key}.json`);
+    return join(this.#cache.dataDir.layout.volumes, `${key}.json`);
   }
 }
 

@@ -6,11 +6,12 @@ import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { ManualClock } from "../../test/registry-client/manual-clock.ts";
 import { createLogger } from "../base/index.ts";
+import type { DiskUse } from "../cache/index.ts";
 import { volumeKeyOf } from "./records.ts";
-import { UpperUsage, type Usage } from "./upper-usage.ts";
+import { UpperUsage } from "./upper-usage.ts";
 
 const KEY = volumeKeyOf("v", "/a");
-const NONE: Usage = { bytes: 0, inodes: 0 };
+const NONE: DiskUse = { bytes: 0, inodes: 0 };
 
 function use() {
   const folder = mkdtempSync(join(tmpdir(), "oras-csi-usage-"));
@@ -23,7 +24,7 @@ function use() {
 }
 
 /** Asks until the answer is one that is wanted. */
-async function asksUntil(ask: () => Usage, wanted: (usage: Usage) => boolean): Promise<Usage> {
+async function asksUntil(ask: () => DiskUse, wanted: (usage: DiskUse) => boolean): Promise<DiskUse> {
   for (;;) {
     const usage = ask();
     if (wanted(usage)) return usage;

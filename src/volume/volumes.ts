@@ -1,6 +1,6 @@
 import { type Artifacts, diskErrorFrom } from "../artifact/index.ts";
 import { type Clock, DriverError, describeError, type ErrorKind, KeyedLock, type Logger } from "../base/index.ts";
-import type { Cache, Tree } from "../cache/index.ts";
+import type { Cache, Lease, Tree } from "../cache/index.ts";
 import type { Mounter } from "../mount/index.ts";
 import { formatReference, type Platform } from "../oci/index.ts";
 import { Adoption } from "./adoption.ts";
@@ -79,8 +79,7 @@ export class Volumes implements VolumeService {
 
   /** Reads the records of what is published already. */
   static async open(options: VolumesOptions): Promise<Volumes> {
-    const { layout, state } = options.cache.dataDir;
-    return new Volumes(options, await Records.load(layout, state));
+    return new Volumes(options, await Records.load(options.cache));
   }
 
   async publish(asked: PublishRequest): Promise<PublishOutcome> {
@@ -155,11 +154,23 @@ export class Volumes implements VolumeService {
     const { targetPath } = wanted;
     const { signal } = request;
     if (await this.#locks.run(targetPath, () => this.#isPublished(wanted, request), signal)) return "unchanged";
-    const below = await this.#treeBelow(wanted);
-    // Unpublished meanwhile: what it wanted was given up already, so nothing new may be wanted for it.
-    signal.throwIfAborted();
-    const tree = below ?? (await this.#present(wanted, request));
-    return this.#locks.run(targetPath, () => this.#mount(wanted, tree, request), signal);
+    const { tree, lease } = await this.#leasedTree(wanted, request);
+    using _ = lease;
+    return await this.#locks.run(targetPath, () => this.#mount(wanted, tree, request), signal);
+  }
+
+  /** The tree, under a lease. It may have been evicted between the two: then it is made once more. */
+  async #leasedTree(wanted: WantedVolume, request: PublishRequest): Promise<{ tree: Tree; lease: Lease }> {
+    const { leases, trees } = this.#options.cache;
+    for (;;) {
+      const below = await this.#treeBelow(wanted);
+      // Unpublished meanwhile: what it wanted was given up already, so nothing new may be wanted for it.
+      request.signal.throwIfAborted();
+      const tree = below ?? (await this.#present(wanted, request));
+      const lease = await leases.hold(tree.id);
+      if (await trees.isThere(tree.id)) return { tree, lease };
+      lease.release();
+    }
   }
 
   /** Whether nothing has to be done. Throws "refused" where nothing can be done either, before anything is pulled. */

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import type { Logger } from "../../src/base/index.ts";
-import { Cache, createLayout, type Layout } from "../../src/cache/index.ts";
+import { Cache, type CacheOptions, createLayout, type Layout } from "../../src/cache/index.ts";
 import { ManualClock } from "../registry-client/manual-clock.ts";
 import { type LogLine, useLog } from "./log-lines.ts";
 import { useTempFolder } from "./temp-folder.ts";
@@ -16,12 +16,12 @@ export interface TestDataDir {
   /** The paths that were synced as a whole file system. */
   readonly synced: string[];
   /** Opens the cache, as a start of the driver does, and waits until the leftovers of earlier runs are gone. */
-  open(): Promise<Cache>;
+  open(changes?: Pick<CacheOptions, "limits" | "observer">): Promise<Cache>;
 }
 
-/** A data dir that is not there yet. Its caches are closed and it goes when the test ends. */
-export function useDataDir(t: TestContext): TestDataDir {
-  const path = join(useTempFolder(t), "data");
+/** A data dir that is not there yet. Its caches are closed and it goes when the test ends; one at a `path` stays. */
+export function useDataDir(t: TestContext, options: { readonly path?: string } = {}): TestDataDir {
+  const path = options.path ?? join(useTempFolder(t), "data");
   const clock = new ManualClock();
   const { log, lines } = useLog();
   const synced: string[] = [];
@@ -33,8 +33,8 @@ export function useDataDir(t: TestContext): TestDataDir {
     log,
     lines,
     synced,
-    async open() {
-      const cache = await Cache.open({ dataDir: path, syncFileSystem, clock, log });
+    async open(changes = {}) {
+      const cache = await Cache.open({ dataDir: path, syncFileSystem, clock, log, ...changes });
       t.after(() => cache.close());
       await cache.sweeper.idle();
       return cache;

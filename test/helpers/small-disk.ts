@@ -1,11 +1,21 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A small ext2 file system of its own, which takes 32,000 links to a file. */
+/** A small file system of its own. */
 export interface SmallDisk extends Disposable {
   readonly path: string;
+}
+
+/** What a small disk is like. */
+export interface SmallDiskOptions {
+  /** ext2 if left out, which takes 32,000 links to a file. */
+  readonly type?: "ext2" | "ext4";
+  /** 16 MiB if left out. */
+  readonly sizeBytes?: number;
+  /** As many as mkfs thinks right if left out. */
+  readonly inodes?: number;
 }
 
 /** Why there can be no small disk, or false. */
@@ -19,16 +29,21 @@ export function whyNoSmallDisk(): string | false {
   }
 }
 
-/** Makes and mounts one. Needs root, mkfs.ext2 and a free loop device. */
-export function useSmallDisk(): SmallDisk {
+/** Makes and mounts one. Needs root, mkfs and a free loop device. */
+export function useSmallDisk(options: SmallDiskOptions = {}): SmallDisk {
+  const { type = "ext2", sizeBytes = 16 * 1024 * 1024, inodes } = options;
   const folder = mkdtempSync(join(tmpdir(), "oras-csi-disk-"));
   const path = join(folder, "disk");
   const image = join(folder, "image");
   mkdirSync(path);
-  writeFileSync(image, Buffer.alloc(16 * 1024 * 1024));
+  writeFileSync(image, "");
+  truncateSync(image, sizeBytes);
+  // Nothing is kept for root: the driver runs as root, and a full disk is to be full.
+  const inodeOptions = inodes === undefined ? [] : ["-N", String(inodes)];
+  const journal = type === "ext4" ? ["-J", "size=4"] : [];
   try {
-    execFileSync("mkfs.ext2", ["-q", "-F", image]);
-    execFileSync("mount", ["-t", "ext2", "-o", "loop", image, path], { stdio: "pipe" });
+    execFileSync(`mkfs.${type}`, ["-q", "-F", "-m", "0", ...journal, ...inodeOptions, image]);
+    execFileSync("mount", ["-t", type, "-o", "loop", image, path], { stdio: "pipe" });
   } catch (error) {
     rmSync(folder, { recursive: true });
     throw error;

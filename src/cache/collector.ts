@@ -1,0 +1,236 @@
+import { type Clock, describeError, type Logger, Semaphore } from "../base/index.ts";
+import type { Contents } from "./contents.ts";
+import {
+  type DiskSpace,
+  type DiskUse,
+  excessOver,
+  isSome,
+  nothingUsed,
+  readDiskSpace,
+  sumOfUses,
+} from "./disk-space.ts";
+import type { EvictReason, Eviction, Evictor } from "./evictor.ts";
+import type { Inventory } from "./inventory.ts";
+import type { Layout, TreeId } from "./layout.ts";
+import type { CacheLimits } from "./limits.ts";
+import { ageMs } from "./moment.ts";
+import type { Partials } from "./partials.ts";
+import type { Sweeper } from "./sweeper.ts";
+
+/** What the cache takes on disk, and how full its file system is. */
+export interface CacheUsage {
+  /** Manifests and file layers. */
+  readonly blobs: DiskUse;
+  /** Unpacked tar layers. */
+  readonly layers: DiskUse;
+  /** Downloads under way or left for later. */
+  readonly partials: DiskUse;
+  /** What pods wrote into their volumes. */
+  readonly uppers: DiskUse;
+  readonly total: DiskUse;
+  readonly fileSystem: DiskSpace;
+}
+
+/** What was taken away. */
+export interface Collected extends DiskUse {
+  readonly trees: number;
+}
+
+/** What a collector works on. */
+export interface CollectorOptions {
+  readonly layout: Layout;
+  readonly evictor: Evictor;
+  readonly contents: Contents;
+  readonly partials: Partials;
+  readonly inventory: Inventory;
+  readonly sweeper: Sweeper;
+  readonly limits: CacheLimits;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** What nobody asks for goes after so long in any case: unfinished downloads, and layers that became no tree. */
+const UNWANTED_MS = 24 * 60 * 60_000;
+/** Who prunes by hand wants all of it gone, but no pull to fail that is about to begin. */
+const PRUNED_MANIFEST_MS = 10 * 60_000;
+/** How often it is looked whether there is something to do. */
+const PERIOD_MS = 60_000;
+
+/** How much has to go. */
+type Excess = () => Promise<DiskUse>;
+
+/** Decides what the cache need not keep, and has it taken away: one collection at a time. */
+export class Collector {
+  readonly #options: CollectorOptions;
+  readonly #turn = new Semaphore(1);
+  #uppers: () => DiskUse = () => nothingUsed;
+  #cancelNext: (() => void) | undefined;
+  #running: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: CollectorOptions) {
+    this.#options = options;
+  }
+
+  /** From now on counts what pods wrote into their volumes. */
+  followUppers(use: () => DiskUse): void {
+    this.#uppers = use;
+  }
+
+  /** Collects every minute from now on, first after a minute. */
+  start(): void {
+    const { clock, log } = this.#options;
+    this.#cancelNext = clock.after(PERIOD_MS, () => {
+      this.#running = this.collect()
+        .catch((error: unknown) =>
+          log.warn("cannot collect what the cache need not keep", { reason: describeError(error) }),
+        )
+        .finally(() => {
+          if (!this.#closed) this.start();
+        });
+    });
+  }
+
+  /** Stops; what is under way comes to its end. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelNext?.();
+    await this.#running;
+  }
+
+  /** What the cache takes, measured anew as far as it changed. */
+  async usage(): Promise<CacheUsage> {
+    const { layout, contents, partials, inventory } = this.#options;
+    await inventory.load();
+    await contents.refresh();
+    const { blobs, layers } = contents.use();
+    const downloads = sumOfUses((await partials.list()).map(({ use }) => use));
+    const uppers = this.#uppers();
+    const total = sumOfUses([blobs, layers, downloads, uppers]);
+    return { blobs, layers, partials: downloads, uppers, total, fileSystem: await readDiskSpace(layout.dataDir) };
+  }
+
+  /** Takes one tree away with all that only it is made of, unless it has a lease or a pin. Its bytes are freed soon after. */
+  async evict(id: TreeId, reason: EvictReason): Promise<Eviction> {
+    await this.#options.inventory.load();
+    await this.#options.contents.refresh();
+    return this.#options.evictor.evictTree(id, reason);
+  }
+
+  /** Takes away all that has neither lease nor pin. */
+  prune(): Promise<Collected> {
+    const all = async () => ({ bytes: Number.POSITIVE_INFINITY, inodes: 0 });
+    return this.#inTurn((gone) => this.#reduce(gone, all, "prune", PRUNED_MANIFEST_MS));
+  }
+
+  /** Collects as the limits say: what is too old, then what is too much. */
+  collect(): Promise<Collected> {
+    return this.#inTurn(async (gone) => {
+      await this.#dropOld(gone);
+      const excess = excessOver(this.#options.limits.highPercent, await readDiskSpace(this.#options.layout.dataDir));
+      if (isSome(excess)) await this.#reduce(gone, () => this.#overLowMark(), "high-mark");
+      await this.#reduce(gone, () => this.#overMaxBytes(), "max-bytes");
+    });
+  }
+
+  /** One at a time, and only when all that is there is known. */
+  async #inTurn(work: (gone: Tally) => Promise<void>): Promise<Collected> {
+    const { inventory, contents } = this.#options;
+    const release = await this.#turn.acquire();
+    try {
+      await inventory.load();
+      await contents.refresh();
+      const gone = new Tally();
+      await work(gone);
+      return gone.collected;
+    } finally {
+      release();
+    }
+  }
+
+  /** What goes whether or not there is room. */
+  async #dropOld(gone: Tally): Promise<void> {
+    const { inventory, evictor, partials, limits, clock } = this.#options;
+    const { ttlMs } = limits;
+    for (const id of inventory.withoutRecord()) await evictor.dropFolder(id);
+    for (const partial of await partials.list())
+      if (partial.restedMs >= UNWANTED_MS) gone.add(await evictor.dropPartial(partial, "ttl"));
+    for (const content of await evictor.unneeded(UNWANTED_MS))
+      if (content.came !== undefined && ageMs(clock, content.came) >= UNWANTED_MS)
+        gone.add(await evictor.dropContent(content, "ttl"));
+    if (ttlMs === undefined) return;
+    for (const { id } of inventory.byLastUse()) {
+      if (inventory.unusedMs(id) < ttlMs) break;
+      gone.addTree(await evictor.evictTree(id, "ttl"));
+    }
+  }
+
+  /** How much is above the low mark, of what collection may take where others filled the file system. */
+  async #overLowMark(): Promise<DiskUse> {
+    const { limits, layout } = this.#options;
+    const over = excessOver(limits.lowPercent, await readDiskSpace(layout.dataDir));
+    if (!isSome(over)) return over;
+    const { total, fileSystem } = await this.usage();
+    const share = limits.minPercent / 100;
+    return {
+      bytes: Math.min(over.bytes, Math.max(0, Math.ceil(total.bytes - share * fileSystem.totalBytes))),
+      inodes: Math.min(over.inodes, Math.max(0, Math.ceil(total.inodes - share * fileSystem.totalInodes))),
+    };
+  }
+
+  async #overMaxBytes(): Promise<DiskUse> {
+    const { maxBytes } = this.#options.limits;
+    if (maxBytes === undefined) return nothingUsed;
+    const { total } = await this.usage();
+    return { bytes: Math.max(0, total.bytes - maxBytes), inodes: 0 };
+  }
+
+  /**
+   * Takes away until nothing is too much any more: first what nobody wants, then trees, the longest unused first. What is
+   * freed is a guess until it is freed, so it is measured anew whenever the guess says that it is enough.
+   */
+  async #reduce(gone: Tally, excess: Excess, reason: EvictReason, manifestAgeMs = UNWANTED_MS): Promise<void> {
+    const { sweeper } = this.#options;
+    let left = await excess();
+    if (!isSome(left)) return;
+    let freed = nothingUsed;
+    for await (const use of this.#takeInOrder(gone, reason, manifestAgeMs)) {
+      freed = sumOfUses([freed, use]);
+      if (freed.bytes < left.bytes || freed.inodes < left.inodes) continue;
+      await sweeper.idle();
+      left = await excess();
+      if (!isSome(left)) return;
+      freed = nothingUsed;
+    }
+    await sweeper.idle();
+  }
+
+  /** Takes one thing after the other and tells what it frees, for as long as more is asked for. */
+  async *#takeInOrder(gone: Tally, reason: EvictReason, manifestAgeMs: number): AsyncGenerator<DiskUse> {
+    const { evictor, partials, inventory } = this.#options;
+    for (const partial of await partials.list()) yield gone.add(await evictor.dropPartial(partial, reason));
+    for (const content of await evictor.unneeded(manifestAgeMs))
+      yield gone.add(await evictor.dropContent(content, reason));
+    for (const { id } of inventory.byLastUse()) yield gone.addTree(await evictor.evictTree(id, reason));
+  }
+}
+
+/** Counts what goes. */
+class Tally {
+  #trees = 0;
+  #use = nothingUsed;
+
+  get collected(): Collected {
+    return { trees: this.#trees, ...this.#use };
+  }
+
+  add(freed: DiskUse): DiskUse {
+    this.#use = sumOfUses([this.#use, freed]);
+    return freed;
+  }
+
+  addTree({ outcome, freed }: Eviction): DiskUse {
+    if (outcome === "evicted") this.#trees++;
+    return this.add(freed);
+  }
+}

@@ -1,0 +1,161 @@
+import type { Clock, Logger } from "../base/index.ts";
+import { type Digest, parseManifest } from "../oci/index.ts";
+import type { Blobs } from "./blobs.ts";
+import { type Content, type Contents, useOf } from "./contents.ts";
+import type { DataDir } from "./data-dir.ts";
+import { type DiskUse, nothingUsed, sumOfUses } from "./disk-space.ts";
+import type { Inventory } from "./inventory.ts";
+import type { TreeId } from "./layout.ts";
+import type { Leases } from "./leases.ts";
+import { ageMs } from "./moment.ts";
+import type { PartialDownload } from "./partials.ts";
+import type { Pins } from "./pins.ts";
+import type { Sweeper } from "./sweeper.ts";
+
+/** Why something was taken away. */
+export type EvictReason = "high-mark" | "max-bytes" | "ttl" | "cleanup" | "pull" | "prune" | "removed";
+
+/** What became of the eviction of a tree; only if it is "evicted" anything was taken away. */
+export interface Eviction {
+  readonly outcome: "evicted" | "leased" | "pinned" | "unknown";
+  /** What is freed, soon after. */
+  readonly freed: DiskUse;
+}
+
+/** Hears what is taken away. */
+export interface EvictionObserver {
+  treeEvicted(reason: EvictReason): void;
+  freed(reason: EvictReason, use: DiskUse): void;
+}
+
+/** What an evictor works on. */
+export interface EvictorOptions {
+  readonly dataDir: DataDir;
+  readonly blobs: Blobs;
+  readonly leases: Leases;
+  readonly pins: Pins;
+  readonly contents: Contents;
+  readonly inventory: Inventory;
+  readonly sweeper: Sweeper;
+  readonly observer: EvictionObserver | undefined;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Deeper indexes are not followed by pulls either. */
+const MAX_INDEX_DEPTH = 4;
+/** A tree itself: a folder and a record at least. */
+const itself: DiskUse = { bytes: 0, inodes: 2 };
+/** A larger blob is no manifest and no index. */
+const MANIFEST_BYTES = 4 * 1024 * 1024;
+
+/** Takes single things out of the cache, each as a whole and never under a lease. */
+export class Evictor {
+  readonly #options: EvictorOptions;
+  /** What the indexes among the blobs name. */
+  readonly #named = new Map<Digest, readonly Digest[]>();
+
+  constructor(options: EvictorOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a tree away with all that only it is made of, unless it has a lease or a pin. */
+  async evictTree(id: TreeId, reason: EvictReason): Promise<Eviction> {
+    const { dataDir, leases, pins, inventory, sweeper, observer, log } = this.#options;
+    const { layout } = dataDir;
+    const only = inventory.onlyIn(id);
+    let outcome = "leased" as Eviction["outcome"];
+    await leases.evict(id, async () => {
+      outcome = inventory.get(id) === undefined ? "unknown" : pins.isPinned(id) ? "pinned" : "evicted";
+      if (outcome !== "evicted") return;
+      // Without its record it does not count: a crash in between leaves a folder that the next start takes away.
+      await sweeper.discardOrEmpty(layout.treeRecord(id));
+      inventory.delete(id);
+      await sweeper.discardOrEmpty(layout.treeFolder(id));
+    });
+    if (outcome !== "evicted") return { outcome, freed: nothingUsed };
+    observer?.treeEvicted(reason);
+    const freed = [itself];
+    for (const content of only) freed.push(await this.dropContent(content, reason));
+    const sum = sumOfUses(freed);
+    log.info("a tree was taken out of the cache", { tree: id, reason, bytes: sum.bytes });
+    return { outcome, freed: sum };
+  }
+
+  /** Takes bytes away that no tree is made of, unless a pull wants them. */
+  async dropContent(content: Content, reason: EvictReason): Promise<DiskUse> {
+    const { leases, contents } = this.#options;
+    const freed = useOf(content);
+    let dropped = false;
+    await leases.evict(content.digest, async () => {
+      if (content.trees > 0) return;
+      await contents.discard(content);
+      dropped = true;
+    });
+    if (!dropped) return nothingUsed;
+    this.#named.delete(content.digest);
+    this.#options.observer?.freed(reason, freed);
+    return freed;
+  }
+
+  /** Takes a download away that no pull wants. */
+  async dropPartial({ digest, paths, use }: PartialDownload, reason: EvictReason): Promise<DiskUse> {
+    const { leases, sweeper, observer } = this.#options;
+    const dropped = await leases.evict(digest, async () => {
+      for (const path of paths) await sweeper.discardOrEmpty(path);
+    });
+    if (!dropped) return nothingUsed;
+    observer?.freed(reason, use);
+    return use;
+  }
+
+  /** Takes a folder of trees/ away that has no record, unless a volume shows it. */
+  async dropFolder(id: TreeId): Promise<void> {
+    const { dataDir, leases, pins, inventory, sweeper } = this.#options;
+    await leases.evict(id, async () => {
+      if (inventory.get(id) === undefined && !pins.isPinned(id))
+        await sweeper.discardOrEmpty(dataDir.layout.treeFolder(id));
+    });
+  }
+
+  /**
+   * Bytes that no tree is made of, and that nobody else needs: not an index that names the manifest of a tree. What may
+   * be a manifest must be so old at least, as its pull may have to wait.
+   */
+  async unneeded(manifestAgeMs: number): Promise<readonly Content[]> {
+    const { contents, leases, clock } = this.#options;
+    const unneeded: Content[] = [];
+    for (const content of contents.withoutTree()) {
+      if (leases.count(content.digest) > 0) continue;
+      const mayBeManifest = content.layers.size === 0 && useOf(content).bytes <= MANIFEST_BYTES;
+      const old = content.came !== undefined && ageMs(clock, content.came) >= manifestAgeMs;
+      if (mayBeManifest && (!old || (await this.#namesTree(content.digest)))) continue;
+      unneeded.push(content);
+    }
+    return unneeded;
+  }
+
+  /** Whether a blob is an index that leads to the manifest of a tree. */
+  async #namesTree(digest: Digest, depth = 0): Promise<boolean> {
+    const { contents } = this.#options;
+    const named = this.#named.get(digest) ?? (await this.#readNamed(digest));
+    this.#named.set(digest, named);
+    if (named.some((manifest) => contents.treesOf(manifest) > 0)) return true;
+    for (const inner of depth < MAX_INDEX_DEPTH ? named : []) {
+      if (contents.has(inner) && (await this.#namesTree(inner, depth + 1))) return true;
+    }
+    return false;
+  }
+
+  async #readNamed(digest: Digest): Promise<readonly Digest[]> {
+    const bytes = await this.#options.blobs.read(digest);
+    if (bytes === undefined) return [];
+    try {
+      const parsed = parseManifest(bytes, undefined);
+      return parsed.kind === "index" ? parsed.manifests.map((entry) => entry.digest) : [];
+    } catch {
+      // A small file layer, say.
+      return [];
+    }
+  }
+}

@@ -1,0 +1,191 @@
+import { promises as fs } from "node:fs";
+import { type Clock, describeError, errnoOf, type Logger, unlessMissing } from "../base/index.ts";
+import { type Digest, parseDigest } from "../oci/index.ts";
+import type { Content, Contents } from "./contents.ts";
+import type { DataDir } from "./data-dir.ts";
+import type { TreeId } from "./layout.ts";
+import { ageMs, type Moment, momentAt } from "./moment.ts";
+import type { Pins } from "./pins.ts";
+import { numberAt, textAt } from "./state-file.ts";
+
+/** A tree as garbage collection sees it. */
+export interface StoredTree {
+  readonly id: TreeId;
+  readonly manifest: Digest;
+  /** Sum of its files' sizes. */
+  readonly bytes: number;
+  /** Files, folders and links in it. */
+  readonly inodes: number;
+}
+
+interface Entry extends StoredTree {
+  used: Moment;
+  /** What it is made of: its manifest and its layers, each once. */
+  readonly contents: readonly Content[];
+}
+
+/** What the inventory needs. */
+export interface InventoryOptions {
+  readonly dataDir: DataDir;
+  readonly contents: Contents;
+  readonly pins: Pins;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+const RECORD = /^([0-9a-f]{64})\.json$/;
+const FOLDER = /^[0-9a-f]{64}$/;
+/** How many records are read at once. */
+const BATCH = 16;
+/** How long a use may be in memory only. A crash before makes a tree seem less used than it is, nothing worse. */
+const FLUSH_MS = 60_000;
+
+/**
+ * The trees of the data dir in memory: what each is made of, and when it was last used. Read in the background at start.
+ * The last use is the modification time of a tree's record, written some time later.
+ */
+export class Inventory {
+  readonly #options: InventoryOptions;
+  readonly #trees = new Map<TreeId, Entry>();
+  /** Used since the last flush. */
+  readonly #used = new Map<TreeId, Moment>();
+  #folders: readonly TreeId[] = [];
+  #loaded: Promise<void> | undefined;
+  #cancelFlush: (() => void) | undefined;
+  #flushing: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: InventoryOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when all that was there at the start is known; the first call begins to read it. */
+  load(): Promise<void> {
+    this.#loaded ??= this.#load();
+    return this.#loaded;
+  }
+
+  get(id: TreeId): StoredTree | undefined {
+    return this.#trees.get(id);
+  }
+
+  /** All trees, the longest unused first. */
+  byLastUse(): readonly StoredTree[] {
+    const { clock } = this.#options;
+    const aged = [...this.#trees.values()].map((tree) => ({ tree, unusedMs: ageMs(clock, tree.used) }));
+    return aged.sort((a, b) => b.unusedMs - a.unusedMs).map(({ tree }) => tree);
+  }
+
+  /** For how long no volume began or ceased to have the tree. */
+  unusedMs(id: TreeId): number {
+    const tree = this.#trees.get(id);
+    return tree === undefined ? 0 : ageMs(this.#options.clock, tree.used);
+  }
+
+  get size(): number {
+    return this.#trees.size;
+  }
+
+  /** A tree was made. */
+  add(tree: StoredTree & { readonly layers: readonly Digest[] }): void {
+    const { clock } = this.#options;
+    this.#put(tree, momentAt(clock, clock.now()));
+  }
+
+  /** A volume has or had the tree. */
+  touch(id: TreeId): void {
+    const { clock } = this.#options;
+    const used = momentAt(clock, clock.now());
+    const entry = this.#trees.get(id);
+    if (entry !== undefined) entry.used = used;
+    this.#used.set(id, used);
+    if (this.#closed || this.#options.dataDir.isNewer) return;
+    this.#cancelFlush ??= clock.after(FLUSH_MS, () => {
+      this.#cancelFlush = undefined;
+      this.#flushing = this.#flush();
+    });
+  }
+
+  /** What goes with the tree: that which no other tree is made of. */
+  onlyIn(id: TreeId): readonly Content[] {
+    return this.#trees.get(id)?.contents.filter(({ trees }) => trees === 1) ?? [];
+  }
+
+  /** A tree is gone. */
+  delete(id: TreeId): void {
+    for (const content of this.#trees.get(id)?.contents ?? []) content.trees--;
+    this.#trees.delete(id);
+    this.#used.delete(id);
+  }
+
+  /** Folders in trees/ that had no record at the start, and have none now. */
+  withoutRecord(): readonly TreeId[] {
+    return this.#folders.filter((id) => !this.#trees.has(id));
+  }
+
+  /** Writes down what was used, as at the end of the process. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelFlush?.();
+    await this.#loaded?.catch(() => undefined);
+    await this.#flushing;
+    await this.#flush();
+  }
+
+  async #load(): Promise<void> {
+    const { dataDir, pins } = this.#options;
+    const names = await fs.readdir(dataDir.layout.trees);
+    pins.load(names);
+    const ids = names.flatMap((name) => RECORD.exec(name)?.[1] ?? []) as TreeId[];
+    for (let i = 0; i < ids.length && !this.#closed; i += BATCH) {
+      await Promise.all(ids.slice(i, i + BATCH).map((id) => this.#read(id)));
+    }
+    this.#folders = names.filter((name) => FOLDER.test(name)) as TreeId[];
+  }
+
+  async #read(id: TreeId): Promise<void> {
+    const { dataDir, clock } = this.#options;
+    const path = dataDir.layout.treeRecord(id);
+    const found = await unlessMissing(fs.lstat(path));
+    const facts = await dataDir.state.read(path, (value) => ({
+      manifest: parseDigest(textAt(value, "manifest")),
+      layers: digestsFrom(value["layers"]),
+      bytes: numberAt(value, "bytes"),
+      inodes: numberAt(value, "inodes"),
+    }));
+    // One that was made or taken away meanwhile is known better already.
+    if (facts === undefined || found === undefined || this.#trees.has(id)) return;
+    this.#put({ id, ...facts }, this.#used.get(id) ?? momentAt(clock, found.mtimeMs));
+  }
+
+  #put(tree: StoredTree & { readonly layers: readonly Digest[] }, used: Moment): void {
+    const { id, manifest, layers, bytes, inodes } = tree;
+    this.delete(id);
+    const contents = [...new Set([manifest, ...layers])].map((digest) => this.#options.contents.of(digest));
+    for (const content of contents) content.trees++;
+    this.#trees.set(id, { id, manifest, bytes, inodes, used, contents });
+  }
+
+  async #flush(): Promise<void> {
+    const { dataDir, clock, log } = this.#options;
+    if (dataDir.isNewer) return;
+    const used = [...this.#used];
+    this.#used.clear();
+    for (const [id, moment] of used) {
+      try {
+        // Not the wall clock's word of then: it may have been set since.
+        const usedMs = clock.now() - ageMs(clock, moment);
+        await fs.utimes(dataDir.layout.treeRecord(id), usedMs / 1000, usedMs / 1000);
+      } catch (error) {
+        if (errnoOf(error) === "ENOENT") continue;
+        log.warn("cannot note when a tree was last used", { tree: id, reason: describeError(error) });
+      }
+    }
+  }
+}
+
+/** Records of older drivers may lack them, and what is no digest is nobody's. */
+function digestsFrom(value: unknown): readonly Digest[] {
+  if (!Array.isArray(value)) return [];
+  return value.filter((item): item is string => typeof item === "string").map(parseDigest);
+}

@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { test } from "node:test";
+import { makeTree, useVolumes } from "../../test/helpers/volume-bench.ts";
+
+test("a published volume keeps its tree, also after a restart, until it is unpublished", async () => {
+  await using bench = await useVolumes();
+  const { tree, area, target } = bench;
+  const { collector } = area.cache;
+  await bench.volumes.publish(bench.request());
+  assert.equal((await collector.evict(tree.id, "removed")).outcome, "leased");
+  await bench.restart();
+  assert.equal((await collector.prune()).trees, 0);
+  assert.equal(existsSync(tree.folder), true);
+  await bench.volumes.unpublish({ volumeId: "csi-1", targetPath: target });
+  // The first run of the driver, which in truth is over, still holds its own.
+  assert.equal(area.cache.leases.count(tree.id), 1);
+});
+
+test("a publish that failed keeps nothing", async () => {
+  await using bench = await useVolumes();
+  const { tree, area, mounter } = bench;
+  mounter.bind = () => Promise.reject(new Error("no mount"));
+  await assert.rejects(bench.volumes.publish(bench.request({ readOnly: true })));
+  assert.equal(area.cache.leases.count(tree.id), 0);
+  assert.equal((await area.cache.collector.evict(tree.id, "removed")).outcome, "evicted");
+});
+
+test("a tree that is evicted between its making and its lease is made once more", async () => {
+  await using bench = await useVolumes();
+  const { tree, area, artifacts } = bench;
+  let made = 0;
+  artifacts.onPresent = async () => {
+    const found = (await area.cache.trees.find(tree.id)) ?? (await makeTree(area.cache, tree.id));
+    if (++made === 1) await area.cache.collector.evict(tree.id, "pull");
+    return found;
+  };
+  assert.equal(await bench.volumes.publish(bench.request({ readOnly: true })), "published");
+  assert.deepEqual([made, existsSync(tree.folder)], [2, true]);
+});
+
+test("publishes and evictions that race never mount a tree that goes", async () => {
+  await using bench = await useVolumes();
+  const { tree, area, artifacts, volumes } = bench;
+  artifacts.onPresent = async () => (await area.cache.trees.find(tree.id)) ?? makeTree(area.cache, tree.id);
+  const targets = Array.from({ length: 20 }, (_, i) => `${bench.target}-${i}`);
+  for (const targetPath of targets) {
+    const [, { outcome }] = await Promise.all([
+      volumes.publish(bench.request({ readOnly: true, targetPath })),
+      area.cache.collector.evict(tree.id, "pull"),
+    ]);
+    assert.equal(existsSync(tree.folder), true, `the tree is gone (${outcome})`);
+    await volumes.unpublish({ volumeId: "csi-1", targetPath });
+  }
+});
