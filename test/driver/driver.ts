@@ -14,6 +14,8 @@ export interface DriverOptions {
   readonly dataDir: string;
   /** The flavour that `ORAS_CSI_TEST_FLAVOUR` names when left out, else the built executable. */
   readonly flavour?: Flavour | undefined;
+  /** Another file than the built one, for the flavour "executable". */
+  readonly executable?: string | undefined;
   /** Flags beside socket, data dir, node id and log level. */
   readonly flags?: readonly string[] | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
@@ -50,7 +52,7 @@ export class Driver implements AsyncDisposable {
   #output = "";
 
   private constructor(options: DriverOptions) {
-    const [command = "", ...first] = [...(options.prefix ?? []), ...commandLine(options.flavour ?? defaultFlavour())];
+    const [command = "", ...first] = [...(options.prefix ?? []), ...commandLine(options)];
     const flags = [
       "serve",
       `--csi-endpoint=unix://${options.socketPath}`,
@@ -154,10 +156,10 @@ function defaultFlavour(): Flavour {
 }
 
 /** One process each: a signal must reach the driver itself and no wrapper. */
-function commandLine(flavour: Flavour): [string, ...string[]] {
+function commandLine({ flavour = defaultFlavour(), executable = EXECUTABLE }: DriverOptions): [string, ...string[]] {
   const main = join(ROOT, "src/main.ts");
   const node = join(ROOT, "node_modules/.bin/node");
-  if (flavour === "executable") return [EXECUTABLE];
+  if (flavour === "executable") return [executable];
   if (flavour === "tsx") return [node, "--import", "tsx", main];
   if (flavour === "deno") return [join(ROOT, "node_modules/deno/deno"), "run", "-A", main];
   return [node, main];
