@@ -54,6 +54,23 @@ export function writeIndex(layout: string, images: readonly LayoutImage[], tags:
   return descriptor;
 }
 
+/** The images of a finished layout, by their architectures' OCI names; none if there is no such layout. */
+export function readLayout(layout: string): Map<string, ImageManifest> {
+  if (!existsSync(join(layout, "index.json"))) return new Map();
+  const [named] = readJson(join(layout, "index.json")).manifests;
+  const index: { manifests: (BlobDescriptor & { platform: { architecture: string } })[] } = readJson(
+    blobPath(layout, named.digest),
+  );
+  return new Map(
+    index.manifests.map(({ platform, digest }) => [platform.architecture, readJson(blobPath(layout, digest))]),
+  );
+}
+
+/** Bytes that a node has to fetch: the compressed layers. */
+export function layerBytes({ layers }: ImageManifest): number {
+  return layers.reduce((sum, { size }) => sum + size, 0);
+}
+
 /** Where a layout keeps a blob. */
 export function blobPath(layout: string, digest: string): string {
   return join(layout, "blobs", digest.replace(":", "/"));

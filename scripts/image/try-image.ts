@@ -4,15 +4,15 @@ import { join, relative } from "node:path";
 import { promisify } from "node:util";
 import { zstdDecompress } from "node:zlib";
 import { hasTool, runTool } from "../build/run-tool.ts";
-import { blobPath, type LayoutImage } from "./layout.ts";
+import { blobPath, type LayoutImage, layerBytes } from "./layout.ts";
 import { EXECUTABLE_IN_IMAGE, type ImagePlatform, imageCacheFolder } from "./platform.ts";
 
-/** Compressed bytes of all layers that a node has to fetch. */
-const MAX_LAYER_BYTES = 40_000_000;
+/** Of the compressed layers. */
+export const MAX_LAYER_BYTES = 40_000_000;
 
 /** Looks at a finished image from outside and runs it; returns what there is to say, throws when something is wrong. */
 export async function tryImage(layout: string, image: LayoutImage): Promise<string[]> {
-  const bytes = image.manifest.layers.reduce((sum, layer) => sum + layer.size, 0);
+  const bytes = layerBytes(image.manifest);
   const sizes = image.manifest.layers.map((layer) => megabytes(layer.size)).join(" + ");
   const size = `layers ${sizes} = ${megabytes(bytes)} MB compressed, at most ${megabytes(MAX_LAYER_BYTES)}`;
   if (bytes > MAX_LAYER_BYTES) throw new Error(`linux/${image.platform.oci} is too large: ${size}`);

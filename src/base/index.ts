@@ -18,6 +18,7 @@ export { createLogger, type LogFields, type Logger, type LoggerOptions, type Log
 export { makeFolders } from "./make-folders.ts";
 export { createCollector, createMemory, type Memory } from "./memory.ts";
 export { Metrics, type PullResult } from "./metrics.ts";
+export { unmapProgramPages } from "./program-pages.ts";
 export { type BuildInfo, buildInfo, loadKoffi, startWorker, type WorkerName } from "./runtime.ts";
 export { nearestName } from "./nearest.ts";
 export { parseBool } from "./parse-bool.ts";

@@ -51,6 +51,11 @@ export interface Libc {
   syncFileSystem(fd: number): Promise<void>;
   /** malloc_trim(3): gives back to the system what is free, of all threads. Nothing where the C library has no such call. */
   trimMemory(): Promise<void>;
+  /**
+   * madvise(2) with MADV_DONTNEED: takes pages of a mapped file out of the process. They come back from the file when they
+   * are used, so nothing may ever have been written to them.
+   */
+  unmapPages(range: { readonly address: bigint; readonly length: bigint }): void;
   /** flock(2), exclusive, without waiting: false if another open file description holds the lock. */
   tryLock(fd: number): boolean;
   /** Gives up what `tryLock` took. */
@@ -83,6 +88,7 @@ const STATX_SIZE = 256;
 const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
 const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
 const MOUNT_ATTR_SIZE = 32;
+const MADV_DONTNEED = 4;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const LOCK_UN = 8;
@@ -133,6 +139,7 @@ export function openLibc(koffi: Koffi): Libc {
     async trimMemory() {
       if (native.trim !== undefined) await callAsync(syncing, native.trim, [0]);
     },
+    unmapPages: ({ address, length }) => void callSync(native.advise, [address, length, MADV_DONTNEED]),
     tryLock(fd) {
       try {
         callSync(native.lock, [fd, LOCK_EX | LOCK_NB]);
@@ -173,6 +180,7 @@ function bindFunctions(library: Library) {
     unmount: bind("umount2", "int umount2(const void *target, int flags)"),
     statx: bind("statx", "int statx(int fd, const void *path, int flags, unsigned int mask, void *attributes)"),
     syncFileSystem: bind("syncfs", "int syncfs(int fd)"),
+    advise: bind("madvise", "int madvise(uintptr_t address, size_t length, int advice)"),
     lock: bind("flock", "int flock(int fd, int operation)"),
     exit: bind("_exit", "void _exit(int code)"),
     close: bind("close", "int close(int fd)"),

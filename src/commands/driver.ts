@@ -5,12 +5,15 @@ import {
   type BuildInfo,
   type Clock,
   createMemory,
+  describeError,
   type Libc,
   type Logger,
   loadKoffi,
+  type Memory,
   Metrics,
   openLibc,
   systemClock,
+  unmapProgramPages,
 } from "../base/index.ts";
 import { Cache, createLayout, lockDataDir } from "../cache/index.ts";
 import type { ServeConfig } from "../config/index.ts";
@@ -70,7 +73,8 @@ export class Driver {
     });
     const mounter = createBoundedMounter(kernelMounter, { clock });
     parts.sockets = await Sockets.open({ config, build, volumes, mounter, metrics, clock, log, signal });
-    const surroundings = { config, libc, metrics, clock, log };
+    const memory = createMemory(libc);
+    const surroundings = { config, libc, memory, metrics, clock, log };
     const cache = await openCache(surroundings);
     parts.cache = cache;
     const artifacts = createArtifacts(cache, surroundings);
@@ -86,6 +90,7 @@ export class Driver {
       nodeId,
       version: build.version,
     });
+    if (build.runtime === "executable") await giveBackStartUp({ libc, memory, log });
   }
 
   /** Lets calls in flight finish, ends pulls, leaves mounts alone. */
@@ -106,6 +111,7 @@ export class Driver {
 interface Surroundings {
   readonly config: ServeConfig;
   readonly libc: Libc;
+  readonly memory: Memory;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly log: Logger;
@@ -116,7 +122,7 @@ function openCache({ config, libc, clock, log }: Surroundings): Promise<Cache> {
   return Cache.open({ dataDir: config.dataDir, syncFileSystem: syncDataDir, clock, log });
 }
 
-function createArtifacts(cache: Cache, { config, libc, metrics, clock, log }: Surroundings): Artifacts {
+function createArtifacts(cache: Cache, { config, memory, metrics, clock, log }: Surroundings): Artifacts {
   const { dockerConfig, caFile, enforceNamespaces, maxPulls, maxUnpackRatio, allowRegistry } = config;
   return new Artifacts({
     cache,
@@ -126,11 +132,22 @@ function createArtifacts(cache: Cache, { config, libc, metrics, clock, log }: Su
     maxPulls,
     maxUnpackRatio,
     allowRegistry,
-    memory: createMemory(libc),
+    memory,
     observer: metrics,
     clock,
     log,
   });
+}
+
+/** Gives memory back that only starting needed, a third of it all; where the system forbids that, the driver runs on. */
+async function giveBackStartUp({ libc, memory, log }: Pick<Surroundings, "libc" | "memory" | "log">): Promise<void> {
+  memory.collect();
+  try {
+    await memory.trim();
+    await unmapProgramPages(libc);
+  } catch (error) {
+    log.debug("memory that starting took is not given back", { error: describeError(error) });
+  }
 }
 
 async function syncFileSystem(libc: Libc, path: string): Promise<void> {
