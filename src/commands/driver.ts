@@ -39,6 +39,7 @@ interface DriverParts {
   sockets?: Sockets;
   cache?: Cache;
   artifacts?: Artifacts;
+  volumes?: Volumes;
 }
 
 /** The services of a node, put together: the lock first, then the sockets, then what lies in the data dir. */
@@ -82,6 +83,7 @@ export class Driver {
     const platform = platformOfMachine("linux", arch());
     const toVolumes = { artifacts, cache, mounter, driverName, platform, concurrency, clock, log };
     const opened = await Volumes.open(toVolumes);
+    parts.volumes = opened;
     metrics.followVolumes(() => opened.count());
     volumes.become(opened);
     log.info("the driver runs", {
@@ -95,8 +97,9 @@ export class Driver {
 
   /** Lets calls in flight finish, ends pulls, leaves mounts alone. */
   async close(): Promise<void> {
-    const { sockets, artifacts, cache, unlock } = this.#parts;
+    const { sockets, volumes, artifacts, cache, unlock } = this.#parts;
     await sockets?.close();
+    await volumes?.close();
     await artifacts?.close();
     await cache?.close();
     unlock?.();

@@ -5,8 +5,6 @@ import { isKubeletTarget } from "./kubelet-target.ts";
 
 /** Looking takes a tenth of the time at most: the table of all mounts, which has to be read, may be long. */
 const REST_FACTOR = 9;
-/** A container's mounts are as they were made: looking at each publish of a batch tells nothing new. */
-const MIN_REST_MS = 1_000;
 
 /** Makes sure that mounts reach the pod, where that can be told. */
 export class Propagation {
@@ -40,6 +38,6 @@ export class Propagation {
       );
     }
     const nowMs = this.#clock.monotonicMs();
-    this.#known.set(holder.mountId, nowMs + Math.max(MIN_REST_MS, (nowMs - startMs) * REST_FACTOR));
+    this.#known.set(holder.mountId, nowMs + (nowMs - startMs) * REST_FACTOR);
   }
 }

@@ -69,6 +69,11 @@ export class Records {
     return [...this.#byKey.values()].find((record) => record.targetPath === targetPath && record.key !== key);
   }
 
+  /** All records. */
+  all(): readonly VolumeRecord[] {
+    return [...this.#byKey.values()];
+  }
+
   /** All records but one. */
   others(key: VolumeKey): readonly VolumeRecord[] {
     return [...this.#byKey.values()].filter((record) => record.key !== key);

@@ -7,13 +7,14 @@ import { Adoption } from "./adoption.ts";
 import { isKubeletTarget } from "./kubelet-target.ts";
 import { Propagation } from "./propagation.ts";
 import { PublishesInFlight } from "./publishes-in-flight.ts";
-import { Records, type VolumeCount, volumeKeyOf } from "./records.ts";
+import { Records, type VolumeCount, type VolumeKey, type VolumeRecord, volumeKeyOf } from "./records.ts";
 import { StorageProbe, tryWritingTo } from "./storage-probe.ts";
 import { canonicalTargetPath, checkTarget, prepareTarget, removeTarget } from "./target.ts";
 import { Targets } from "./targets.ts";
 import { unmountTarget } from "./unmount.ts";
 import { UpperLayers } from "./upper-layers.ts";
 import { UpperUsage } from "./upper-usage.ts";
+import { Repair, stateOf } from "./repair.ts";
 import { VolumeReports } from "./volume-reports.ts";
 import { VolumeMounts } from "./volume-mounts.ts";
 import type {
@@ -55,6 +56,7 @@ export class Volumes implements VolumeService {
   readonly #propagation: Propagation;
   readonly #reports: VolumeReports;
   readonly #storage: StorageProbe;
+  readonly #repair: Repair;
   /** Held by target path: two volumes that are meant for one target do not get there at once. */
   readonly #locks = new KeyedLock();
   readonly #inFlight = new PublishesInFlight();
@@ -75,11 +77,19 @@ export class Volumes implements VolumeService {
     this.#reports = new VolumeReports({ mounter, records, mounts, targets, uppers, cache, usage: this.#usage });
     const { dataDir, tmp } = cache.layout;
     this.#storage = new StorageProbe({ dataDir, tryWriting: () => tryWritingTo(tmp), clock });
+    this.#repair = new Repair({ records, forget: (record) => this.#forgetIfGone(record), clock, log });
   }
 
-  /** Reads the records of what is published already. */
+  /** Reads the records of what is published already, and compares them with what is there in the background. */
   static async open(options: VolumesOptions): Promise<Volumes> {
-    return new Volumes(options, await Records.load(options.cache));
+    const volumes = new Volumes(options, await Records.load(options.cache));
+    volumes.#repair.start();
+    return volumes;
+  }
+
+  /** Ends work in the background. */
+  async close(): Promise<void> {
+    await this.#repair.close();
   }
 
   async publish(asked: PublishRequest): Promise<PublishOutcome> {
@@ -108,9 +118,7 @@ export class Volumes implements VolumeService {
       if (!isKnown && !isKubeletTarget(targetPath)) return;
       if (isKnown) await this.#takeAway(targetPath, await canonicalTargetPath(request.targetPath));
       else await this.#unpublishUnknown(targetPath);
-      await this.#uppers.discard(key);
-      this.#usage.forget(key);
-      await this.#records.delete(key);
+      await this.#forget(key);
     });
   }
 
@@ -132,6 +140,20 @@ export class Volumes implements VolumeService {
 
   storageHealth(): Promise<readonly StorageHealthEntry[]> {
     return this.#storage.check();
+  }
+
+  /** A volume that kubelet has made room for again meanwhile is published, or will be. */
+  async #forgetIfGone({ key, targetPath }: VolumeRecord): Promise<void> {
+    await this.#locks.run(targetPath, async () => {
+      if ((await stateOf(targetPath)) === "gone") await this.#forget(key);
+    });
+  }
+
+  /** Writes that are lost are no writes of a volume that is known: the record goes last. */
+  async #forget(key: VolumeKey): Promise<void> {
+    await this.#uppers.discard(key);
+    this.#usage.forget(key);
+    await this.#records.delete(key);
   }
 
   /** Unmounts a target and removes it; where kubelet sees the same folder elsewhere, nothing stays there either. */

@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { type KubeletVolume, Sandbox, unmountBelow } from "../driver/index.ts";
+import { attributes, pushThing, REAL } from "../integration/support.ts";
+import { artifact, EmbeddedRegistry, fileLayer } from "../registry/index.ts";
+
+/** A node's restart: the driver is gone, and so are all mounts. */
+async function restartNode(sandbox: Sandbox & { driver: { stop(signal: "SIGKILL"): Promise<unknown> } }) {
+  await sandbox.driver.stop("SIGKILL");
+  unmountBelow(sandbox.folder);
+}
+
+async function recordsLeft(sandbox: Sandbox, count: number): Promise<void> {
+  const names = async () => (await sandbox.dataNames("volumes")).filter((name) => name.endsWith(".json"));
+  while ((await names()).length > count) await new Promise(setImmediate);
+  assert.equal((await names()).length, count);
+}
+
+test(
+  "after a node's restart volumes of pods that went meanwhile are forgotten, others keep what was written",
+  REAL,
+  async () => {
+    await using registry = await EmbeddedRegistry.start();
+    const asked = attributes(await pushThing(registry, artifact([fileLayer("a", "a\n")])));
+    await using sandbox = await Sandbox.start();
+    const volumes = [true, false, false].map((readOnly) => sandbox.kubelet.volume({ attributes: asked, readOnly }));
+    for (const one of volumes) await one.publish();
+    const [readOnly, gone, kept] = volumes as [KubeletVolume, KubeletVolume, KubeletVolume];
+    for (const one of [gone, kept]) await writeFile(join(one.targetPath, "mine"), "m");
+    await restartNode(sandbox);
+    const podsFolder = join(sandbox.kubeletFolder, "pods");
+    for (const one of [readOnly, gone]) await rm(join(podsFolder, one.podUid), { recursive: true });
+    await sandbox.startDriver();
+    await recordsLeft(sandbox, 1);
+    await kept.publish();
+    assert.equal(await readFile(join(kept.targetPath, "mine"), "utf8"), "m");
+    await kept.unpublish();
+    assert.deepEqual(await sandbox.dataNames("volumes"), []);
+  },
+);
+
+test("a driver that sees no pods folder forgets nothing", REAL, async () => {
+  await using registry = await EmbeddedRegistry.start();
+  const asked = attributes(await pushThing(registry, artifact([fileLayer("a", "a\n")])));
+  await using sandbox = await Sandbox.start();
+  const volume = sandbox.kubelet.volume({ attributes: asked, readOnly: false });
+  await volume.publish();
+  await writeFile(join(volume.targetPath, "mine"), "m");
+  await restartNode(sandbox);
+  const podsFolder = join(sandbox.kubeletFolder, "pods");
+  await rename(podsFolder, `${podsFolder}-hidden`);
+  const blind = await sandbox.startDriver();
+  while (!blind.output.includes("no pod's folder can be seen")) await new Promise(setImmediate);
+  await blind.stop("SIGKILL");
+  await rename(`${podsFolder}-hidden`, podsFolder);
+  await sandbox.startDriver();
+  await volume.publish();
+  assert.equal(await readFile(join(volume.targetPath, "mine"), "utf8"), "m");
+  await volume.unpublish();
+  assert.equal(existsSync(dirname(volume.targetPath)), false);
+});
