@@ -28,11 +28,11 @@ test(
     await using sandbox = await Sandbox.start();
     const volumes = [true, false, false].map((readOnly) => sandbox.kubelet.volume({ attributes: asked, readOnly }));
     for (const one of volumes) await one.publish();
-    const [readOnly, gone, kept] = volumes as [KubeletVolume, KubeletVolume, KubeletVolume];
+    const [reader, gone, kept] = volumes as [KubeletVolume, KubeletVolume, KubeletVolume];
     for (const one of [gone, kept]) await writeFile(join(one.targetPath, "mine"), "m");
     await restartNode(sandbox);
     const podsFolder = join(sandbox.kubeletFolder, "pods");
-    for (const one of [readOnly, gone]) await rm(join(podsFolder, one.podUid), { recursive: true });
+    for (const one of [reader, gone]) await rm(join(podsFolder, one.podUid), { recursive: true });
     await sandbox.startDriver();
     await recordsLeft(sandbox, 1);
     await kept.publish();
