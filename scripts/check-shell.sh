@@ -9,7 +9,7 @@ if ! command -v shellcheck >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-ge
   { apt-get update && apt-get install -y --no-install-recommends shellcheck; } >/dev/null 2>&1
 fi
 if command -v shellcheck >/dev/null; then
-  shellcheck --external-sources scripts/*.sh scripts/e2e/*.sh .ci/run || failed=1
+  shellcheck --external-sources scripts/*.sh scripts/e2e/*.sh .ci/run .ci/image .ci/e2e || failed=1
 else
   echo "skipped: the shell scripts (shellcheck is not installed)"
 fi

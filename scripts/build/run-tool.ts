@@ -24,7 +24,13 @@ export async function hasTool(command: string, args: readonly string[] = ["--ver
 /** Whether a program is there after Debian's package of it was installed where that is possible: as root, with apt. */
 export async function ensureTool(command: string, debianPackage: string): Promise<boolean> {
   if (await hasTool(command)) return true;
-  if (process.getuid?.() !== 0 || !(await hasTool("apt-get"))) return false;
+  await installPackage(debianPackage);
+  return hasTool(command);
+}
+
+/** Installs a Debian package where that is possible: as root, with apt. Says when it fails. */
+export async function installPackage(debianPackage: string): Promise<void> {
+  if (process.getuid?.() !== 0 || !(await hasTool("apt-get"))) return;
   const noQuestions = { DEBIAN_FRONTEND: "noninteractive" };
   try {
     await runTool("apt-get", ["update"]);
@@ -32,5 +38,4 @@ export async function ensureTool(command: string, debianPackage: string): Promis
   } catch (error) {
     console.log(`  ${debianPackage} could not be installed: ${String(error).split("\n")[0]}`);
   }
-  return hasTool(command);
 }

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { hasTool, runTool } from "../build/run-tool.ts";
+import { hasTool, installPackage, runTool } from "../build/run-tool.ts";
 import { type ImagePlatform, imageCacheFolder } from "./platform.ts";
 
 const RELEASE = "bookworm";
@@ -25,7 +25,7 @@ export async function fetchDebianPackages(platform: ImagePlatform, names: readon
   if (!(await hasTool("apt-get")) || !(await hasTool("dpkg-deb"))) {
     throw new Error("the base of the image is made of Debian's packages: apt-get and dpkg-deb are needed");
   }
-  if (!existsSync(KEYRING)) throw new Error(`${KEYRING} is missing: install debian-archive-keyring`);
+  await ensureKeyring();
   const folder = join(imageCacheFolder, `apt-${platform.oci}`);
   const options = writeAptState(folder, platform, await findMirror());
   await runTool("apt-get", [...options, "update", "-qq"]);
@@ -40,14 +40,34 @@ export async function fetchDebianPackages(platform: ImagePlatform, names: readon
   return fetched.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** The mirror that ORAS_CSI_DEBIAN_MIRROR names, else this machine's own (its `debian` and `debian-security` are used). */
+/** Debian has it, Ubuntu has not, and so does not trust Debian's packages. */
+async function ensureKeyring(): Promise<void> {
+  if (existsSync(KEYRING)) return;
+  await installPackage("debian-archive-keyring");
+  if (!existsSync(KEYRING)) throw new Error(`${KEYRING} is missing: install debian-archive-keyring`);
+}
+
+/**
+ * The mirror that ORAS_CSI_DEBIAN_MIRROR names, else this machine's own, else, on another system with Docker (a runner
+ * with Ubuntu), the one that Debian's image has. Its `debian` and `debian-security` are used.
+ */
 async function findMirror(): Promise<string> {
-  const named = process.env["ORAS_CSI_DEBIAN_MIRROR"];
-  if (named !== undefined) return named;
+  const named = process.env["ORAS_CSI_DEBIAN_MIRROR"] ?? "";
+  if (named !== "") return named;
   const sites = await runTool("apt-get", ["indextargets", "--format", "$(SITE)"]);
-  const mirror = /^(https?:\/\/.+)\/debian\/?$/m.exec(sites)?.[1];
+  const mirror = mirrorIn(sites) ?? mirrorIn(await sourcesOfDebianImage());
   if (mirror !== undefined) return mirror;
   throw new Error("this machine's apt knows no mirror of Debian: name one in ORAS_CSI_DEBIAN_MIRROR (http://HOST)");
+}
+
+/** The mirror in what apt prints of its sites, a line each, or in a sources file of the newer form. */
+export function mirrorIn(text: string): string | undefined {
+  return /^(?:URIs: +)?(https?:\/\/\S+)\/debian\/?$/m.exec(text)?.[1];
+}
+
+async function sourcesOfDebianImage(): Promise<string> {
+  if (!(await hasTool("docker"))) return "";
+  return runTool("docker", ["run", "--rm", `debian:${RELEASE}`, "cat", "/etc/apt/sources.list.d/debian.sources"]);
 }
 
 /** The folders and the list of sources that apt uses in place of the system's; returns the options that say so. */
