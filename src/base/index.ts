@@ -1,3 +1,4 @@
+export { type ByteRange, ByteRanges } from "./byte-ranges.ts";
 export { type Clock, sleep, systemClock } from "./clock.ts";
 export { type DurableOptions, syncFolder, writeFileDurably } from "./durable.ts";
 export {

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { failsAs, type ScriptedAnswer, type SeenRequest, useClient } from "../../test/registry-client/index.ts";
+import { gzipSync } from "node:zlib";
+import { failsAs, type ScriptedAnswer, ScriptedServer, type SeenRequest, useClient } from "../../test/registry-client/index.ts";
 import { DriverError } from "../base/index.ts";
 import { type Descriptor, digestOf } from "../oci/index.ts";
-import { anonymous, type BlobQuery } from "./index.ts";
+import { anonymous, BlobProgress, type BlobQuery } from "./index.ts";
 
 const blob = randomBytes(3 * 1024 * 1024);
 
@@ -18,9 +19,12 @@ class MemorySink {
   bytes = Buffer.alloc(0);
   restarts = 0;
 
-  write(chunk: Buffer): void {
+  write(chunk: Buffer, offset: number): void {
+    assert.equal(offset, this.bytes.length);
     this.bytes = Buffer.concat([this.bytes, chunk]);
   }
+
+  read = (into: Buffer, offset: number): Promise<number> => Promise.resolve(this.bytes.copy(into, 0, offset));
 
   restart(): void {
     this.restarts++;
@@ -43,7 +47,7 @@ async function useBlob(answer: (request: SeenRequest, count: number) => Scripted
         sink,
         ...(prefix === undefined
           ? {}
-          : { resume: { offset: prefix.length, hash: createHash("sha256").update(prefix) } }),
+          : { progress: new BlobProgress(descriptorOf(bytes), [{ start: 0, end: prefix.length }]) }),
         ...more,
       });
     },
@@ -190,18 +194,18 @@ test("a wrong prefix is found out", async () => {
 
 const rangeRefusals: { name: string; answer: ScriptedAnswer; requests: number }[] = [
   { name: "200 with everything", answer: { body: blob }, requests: 1 },
-  { name: "416", answer: { status: 416 }, requests: 2 },
-  { name: "404", answer: { status: 404 }, requests: 2 },
-  { name: "501", answer: { status: 501 }, requests: 3 },
+  { name: "416", answer: { status: 416 }, requests: 3 },
+  { name: "404", answer: { status: 404 }, requests: 3 },
+  { name: "501", answer: { status: 501 }, requests: 4 },
   {
     name: "another part",
     answer: { status: 206, headers: { "content-range": `bytes 0-99/${blob.length}` }, body: blob.subarray(0, 100) },
-    requests: 2,
+    requests: 3,
   },
   {
     name: "a part of another size",
     answer: { status: 206, headers: { "content-range": "bytes 1000-1999/2000" }, body: blob.subarray(0, 1000) },
-    requests: 2,
+    requests: 3,
   },
   {
     name: "an earlier part, up to the end",
@@ -210,9 +214,9 @@ const rangeRefusals: { name: string; answer: ScriptedAnswer; requests: number }[
       headers: { "content-range": `bytes 500-${blob.length - 1}/${blob.length}` },
       body: blob.subarray(500),
     },
-    requests: 2,
+    requests: 3,
   },
-  { name: "a part that says nothing", answer: { status: 206, body: blob.subarray(1000) }, requests: 2 },
+  { name: "a part that says nothing", answer: { status: 206, body: blob.subarray(1000) }, requests: 3 },
 ];
 for (const { name, answer, requests } of rangeRefusals) {
   test(`a range answered with ${name}: the blob in one piece`, async () => {
@@ -223,6 +227,131 @@ for (const { name, answer, requests } of rangeRefusals) {
     assert.equal(bench.server.seen.length, requests);
   });
 }
+
+test("a server that refuses one form of ranges is asked in the other", async () => {
+  await using bench = await useBlob((request) => {
+    const [, first] = /^bytes=(\d+)-$/.exec(request.headers.range ?? "") ?? [];
+    if (first === undefined) return { status: 400 };
+    const headers = { "content-range": `bytes ${first}-${blob.length - 1}/${blob.length}` };
+    return { status: 206, headers, body: blob.subarray(Number(first)) };
+  });
+  const found = await bench.fetch({}, blob.subarray(0, 1000));
+  assert.deepEqual([found.transferredBytes, bench.sink.restarts], [blob.length - 1000, 0]);
+  assert.ok(bench.sink.bytes.equals(blob));
+});
+
+test("a server that gives less than was asked for is asked for the rest", async () => {
+  await using bench = await useBlob((request) => {
+    const [, first = ""] = /^bytes=(\d+)-/.exec(request.headers.range ?? "") ?? [];
+    const end = Math.min(Number(first) + 1_000_000, blob.length);
+    const headers = { "content-range": `bytes ${first}-${end - 1}/*` };
+    return { status: 206, headers, body: blob.subarray(Number(first), end) };
+  });
+  await bench.fetch({}, blob.subarray(0, 1000));
+  assert.ok(bench.sink.bytes.equals(blob));
+  assert.deepEqual([bench.server.seen.length, bench.sink.restarts], [4, 0]);
+});
+
+test("a server that is down for a while has not refused ranges: what came stays", async () => {
+  const down = { from: 1, to: 6 };
+  await using bench = await useBlob((request, count) => {
+    if (count > down.from && count <= down.to) return { status: 503 };
+    const answer = ranged(request);
+    if (count > 1) return answer;
+    const headers = { "content-length": String(blob.length) };
+    return { ...answer, headers, body: blob.subarray(0, 2_000_000), cut: true };
+  });
+  await bench.fetch();
+  assert.ok(bench.sink.bytes.equals(blob));
+  assert.equal(bench.sink.restarts, 0);
+});
+
+const page = "<html><body>Request has expired</body></html>";
+const pages: { name: string; answer: ScriptedAnswer }[] = [
+  { name: "403 of the edge", answer: { status: 403, body: page } },
+  { name: "200 with a page", answer: { body: page, headers: { "content-type": "text/html" } } },
+  {
+    name: "200 with a page, chunked",
+    answer: {
+      body: page,
+      headers: { "content-type": "text/html; charset=utf-8", "transfer-encoding": "chunked", "content-length": [] },
+    },
+  },
+];
+for (const { name, answer } of pages) {
+  test(`a redirect that runs out in mid-blob, told by ${name}: a new one, on with the same offset`, async () => {
+    let served = 0;
+    await using edge = await ScriptedServer.start((request) => {
+      if (request.url === "/signed?n=2") return answer;
+      const whole = ranged(request);
+      if (served++ > 0) return whole;
+      const headers = { "content-length": String(blob.length) };
+      return { ...whole, headers, body: blob.subarray(0, 2_000_000), cut: true };
+    });
+    await using bench = await useBlob((_, count) => {
+      return { status: 307, headers: { location: `${edge.url}/signed?n=${count}` } };
+    });
+    assert.deepEqual(await bench.fetch(), { transferredBytes: blob.length });
+    assert.ok(bench.sink.bytes.equals(blob));
+    assert.deepEqual(
+      edge.seen.map(({ url, headers }) => [url, headers.range]),
+      [
+        ["/signed?n=1", undefined],
+        ["/signed?n=2", `bytes=2000000-${blob.length - 1}`],
+        ["/signed?n=3", `bytes=2000000-${blob.length - 1}`],
+      ],
+    );
+  });
+}
+
+const text = Buffer.from("a blob of text. ".repeat(1000));
+const chunked = { "transfer-encoding": "chunked", "content-length": [] };
+const codings: { name: string; bytes: Buffer; body: Buffer; headers: Record<string, string | string[]> }[] = [
+  { name: "wrong", bytes: gzipSync(text), body: gzipSync(text), headers: {} },
+  { name: "wrong, without a length", bytes: gzipSync(text), body: gzipSync(text), headers: chunked },
+  { name: "true", bytes: text, body: gzipSync(text), headers: {} },
+  { name: "true, without a length", bytes: text, body: gzipSync(text), headers: chunked },
+  { name: "true of what is packed already", bytes: gzipSync(text), body: gzipSync(gzipSync(text)), headers: chunked },
+  { name: "wrong of what is not packed", bytes: text, body: text, headers: chunked },
+];
+for (const { name, bytes, body, headers } of codings) {
+  test(`a Content-Encoding that is ${name}: the reading whose digest fits`, async () => {
+    const answer = { body, headers: { "content-encoding": "gzip", ...headers } };
+    await using bench = await useBlob(() => answer, bytes);
+    await bench.fetch();
+    assert.ok(bench.sink.bytes.equals(bytes));
+    assert.ok(bench.server.seen.length <= 2);
+  });
+}
+
+test("a Content-Encoding that fits in no reading is corrupt", async () => {
+  const headers = { "content-encoding": "gzip", ...chunked };
+  await using bench = await useBlob(() => ({ body: gzipSync("another"), headers }), text);
+  await assert.rejects(bench.fetch(), failsAs("corrupt"));
+});
+
+test("parts that are there are not fetched again", async () => {
+  await using bench = await useBlob((request) => ranged(request));
+  const there = [
+    { start: 0, end: 1000 },
+    { start: 5000, end: 9000 },
+    { start: 2_000_000, end: blob.length },
+  ];
+  const file = Buffer.alloc(blob.length);
+  for (const { start, end } of there) blob.copy(file, start, start, end);
+  const hashed: number[] = [];
+  const sink = {
+    write: (chunk: Buffer, offset: number) => void chunk.copy(file, offset),
+    restart: () => assert.fail("nothing is to be thrown away"),
+    read: (into: Buffer, offset: number) => Promise.resolve(file.copy(into, 0, offset)),
+    hashed: (bytes: number) => void hashed.push(bytes),
+  };
+  await bench.fetch({ sink, progress: new BlobProgress(descriptorOf(blob), there) });
+  assert.ok(file.equals(blob));
+  assert.deepEqual(bench.ranges(), ["bytes=1000-4999", "bytes=9000-1999999"]);
+  assert.equal(hashed.at(-1), blob.length);
+  assert.deepEqual(hashed, [...hashed].sort((a, b) => a - b));
+});
 
 test("a sink's own error comes out as it is, and nothing is tried again", async () => {
   const full = new DriverError("no-space", "the disk is full");

@@ -1,24 +1,32 @@
-import { createHash, type Hash } from "node:crypto";
-import { DriverError } from "../base/index.ts";
+import { type ByteRange, DriverError } from "../base/index.ts";
 import { type Descriptor, digestParts } from "../oci/index.ts";
 import { requestAuthorized } from "./authorized-request.ts";
+import { isPage, noBlob, partOf, type RangeForm, rangeHeader } from "./blob-answer.ts";
+import { BlobProgress, type ReadBack } from "./blob-progress.ts";
 import { type Asker, type ClientTools, createRetrier, presentable } from "./client-tools.ts";
+import { contentCodingOf, decodeInto } from "./content-coding.ts";
 import { anonymous, type Credential } from "./credential.ts";
 import { type Endpoint, endpointOf, type Repository, targetIn } from "./endpoint.ts";
 import { failureFrom, opening, type Purpose } from "./failure.ts";
-import { headerOf } from "./http/http-message.ts";
 import type { HttpResponse } from "./http/http-types.ts";
 import { hostLabel } from "./http/target.ts";
 import { TransportError } from "./http/transport-error.ts";
 import type { Retrier } from "./retry.ts";
 import { StatusError, statusErrorFrom } from "./status-error.ts";
 
-/** Where a blob's bytes go, in order, never more than its size. */
+/** Where a blob's bytes go, never more than its size. */
 export interface BlobSink {
-  /** The chunk is valid during the call, or until the promise settles; meanwhile nothing more is read. */
-  write(chunk: Buffer): void | Promise<void>;
-  /** Everything handed over so far is void, a resumed prefix included: the next `write` is byte 0. */
+  /**
+   * Takes bytes that belong at `offset`. The chunk is valid during the call, or until the promise settles; meanwhile
+   * its connection brings no more.
+   */
+  write(chunk: Buffer, offset: number): void | Promise<void>;
+  /** Everything handed over so far is void, what was there before included. */
   restart(): void | Promise<void>;
+  /** Reads back what was written; without it bytes come in order, from the first one on. */
+  readonly read?: ReadBack;
+  /** So many bytes from the start are there and were hashed. */
+  readonly hashed?: (bytes: number) => void;
 }
 
 /** Which blob, and where it goes. */
@@ -27,8 +35,8 @@ export interface BlobQuery extends Asker {
   readonly descriptor: Pick<Descriptor, "digest" | "size">;
   readonly credential: Credential;
   readonly sink: BlobSink;
-  /** The sink has the first `offset` bytes already; `hash`, of the digest's algorithm, was fed with them. */
-  readonly resume?: { readonly offset: number; readonly hash: Hash } | undefined;
+  /** What the sink has already, and what comes now; to be handed in again where another request goes on. */
+  readonly progress?: BlobProgress | undefined;
 }
 
 /** How a blob came. */
@@ -39,6 +47,9 @@ export interface FetchedBlob {
 
 // So much of a blob between two failures shows that the host is alive: its tries are counted anew.
 const progressBytes = 1024 * 1024;
+
+/** Ends a body early: all that is wanted of it came. */
+class Enough extends Error {}
 
 /** See `RegistryClient.fetchBlob`. */
 export async function fetchBlob(tools: ClientTools, query: BlobQuery): Promise<FetchedBlob> {
@@ -53,14 +64,21 @@ class BlobDownload {
   readonly #credential: Credential;
   readonly #purpose: Purpose;
   readonly #retrier: Retrier;
-  #hash: Hash;
-  #received: number;
+  readonly #progress: BlobProgress;
+  /** The hash on its way to the bytes that came before it or out of order. */
+  #catchingUp: Promise<void> | undefined;
+  #failed = new AbortController();
   #transferred = 0;
-  #mayAskForRange = true;
+  #mostReceived = 0;
+  #rangeForm: RangeForm = "bounded";
   #refusedRanges = 0;
+  #pages = 0;
+  /** A body that claims a coding is the blob as it is, or encodes it: the digest tells, so the other reading is tried. */
+  #decodes: boolean | undefined;
+  #claimsCoding = false;
 
   constructor(tools: ClientTools, query: BlobQuery) {
-    const { repository, descriptor, credential, resume } = query;
+    const { repository, descriptor, credential } = query;
     this.#tools = tools;
     this.#query = query;
     this.#endpoint = endpointOf(repository);
@@ -74,31 +92,55 @@ class BlobDownload {
       tried: [this.#credential.source, ...withheld],
     };
     this.#retrier = createRetrier(tools, query, this.#purpose);
-    this.#hash = resume?.hash ?? createHash(digestParts(descriptor.digest).algorithm);
-    this.#received = resume?.offset ?? 0;
+    this.#progress = query.progress ?? new BlobProgress(descriptor);
   }
 
   async run(): Promise<FetchedBlob> {
-    const isWhole = this.#query.resume !== undefined && this.#received === this.#query.descriptor.size;
-    if (!isWhole) await this.#download();
-    const { algorithm, hex } = digestParts(this.#query.descriptor.digest);
-    const found = this.#hash.digest("hex");
-    if (found !== hex) throw this.#corrupt(`the bytes that came have another digest (${algorithm}:${found})`);
+    try {
+      await this.#fetch();
+    } catch (error) {
+      if (!(error instanceof DriverError && error.kind === "corrupt" && this.#claimsCoding)) throw error;
+      this.#decodes = this.#decodes !== true;
+      this.#failed = new AbortController();
+      await this.#restart();
+      await this.#fetch();
+    }
     return { transferredBytes: this.#transferred };
   }
 
+  async #fetch(): Promise<void> {
+    const { size, digest } = this.#query.descriptor;
+    try {
+      this.#followWithHash();
+      if (size === 0 || !this.#progress.isComplete) await this.#download();
+      while (this.#progress.isBehind) {
+        this.#followWithHash();
+        await this.#catchingUp;
+        this.#query.signal?.throwIfAborted();
+      }
+    } catch (error) {
+      this.#failed.abort();
+      await this.#catchingUp?.catch(() => undefined);
+      throw error;
+    }
+    const { algorithm, hex } = digestParts(digest);
+    const found = this.#progress.hex();
+    if (found !== hex) throw this.#corrupt(`the bytes that came have another digest (${algorithm}:${found})`);
+  }
+
   async #download(): Promise<void> {
+    this.#mostReceived = this.#progress.receivedBytes;
     for (;;) {
-      const before = this.#received;
+      const before = this.#progress.receivedBytes;
       try {
         await this.#attempt(this.#retrier.begin());
-        return;
+        if (this.#progress.isComplete) return;
       } catch (error) {
         // All is there, only the answer's own end is not: the digest will tell whether it is right.
-        const isAllThere = this.#received > 0 && this.#received === this.#query.descriptor.size;
+        const isAllThere = this.#progress.size > 0 && this.#progress.isComplete;
         if (isAllThere && error instanceof TransportError) return;
-        if (this.#received - before >= progressBytes) this.#retrier.progressed();
-        if (this.#dropsRange(error, before)) continue;
+        this.#countProgress();
+        if (before > 0 && this.#mayAskOtherwise(error)) continue;
         await this.#retrier.waitAfter(error).catch((final: unknown) => {
           throw failureFrom(final, this.#purpose, this.#tools.clock);
         });
@@ -106,77 +148,156 @@ class BlobDownload {
     }
   }
 
+  #countProgress(): void {
+    const { receivedBytes } = this.#progress;
+    if (receivedBytes - this.#mostReceived >= progressBytes) this.#retrier.progressed();
+    this.#mostReceived = Math.max(receivedBytes, this.#mostReceived);
+  }
+
+  /** One request for the first part that is missing. */
   async #attempt(patienceMs: number): Promise<void> {
+    const { size } = this.#query.descriptor;
+    const wanted = this.#progress.gaps()[0] ?? { start: 0, end: size };
+    const range = rangeHeader(wanted, size, this.#rangeForm);
+    const response = await this.#ask(range, patienceMs);
+    if (response.status === 206) {
+      const part = partOf(response, size);
+      if (part?.start === wanted.start) return await this.#receivePart(response, part, wanted);
+      // Another part than was asked for: what this server makes of such ranges cannot be used.
+      if (range === undefined) throw noBlob(response);
+      response.body.discard();
+      this.#changeRangeForm();
+      return await this.#attempt(patienceMs);
+    }
+    if (response.status !== 200) throw await statusErrorFrom(response, "registry", this.#tools.clock);
+    await this.#receiveWhole(response);
+  }
+
+  #ask(range: string | undefined, patienceMs: number): Promise<HttpResponse> {
     const { descriptor, signal } = this.#query;
-    const from = this.#mayAskForRange ? this.#received : 0;
-    const response = await requestAuthorized(this.#tools, {
+    return requestAuthorized(this.#tools, {
       endpoint: this.#endpoint,
       credential: this.#credential,
       method: "GET",
       target: targetIn(this.#endpoint, `/blobs/${descriptor.digest}`),
-      headers: new Map(from === 0 ? [] : [["Range", `bytes=${from}-${descriptor.size - 1}`]]),
+      headers: new Map(range === undefined ? [] : [["Range", range]]),
       signal,
       patienceMs,
       takesLong: true,
     });
-    if (response.status === 206 && from > 0) {
-      if (isRangeFrom(response, from, descriptor.size)) return await this.#receive(response, descriptor.size - from);
-      // Another part than was asked for: what this server makes of ranges cannot be used.
-      response.body.discard();
-      this.#mayAskForRange = false;
-      return await this.#attempt(patienceMs);
-    }
-    if (response.status !== 200) throw await statusErrorFrom(response, "registry", this.#tools.clock);
-    if (this.#received > 0) await this.#restart();
-    await this.#receive(response, descriptor.size);
   }
 
-  /** Reads a body of which `due` bytes are expected. */
-  async #receive({ body }: HttpResponse, due: number): Promise<void> {
-    const { descriptor, sink } = this.#query;
-    if (body.length !== undefined && body.length !== due) {
-      body.discard();
-      throw this.#corrupt(
-        `${body.length} bytes came where ${due} are due: it is too ${body.length < due ? "short" : "long"}`,
-      );
+  async #receivePart({ body, target }: HttpResponse, part: ByteRange, wanted: ByteRange): Promise<void> {
+    const end = Math.min(part.end, wanted.end);
+    this.#refusedRanges = 0;
+    let at = part.start;
+    try {
+      await body.readInto((chunk) => {
+        const wantedOfIt = chunk.subarray(0, end - at);
+        const taken = this.#take(wantedOfIt, at);
+        at += wantedOfIt.length;
+        if (at === end && part.end > end) throw new Enough();
+        return taken;
+      });
+    } catch (error) {
+      if (!(error instanceof Enough)) throw error;
     }
-    await body.readInto((chunk) => {
-      if (this.#received + chunk.length > descriptor.size)
-        throw this.#corrupt(`it is longer than ${descriptor.size} bytes`);
-      this.#hash.update(chunk);
-      this.#received += chunk.length;
-      this.#transferred += chunk.length;
-      return sink.write(chunk);
+    if (at < end) throw new TransportError("cut", hostLabel(target), "the connection was cut in mid-answer");
+  }
+
+  async #receiveWhole(response: HttpResponse): Promise<void> {
+    const { body, headers } = response;
+    const { size } = this.#query.descriptor;
+    const isResumed = this.#progress.receivedBytes > 0;
+    const coding = contentCodingOf(headers);
+    const decodes = coding !== undefined && (this.#decodes ?? (body.length ?? size) !== size);
+    const isUnfit = !decodes && body.length !== undefined && body.length !== size;
+    const isOddPage = isPage(response) && body.length === undefined && isResumed && ++this.#pages === 1;
+    if (isOddPage || (isUnfit && (isResumed || isPage(response)))) throw noBlob(response);
+    this.#claimsCoding = coding !== undefined;
+    if (isResumed) await this.#restart();
+    if (isUnfit) {
+      body.discard();
+      const [came, how] = [body.length ?? 0, (body.length ?? 0) < size ? "short" : "long"];
+      throw this.#corrupt(`${came} bytes came where ${size} are due: it is too ${how}`);
+    }
+    let at = 0;
+    const sink = (chunk: Buffer) => {
+      if (at + chunk.length > size) throw this.#corrupt(`it is longer than ${size} bytes`);
+      const taken = this.#take(chunk, at);
+      at += chunk.length;
+      return taken;
+    };
+    if (decodes) await this.#decode(response, coding, sink);
+    else await body.readInto(sink);
+    if (at < size) throw this.#corrupt(`it is shorter than ${size} bytes`);
+  }
+
+  async #decode(response: HttpResponse, coding: string, sink: (chunk: Buffer) => void | Promise<void>): Promise<void> {
+    this.#decodes = true;
+    // A range would be one of the encoded bytes.
+    this.#rangeForm = "none";
+    try {
+      await decodeInto(response.body, coding, sink);
+    } catch (error) {
+      if (!(error instanceof Error && /^(Z_|ERR_|ZSTD_)/.test(String((error as NodeJS.ErrnoException).code)))) throw error;
+      throw this.#corrupt(`it is not ${coding}, though its answer says so`);
+    }
+  }
+
+  #take(chunk: Buffer, offset: number): void | Promise<void> {
+    this.#transferred += chunk.length;
+    const written = this.#query.sink.write(chunk, offset);
+    const taken = () => {
+      this.#progress.take(chunk, offset);
+      if (this.#progress.isBehind) this.#followWithHash();
+      else this.#query.sink.hashed?.(this.#progress.hashedBytes);
+    };
+    if (written === undefined) return taken();
+    return written.then(taken);
+  }
+
+  /** Hashes what was there before, or came out of order, beside what comes. */
+  #followWithHash(): void {
+    const { read, hashed } = this.#query.sink;
+    if (this.#catchingUp !== undefined || read === undefined || !this.#progress.isBehind) return;
+    const onHashed = () => hashed?.(this.#progress.hashedBytes);
+    const following = this.#progress.catchUp(read, onHashed, this.#failed.signal).finally(() => {
+      this.#catchingUp = undefined;
     });
-    if (this.#received === descriptor.size) return;
-    throw this.#corrupt(`it is shorter than ${descriptor.size} bytes`);
+    // What cannot be read now is read once more at the end of the download, and told then.
+    following.catch(() => undefined);
+    this.#catchingUp = following;
   }
 
   async #restart(): Promise<void> {
-    this.#received = 0;
-    this.#hash = createHash(digestParts(this.#query.descriptor.digest).algorithm);
+    this.#progress.restart();
+    // It may still read what is about to go.
+    await this.#catchingUp?.catch(() => undefined);
     await this.#query.sink.restart();
   }
 
-  /** True if the same is to be tried at once without a range: servers refuse ranges with all kinds of statuses. */
-  #dropsRange(error: unknown, before: number): boolean {
-    const wasRanged = before > 0 && this.#mayAskForRange;
-    if (!wasRanged || !(error instanceof StatusError) || error.status === 401 || error.status === 429) return false;
+  /** True if the same is to be tried at once in another form: servers refuse ranges with all kinds of statuses. */
+  #mayAskOtherwise(error: unknown): boolean {
+    if (!(error instanceof StatusError) || error.status === 401 || error.status === 429) return false;
+    if (this.#rangeForm === "none") {
+      // All of it is refused like a part: it was not the range.
+      this.#rangeForm = this.#decodes === true ? "none" : "bounded";
+      this.#refusedRanges = 0;
+      return false;
+    }
     this.#refusedRanges++;
     const isClear = error.role === "registry" && error.status < 500;
-    if (isClear || this.#refusedRanges >= 2) this.#mayAskForRange = false;
-    return !this.#mayAskForRange;
+    if (!isClear && this.#refusedRanges < 2) return false;
+    this.#changeRangeForm();
+    return true;
+  }
+
+  #changeRangeForm(): void {
+    this.#rangeForm = this.#rangeForm === "bounded" ? "open" : "none";
   }
 
   #corrupt(why: string): DriverError {
     return new DriverError("corrupt", `${opening(this.#purpose)}: ${why}`);
   }
-}
-
-/** True if a 206 carries the bytes from `start` to the end of a blob of `size` bytes. */
-function isRangeFrom(response: HttpResponse, start: number, size: number): boolean {
-  const range = /^bytes (\d+)-(\d+)\/(\d+|\*)$/i.exec(headerOf(response.headers, "content-range")?.trim() ?? "");
-  if (range === null) return false;
-  const [, first, last, total] = range;
-  return Number(first) === start && Number(last) === size - 1 && (total === "*" || Number(total) === size);
 }

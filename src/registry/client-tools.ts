@@ -3,7 +3,7 @@ import type { RequestTools } from "./authorized-request.ts";
 import { anonymous, type Credential } from "./credential.ts";
 import { type Endpoint, isSafeForNodeCredentials } from "./endpoint.ts";
 import { failureFrom, type Purpose } from "./failure.ts";
-import { Retrier, type RetryPolicy } from "./retry.ts";
+import { Retrier, type RetryPolicy, type WhilePausing } from "./retry.ts";
 
 /** What the operations of a client share. */
 export interface ClientTools extends RequestTools {
@@ -16,6 +16,8 @@ export interface Asker {
   readonly signal?: AbortSignal | undefined;
   /** Told what a failed try would say if it were the last one. */
   readonly onFailedTry?: ((message: string) => void) | undefined;
+  /** Runs the pauses between tries. */
+  readonly whilePausing?: WhilePausing | undefined;
 }
 
 /** A fresh count of tries for one purpose. */
@@ -25,7 +27,7 @@ export function createRetrier(tools: ClientTools, asker: Asker, purpose: Purpose
     const failure = failureFrom(error, purpose, clock);
     if (failure instanceof DriverError) asker.onFailedTry?.(failure.message);
   };
-  return new Retrier({ clock, policy, log, signal: asker.signal, onFailedTry });
+  return new Retrier({ clock, policy, log, signal: asker.signal, onFailedTry, whilePausing: asker.whilePausing });
 }
 
 /** Which credentials may be shown to an endpoint, in order; `withheld` names the others and why, for messages. */

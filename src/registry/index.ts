@@ -1,3 +1,4 @@
+export { BlobProgress, type ReadBack } from "./blob-progress.ts";
 export type { BlobQuery, BlobSink, FetchedBlob } from "./blob-request.ts";
 export { parseCaCertificates } from "./ca-certificates.ts";
 export { anonymous, type Credential, type CredentialOwner } from "./credential.ts";
@@ -8,4 +9,4 @@ export type { HttpLimits } from "./http/http-types.ts";
 export type { ClaimedManifest, FetchedManifest, ManifestQuery } from "./manifest-request.ts";
 export { onceMoreIfCorrupt } from "./once-more.ts";
 export { createRegistryClient, type RegistryClient, type RegistryClientOptions } from "./registry-client.ts";
-export type { RetryPolicy } from "./retry.ts";
+export type { RetryPolicy, WhilePausing } from "./retry.ts";

@@ -24,8 +24,8 @@ export interface RegistryClient {
   /** What a registry claims a tag to be; undefined where HEAD is of no use. Rejects with the signal's reason only. */
   headManifest(query: ManifestQuery): Promise<ClaimedManifest | undefined>;
   /**
-   * Fetches a blob into its sink, goes on where a connection broke (Range, or `restart` where the registry knows none),
-   * and verifies size and digest of all of it, a resumed prefix included. Rejects with the same kinds as
+   * Fetches what is missing of a blob into its sink, goes on where a connection broke (Range, or `restart` where the
+   * registry knows none), and verifies size and digest of all of it, what was there before included. Rejects with the same kinds as
    * `fetchManifest` ("corrupt": what the sink has is worthless), with the sink's own error, or the signal's reason.
    */
   fetchBlob(query: BlobQuery): Promise<FetchedBlob>;

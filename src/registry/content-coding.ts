@@ -1,0 +1,41 @@
+import { once } from "node:events";
+import type { Transform } from "node:stream";
+import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from "node:zlib";
+import { type HeaderFields, headerOf } from "./http/http-message.ts";
+import type { ChunkSink, HttpBody } from "./http/http-types.ts";
+
+const decoders: Readonly<Record<string, () => Transform>> = {
+  gzip: () => createGunzip(),
+  "x-gzip": () => createGunzip(),
+  deflate: () => createInflate(),
+  br: () => createBrotliDecompress(),
+  zstd: () => createZstdDecompress(),
+};
+
+/** The coding that an answer claims for its body, if it is one that can be undone. */
+export function contentCodingOf(headers: HeaderFields): string | undefined {
+  const coding = headerOf(headers, "content-encoding")?.trim().toLowerCase() ?? "";
+  return Object.hasOwn(decoders, coding) ? coding : undefined;
+}
+
+/** Hands the decoded bytes of a body to `sink`. Rejects as the body does, with the sink's error or the decoder's. */
+export async function decodeInto(body: HttpBody, coding: string, sink: ChunkSink): Promise<void> {
+  const decoder = decoders[coding]?.();
+  if (decoder === undefined) throw new Error(`no decoder for ${coding}`);
+  const taken = (async () => {
+    for await (const chunk of decoder) await sink(chunk as Buffer);
+  })();
+  taken.catch(() => undefined);
+  try {
+    await body.readInto((chunk) => {
+      // A copy: the decoder works on while the connection's buffer is filled anew.
+      if (decoder.write(Buffer.from(chunk))) return undefined;
+      return Promise.race([once(decoder, "drain").then(() => undefined), taken]);
+    });
+    decoder.end();
+  } catch (error) {
+    decoder.destroy();
+    throw error;
+  }
+  await taken;
+}
