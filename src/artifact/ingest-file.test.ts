@@ -1,11 +1,22 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { skipMounts, useMountArea } from "../../test/helpers/mount-area.ts";
 import { errnoOf } from "../base/index.ts";
-import { IngestFile } from "./ingest-file.ts";
+import { IngestFile, type IngestOptions } from "./ingest-file.ts";
 
 function use() {
   const folder = mkdtempSync(join(tmpdir(), "oras-csi-ingest-"));
@@ -13,66 +24,161 @@ function use() {
   return { folder, path: join(folder, "sha256-x"), [Symbol.dispose]: dispose };
 }
 
-test("bytes are appended, others cannot read them", () => {
+const KEPT = 64 * 1024;
+
+const open = (path: string, more: Partial<IngestOptions> = {}) =>
+  new IngestFile({ path, sizeBytes: 200_000, origin: "https a.io/x", ...more });
+
+/** A file with these bytes, as a killed pull leaves it. */
+function leave(path: string, bytes: Buffer): void {
+  const file = open(path);
+  file.write(bytes, 0);
+  file.close();
+}
+
+test("bytes are written where they belong, others cannot read them", async () => {
   using place = use();
-  const file = new IngestFile(place.path);
-  file.write(Buffer.from("one "));
-  file.write(Buffer.alloc(0));
-  file.write(Buffer.from("two"));
-  assert.equal(file.length, 7);
+  const file = open(place.path);
+  assert.deepEqual(file.there, []);
+  file.write(Buffer.from("two"), 4);
+  file.write(Buffer.alloc(0), 0);
+  file.write(Buffer.from("one "), 0);
+  const back = Buffer.alloc(10);
+  assert.equal(await file.read(back, 2), 5);
+  assert.equal(back.toString("utf8", 0, 5), "e two");
   file.close();
   assert.equal(readFileSync(place.path, "utf8"), "one two");
   assert.equal(statSync(place.path).mode & 0o7777, 0o600);
 });
 
-test("what an earlier try left is not gone on with", () => {
-  using place = use();
-  writeFileSync(place.path, "an earlier and longer try");
-  const file = new IngestFile(place.path);
-  file.write(Buffer.from("new"));
-  file.close();
-  assert.equal(readFileSync(place.path, "utf8"), "new");
+describe("what an earlier pull left", () => {
+  const bytes = randomBytes(100_000);
+
+  test("is there for the next one from the same repository, killed or not", () => {
+    using place = use();
+    leave(place.path, bytes);
+    const file = open(place.path);
+    assert.deepEqual(file.there, [{ start: 0, end: bytes.length }]);
+    file.write(Buffer.from("more"), bytes.length);
+    file.keep();
+    assert.deepEqual(open(place.path).there, [{ start: 0, end: bytes.length + 4 }]);
+    assert.ok(readFileSync(place.path).subarray(0, bytes.length).equals(bytes));
+    assert.equal(statSync(`${place.path}.parts`).mode & 0o7777, 0o600);
+  });
+
+  test("is not for another repository, unless nobody asks whose bytes are whose", () => {
+    using place = use();
+    leave(place.path, bytes);
+    const open2 = (takesAnyOrigin: boolean) => open(place.path, { origin: "http a.io/x", takesAnyOrigin });
+    assert.deepEqual(open2(true).there, [{ start: 0, end: bytes.length }]);
+    assert.deepEqual(open2(false).there, []);
+    assert.equal(statSync(place.path).size, 0);
+    assert.deepEqual(open(place.path).there, []);
+  });
+
+  test("counts up to the blob's size", () => {
+    using place = use();
+    leave(place.path, bytes);
+    assert.deepEqual(open(place.path, { sizeBytes: 70_000 }).there, [{ start: 0, end: 70_000 }]);
+  });
+
+  const spoiled: readonly [name: string, spoil: (path: string) => void][] = [
+    ["no map", (path) => rmSync(`${path}.parts`)],
+    ["a map that is none", (path) => writeFileSync(`${path}.parts`, '{"origin":')],
+    ["a map of something else", (path) => writeFileSync(`${path}.parts`, '{"origin":"https a.io/x","parts":[[1]]}')],
+    ["a map and no file", (path) => rmSync(path)],
+  ];
+  for (const [name, spoil] of spoiled) {
+    test(`is of no use with ${name}`, () => {
+      using place = use();
+      leave(place.path, bytes);
+      spoil(place.path);
+      const file = open(place.path);
+      assert.deepEqual(file.there, []);
+      file.write(Buffer.from("new"), 0);
+      file.close();
+      assert.equal(readFileSync(place.path, "utf8"), "new");
+    });
+  }
+
+  test("is less than it was worth keeping", () => {
+    using place = use();
+    leave(place.path, bytes.subarray(0, KEPT - 1));
+    assert.deepEqual(open(place.path).there, []);
+    const file = open(place.path);
+    file.write(Buffer.from("little"), 0);
+    file.keep();
+    assert.deepEqual(readdirSync(place.folder), []);
+  });
+
+  test("may be parts", () => {
+    using place = use();
+    leave(place.path, bytes);
+    const parts = [
+      [0, 10],
+      [90_000, 150_000],
+      [190_000, 200_000],
+    ];
+    writeFileSync(`${place.path}.parts`, JSON.stringify({ origin: "https a.io/x", parts }));
+    assert.deepEqual(open(place.path).there, [
+      { start: 0, end: 10 },
+      { start: 90_000, end: 100_000 },
+    ]);
+  });
 });
 
-test("a folder that is in the way goes", () => {
+test("what is in the way goes: a folder, a link", () => {
   using place = use();
-  mkdirSync(join(place.path, "sub"), { recursive: true });
-  const file = new IngestFile(place.path);
-  file.write(Buffer.from("new"));
-  file.close();
-  assert.equal(readFileSync(place.path, "utf8"), "new");
+  const elsewhere = join(place.folder, "elsewhere");
+  writeFileSync(elsewhere, "safe");
+  const inTheWay = [
+    () => mkdirSync(join(place.path, "sub"), { recursive: true }),
+    () => symlinkSync(elsewhere, place.path),
+  ];
+  for (const put of inTheWay) {
+    for (const withMap of [false, true]) {
+      put();
+      if (withMap) writeFileSync(`${place.path}.parts`, '{"origin":"https a.io/x"}');
+      const file = open(place.path);
+      file.write(Buffer.from("new"), 0);
+      file.close();
+      assert.equal(readFileSync(place.path, "utf8"), "new");
+      rmSync(place.path);
+    }
+  }
+  assert.equal(readFileSync(elsewhere, "utf8"), "safe");
 });
 
-test("a restart begins at the first byte", () => {
+test("a restart begins at the first byte, also for the next pull", () => {
   using place = use();
-  const file = new IngestFile(place.path);
-  file.write(Buffer.from("wrong and long"));
+  leave(place.path, randomBytes(100_000));
+  const file = open(place.path);
   file.restart();
-  assert.equal(file.length, 0);
-  file.write(Buffer.from("right"));
+  file.write(Buffer.from("right"), 0);
   file.close();
   assert.equal(readFileSync(place.path, "utf8"), "right");
+  assert.deepEqual(open(place.path).there, []);
 });
 
 test("discarding removes it, but not what it was made into", () => {
   using place = use();
-  const file = new IngestFile(place.path);
-  file.write(Buffer.from("bytes"));
+  const file = open(place.path);
+  file.write(Buffer.alloc(KEPT, 1), 0);
   file.close();
   renameSync(place.path, join(place.folder, "blob"));
   file.discard();
-  assert.equal(readFileSync(join(place.folder, "blob"), "utf8"), "bytes");
-  const other = new IngestFile(place.path);
+  assert.deepEqual(readdirSync(place.folder), ["blob"]);
+  const other = open(place.path);
   other.discard();
   other.discard();
-  assert.ok(!existsSync(place.path));
+  assert.deepEqual(readdirSync(place.folder), ["blob"]);
 });
 
 test("a full disk is an error, and what is written then can be thrown away", { skip: skipMounts }, async () => {
   await using area = await useMountArea({ tmpfs: "mode=755,size=64k" });
-  const file = new IngestFile(join(area.path, "sha256-x"));
+  const file = open(join(area.path, "sha256-x"));
   assert.throws(
-    () => file.write(Buffer.alloc(200_000, 1)),
+    () => file.write(Buffer.alloc(200_000, 1), 0),
     (error) => errnoOf(error) === "ENOSPC",
   );
   file.discard();

@@ -16,9 +16,9 @@ test("before anything is known", () => {
 
 test("the contract's example", () => {
   const { clock, meter: progress } = meter();
-  progress.update({ phase: "fetching", doneBytes: 2.99 * GB, totalBytes: 7.1 * GB });
+  progress.update({ phase: "fetching", doneBytes: 2.99 * GB, fetchedBytes: 2.99 * GB, totalBytes: 7.1 * GB });
   clock.advance(1000);
-  progress.update({ phase: "fetching", doneBytes: 3.2 * GB, totalBytes: 7.1 * GB });
+  progress.update({ phase: "fetching", doneBytes: 3.2 * GB, fetchedBytes: 3.2 * GB, totalBytes: 7.1 * GB });
   assert.equal(progress.describe(), "3.2 of 7.1 GB (45%), 210 MB/s, about 19 s left");
 });
 
@@ -34,7 +34,7 @@ describe("one report", () => {
   for (const { says, ...report } of rows) {
     test(says, () => {
       const { meter: progress } = meter();
-      progress.update(report);
+      progress.update({ ...report, fetchedBytes: report.doneBytes });
       assert.equal(progress.describe(), says);
     });
   }
@@ -42,7 +42,8 @@ describe("one report", () => {
 
 test("the speed is that of the last seconds, and falls while nothing comes", () => {
   const { clock, meter: progress } = meter();
-  const at = (doneBytes: number) => progress.update({ phase: "fetching", doneBytes, totalBytes: 1000e6 });
+  const at = (doneBytes: number) =>
+    progress.update({ phase: "fetching", doneBytes, fetchedBytes: doneBytes, totalBytes: 1000e6 });
   at(0);
   clock.advance(1000);
   at(100e6);
@@ -56,12 +57,20 @@ test("the speed is that of the last seconds, and falls while nothing comes", () 
   assert.match(progress.describe(), / 100 kB\/s, about 3 h left$/);
 });
 
-test("a blob that starts over shows no speed below nothing", () => {
+test("a blob that starts over shows the speed at which it comes", () => {
   const { clock, meter: progress } = meter();
-  progress.update({ phase: "fetching", doneBytes: 500, totalBytes: 1000 });
+  progress.update({ phase: "fetching", doneBytes: 500, fetchedBytes: 500, totalBytes: 1000 });
   clock.advance(1000);
-  progress.update({ phase: "fetching", doneBytes: 100, totalBytes: 1000 });
-  assert.equal(progress.describe(), "0.1 of 1.0 kB (10%)");
+  progress.update({ phase: "fetching", doneBytes: 100, fetchedBytes: 600, totalBytes: 1000 });
+  assert.equal(progress.describe(), "0.1 of 1.0 kB (10%), 100 bytes/s, about 9 s left");
+});
+
+test("what an earlier pull left is no speed", () => {
+  const { clock, meter: progress } = meter();
+  progress.update({ phase: "fetching", doneBytes: 0, fetchedBytes: 0, totalBytes: 1000 });
+  clock.advance(1000);
+  progress.update({ phase: "fetching", doneBytes: 500, fetchedBytes: 0, totalBytes: 1000 });
+  assert.equal(progress.describe(), "0.5 of 1.0 kB (50%)");
 });
 
 test("sizes", () => {

@@ -5,13 +5,13 @@ import type { PullProgress } from "./worker-calls.ts";
 const WINDOW_MS = 5_000;
 
 /** How far a pull is, as far as its meter asks. */
-type Progress = Omit<PullProgress, "fetchedBytes">;
+type Progress = Omit<PullProgress, "resumedBytes" | "retries">;
 
 /** How far a pull is and how fast, in words for `kubectl describe pod`. */
 export class ProgressMeter {
   readonly #clock: Clock;
-  #latest: Progress = { phase: "fetching", doneBytes: 0, totalBytes: 0 };
-  #samples: { readonly atMs: number; readonly doneBytes: number }[] = [];
+  #latest: Progress = { phase: "fetching", doneBytes: 0, totalBytes: 0, fetchedBytes: 0 };
+  #samples: { readonly atMs: number; readonly fetchedBytes: number }[] = [];
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -21,7 +21,7 @@ export class ProgressMeter {
     const atMs = this.#clock.monotonicMs();
     this.#latest = progress;
     this.#samples = this.#samples.filter((sample) => atMs - sample.atMs <= WINDOW_MS);
-    this.#samples.push({ atMs, doneBytes: progress.doneBytes });
+    this.#samples.push({ atMs, fetchedBytes: progress.fetchedBytes });
   }
 
   /** Such as `3.2 of 7.1 GB (45%), 210 MB/s, about 19 s left`. */
@@ -41,7 +41,7 @@ export class ProgressMeter {
     const [first, last] = [this.#samples[0], this.#samples.at(-1)];
     if (first === undefined || last === undefined) return 0;
     const seconds = (this.#clock.monotonicMs() - first.atMs) / 1000;
-    return seconds <= 0 ? 0 : (last.doneBytes - first.doneBytes) / seconds;
+    return seconds <= 0 ? 0 : (last.fetchedBytes - first.fetchedBytes) / seconds;
   }
 }
 

@@ -39,7 +39,8 @@ test("an observer hears of turns, bytes and ends, and of nothing twice", async (
   const { join, told, moveTo } = usePulls();
   const ended = Promise.withResolvers<Tree>();
   const first = join("a", ({ onEvent }) => {
-    const bytes = (fetchedBytes: number) => onEvent({ phase: "fetching", doneBytes: 0, totalBytes: 9, fetchedBytes });
+    const bytes = (fetchedBytes: number) =>
+      onEvent({ phase: "fetching", doneBytes: 0, totalBytes: 9, fetchedBytes, resumedBytes: 0, retries: 0 });
     for (const fetchedBytes of [0, 5, 5, 9]) bytes(fetchedBytes);
     onEvent({ failedTry: "x" });
     return ended.promise;

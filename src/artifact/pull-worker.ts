@@ -4,7 +4,7 @@ import { buildInfo, createCollector, createLogger, KeyedLock, serveCalls, system
 import { createRegistryClient, type RegistryClient } from "../registry/index.ts";
 import { LARGE_MANIFEST_BYTES, MANY_LAYERS } from "./large-work.ts";
 import { LayerUnpacker } from "./layer-unpacker.ts";
-import { PullRun } from "./pull-job.ts";
+import { PullRun } from "./pull-run.ts";
 import type { ManifestRequest, PullWorkerCalls } from "./worker-calls.ts";
 
 /** The entry of the pull worker: all traffic with registries, hashing, and what is written to the cache. */

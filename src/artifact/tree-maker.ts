@@ -100,7 +100,7 @@ export class TreeMaker {
    */
   async #make(request: TreeRequest, layers: readonly PlacedLayer[], pull: Parameters<PullWork>[0]): Promise<Tree> {
     const { resolving, resolved, selection, concurrency } = request;
-    const { cache, worker, maxUnpackRatio, log } = this.#options;
+    const { cache, worker, enforceNamespaces, maxUnpackRatio, log } = this.#options;
     const { repository, credentials, caCertificates } = resolving;
     const { dataDir } = cache.layout;
     const reference = formatReference(resolving.reference);
@@ -108,7 +108,8 @@ export class TreeMaker {
     const unproven = await this.#unproven(resolving, layers);
     const access = { repository, credentials, caCertificates };
     const tree = await cache.withStaging(async (staging) => {
-      const job = { ...access, dataDir, staging, reference, layers, unproven, concurrency, maxUnpackRatio };
+      const how = { unproven, enforceNamespaces, concurrency, maxUnpackRatio };
+      const job = { ...access, dataDir, staging, reference, layers, ...how };
       const onAsk = (ask: PullAsk) => this.#answer(ask, repository, reference);
       const { bytes, inodes, skippedEntries, refetched, folder } = await worker.pull(job, { ...pull, onAsk });
       for (const layer of refetched)

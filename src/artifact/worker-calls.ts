@@ -28,6 +28,8 @@ export interface PullJob extends RegistryAccess {
   readonly layers: readonly PlacedLayer[];
   /** Which of the layers' digests the repository has not given yet: those are fetched even if the cache has them. */
   readonly unproven: readonly Digest[];
+  /** Whether bytes count only for the repositories that gave them. */
+  readonly enforceNamespaces: boolean;
   /** Blobs at once. */
   readonly concurrency: number;
   /** Tar layers may unpack to this many times their packed size (or 1 GiB, if that is more); 0: to any size. */
@@ -53,6 +55,10 @@ export interface PullProgress {
   readonly totalBytes: number;
   /** Bytes that registries sent: more than `doneBytes` where something was fetched twice, less where another pull fetched it. */
   readonly fetchedBytes: number;
+  /** Bytes that earlier pulls left and this one went on with. */
+  readonly resumedBytes: number;
+  /** Tries that failed before another one. */
+  readonly retries: number;
 }
 
 /** A try that failed while the worker goes on trying. */

@@ -44,7 +44,9 @@ test("any order of any ranges says the same as a list of bytes", () => {
       listed,
       [...there].sort((a, b) => a - b),
     );
-    const missing = ranges.gaps(50).flatMap(({ start, end }) => Array.from({ length: end - start }, (_, i) => start + i));
+    const missing = ranges
+      .gaps(50)
+      .flatMap(({ start, end }) => Array.from({ length: end - start }, (_, i) => start + i));
     assert.deepEqual(
       missing,
       Array.from({ length: 50 }, (_, at) => at).filter((at) => !there.has(at)),

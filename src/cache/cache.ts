@@ -71,15 +71,10 @@ export class Cache {
     this.collector = new Collector({ layout, evictor, contents, partials, inventory, sweeper, limits, clock, log });
   }
 
-  /** Opens the data dir; what an earlier run left half-made is deleted in the background. */
+  /** Opens the data dir; what an earlier run staged is deleted in the background. Its downloads are gone on with. */
   static async open(options: CacheOptions): Promise<Cache> {
     const cache = new Cache(await openDataDir(options.dataDir, options.log), options);
-    if (!cache.dataDir.isNewer) {
-      // Downloads that a kill cut off are not gone on with, so they are only lost disk.
-      const { ingest } = cache.layout;
-      for (const name of await fs.readdir(ingest)) await cache.sweeper.discard(join(ingest, name));
-      await cache.sweeper.sweepLeftovers();
-    }
+    if (!cache.dataDir.isNewer) await cache.sweeper.sweepLeftovers();
     return cache;
   }
 

@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { failsAs, type ScriptedAnswer, ScriptedServer, type SeenRequest, useClient } from "../../test/registry-client/index.ts";
+import {
+  failsAs,
+  type ScriptedAnswer,
+  ScriptedServer,
+  type SeenRequest,
+  useClient,
+} from "../../test/registry-client/index.ts";
 import { DriverError } from "../base/index.ts";
 import { type Descriptor, digestOf } from "../oci/index.ts";
 import { anonymous, BlobProgress, type BlobQuery } from "./index.ts";
@@ -350,7 +356,10 @@ test("parts that are there are not fetched again", async () => {
   assert.ok(file.equals(blob));
   assert.deepEqual(bench.ranges(), ["bytes=1000-4999", "bytes=9000-1999999"]);
   assert.equal(hashed.at(-1), blob.length);
-  assert.deepEqual(hashed, [...hashed].sort((a, b) => a - b));
+  assert.deepEqual(
+    hashed,
+    [...hashed].sort((a, b) => a - b),
+  );
 });
 
 test("a sink's own error comes out as it is, and nothing is tried again", async () => {

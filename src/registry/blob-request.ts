@@ -240,7 +240,8 @@ class BlobDownload {
     try {
       await decodeInto(response.body, coding, sink);
     } catch (error) {
-      if (!(error instanceof Error && /^(Z_|ERR_|ZSTD_)/.test(String((error as NodeJS.ErrnoException).code)))) throw error;
+      if (!(error instanceof Error && /^(Z_|ERR_|ZSTD_)/.test(String((error as NodeJS.ErrnoException).code))))
+        throw error;
       throw this.#corrupt(`it is not ${coding}, though its answer says so`);
     }
   }

@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { LayerUnpacker } from "../../src/artifact/layer-unpacker.ts";
 import { planOf } from "../../src/artifact/plan.ts";
-import { PullRun } from "../../src/artifact/pull-job.ts";
+import { PullRun } from "../../src/artifact/pull-run.ts";
 import type { FailedTry, PullAsk, PullJob, PullProgress, StagedTree } from "../../src/artifact/worker-calls.ts";
 import { type Clock, KeyedLock, systemClock } from "../../src/base/index.ts";
 import { type Digest, parseManifest } from "../../src/oci/index.ts";
@@ -21,7 +21,9 @@ export interface PulledTree {
 
 /** How one pull differs from the others. */
 export interface PullOptions
-  extends Partial<Pick<PullJob, "credentials" | "concurrency" | "maxUnpackRatio" | "unproven">> {
+  extends Partial<
+    Pick<PullJob, "repository" | "credentials" | "concurrency" | "maxUnpackRatio" | "unproven" | "enforceNamespaces">
+  > {
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: PullProgress | FailedTry) => void;
 }
@@ -105,6 +107,7 @@ function jobFor(manifest: BuiltManifest, registry: EmbeddedRegistry, { dataDir }
     reference: `${registry.host}/${REPOSITORY}:v1`,
     layers: planOf(parsed, { mediaTypes: [], titles: [] }).layers,
     unproven: [],
+    enforceNamespaces: true,
     concurrency: 4,
     maxUnpackRatio: 200,
   };

@@ -65,6 +65,8 @@ export async function deliver(
     const stopAt = fault?.kind === "cut" || fault?.kind === "hold" ? fault.afterBytes : Number.POSITIVE_INFINITY;
     if (at >= stopAt && fault?.kind === "cut") return void response.destroy();
     if (at === stopAt && fault?.kind === "hold") await Promise.race([fault.until, closed(response)]);
+    // Nothing reaches whom it was held back from.
+    if (response.destroyed) return;
     const end = Math.min(body.length, at + pieceBytes, at < stopAt ? stopAt : body.length);
     await write(response, body.subarray(at, end));
     entry.bytesSent += end - at;

@@ -100,7 +100,7 @@ for (const { kind, make } of kinds) {
       assert.equal(bench.registry.log.blobGets()[1]?.headers["range"], `bytes=50000-${data.bytes.length - 1}`);
     });
 
-    test("by a refusal, is begun anew with the next credential", async () => {
+    test("by a refusal, goes on with the next credential", async () => {
       await using bench = await usePulls();
       const data = await make();
       await bench.push(artifact([data]));
@@ -120,7 +120,7 @@ for (const { kind, make } of kinds) {
       assert.equal(bench.registry.log.blobGets().length, 4);
     });
 
-    test("by a cancel leaves nothing", async () => {
+    test("by a cancel after little leaves nothing", async () => {
       await using bench = await usePulls();
       const data = await make();
       await bench.push(artifact([data]));
@@ -157,7 +157,10 @@ test("a cancel does not wait until the unpacker has caught up", async () => {
     },
   };
   await assert.rejects(bench.pull(artifact([data]), onEvent), { kind: "cancelled", message: "enough" });
-  assert.deepEqual(await bench.stored(), []);
+  assert.deepEqual(
+    (await bench.stored()).filter((path) => !path.startsWith("ingest/")),
+    [],
+  );
 });
 
 test("the first failure stops the others", async () => {

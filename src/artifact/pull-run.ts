@@ -3,18 +3,18 @@ import { join } from "node:path";
 import { type CallContext, DriverError, errnoOf, type KeyedLock } from "../base/index.ts";
 import { Blobs, createLayout, hasLayer, type Layout } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
-import { onceMoreIfCorrupt, type RegistryClient } from "../registry/index.ts";
-import { quoteName, UnpackBudget, type UnpackLimits } from "../unpack/index.ts";
+import type { RegistryClient } from "../registry/index.ts";
+import { UnpackBudget, type UnpackLimits } from "../unpack/index.ts";
 import { BlobAccess } from "./blob-access.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { errorDuring } from "./error-during.ts";
-import { IngestFile } from "./ingest-file.ts";
+import { LayerFetcher } from "./layer-fetcher.ts";
 import type { LayerUnpacker, PullUnpacking } from "./layer-unpacker.ts";
 import { ModeCopies } from "./mode-copies.ts";
 import type { PlacedLayer } from "./plan.ts";
+import { PullCounts } from "./pull-counts.ts";
 import { TreeLinker } from "./tree-linker.ts";
 import { ALL_TAR_LAYERS, unpackLimits } from "./unpack-limits.ts";
-import type { Unpacking } from "./unpacking.ts";
 import type { PullJob, PullWorkerCalls, StagedTree } from "./worker-calls.ts";
 
 /** What all pulls of the worker share. */
@@ -28,9 +28,6 @@ export interface PullTools {
 
 type PullContext = CallContext<PullWorkerCalls["pull"]>;
 
-/** Progress is told at most this often. */
-const PROGRESS_MS = 200;
-
 /** One pull, in the worker: fetches what the cache lacks, then puts the tree together in the staging folder. */
 export class PullRun {
   readonly #job: PullJob;
@@ -38,14 +35,11 @@ export class PullRun {
   readonly #tools: PullTools;
   readonly #layout: Layout;
   readonly #blobs: Blobs;
-  readonly #access: BlobAccess;
   readonly #unproven: Set<Digest>;
   /** What all tar layers may be together, those included that the cache has. */
   readonly #limits: UnpackLimits;
-  #doneBytes = 0;
-  #totalBytes = 0;
-  #fetchedBytes = 0;
-  #toldMs = Number.NEGATIVE_INFINITY;
+  readonly #counts: PullCounts;
+  readonly #fetcher: LayerFetcher;
   #skippedEntries = 0;
 
   constructor(job: PullJob, context: PullContext, tools: PullTools) {
@@ -54,9 +48,19 @@ export class PullRun {
     this.#tools = tools;
     this.#layout = createLayout(job.dataDir);
     this.#blobs = new Blobs(this.#layout);
-    this.#access = new BlobAccess(job.credentials);
     this.#unproven = new Set(job.unproven);
     this.#limits = unpackLimits(job.layers, job.maxUnpackRatio);
+    this.#counts = new PullCounts(context.emit, tools.nowMs);
+    this.#fetcher = new LayerFetcher({
+      job,
+      client: tools.client,
+      access: new BlobAccess(job.credentials),
+      layout: this.#layout,
+      blobs: this.#blobs,
+      counts: this.#counts,
+      onFailedTry: (failedTry) => context.emit({ failedTry }),
+      commitLayer: context.ask,
+    });
   }
 
   async run(): Promise<StagedTree> {
@@ -74,7 +78,7 @@ export class PullRun {
     for (;;) {
       await this.#fetchMissing();
       this.#context.signal.throwIfAborted();
-      this.#tell("assembling");
+      this.#counts.tell("assembling");
       try {
         const sources = await this.#fileSources(copies);
         const count = this.#assemble(join(this.#job.staging, `tree-${refetched.size}`), sources);
@@ -92,8 +96,7 @@ export class PullRun {
 
   async #fetchMissing(): Promise<void> {
     const missing = await this.#missing();
-    this.#totalBytes = missing.reduce((sum, layer) => sum + layer.descriptor.size, 0);
-    this.#tell("fetching");
+    this.#counts.expect(missing.reduce((sum, layer) => sum + layer.descriptor.size, 0));
     const { staging, maxUnpackRatio, concurrency } = this.#job;
     const hasTars = missing.some((layer) => layer.kind === "folder");
     const limits = this.#limits;
@@ -142,93 +145,21 @@ export class PullRun {
       async () => {
         const { digest, size } = layer.descriptor;
         if (!(await this.#isThere(layer))) await this.#fetchMissingLayer(layer, unpacking, signal);
-        else if (this.#unproven.has(digest)) await this.#fetchInto(layer, new DroppedBytes(), noFollower, signal);
-        else this.#advance(size);
+        else if (this.#unproven.has(digest)) await this.#fetcher.fetchProof(layer, signal);
+        else this.#counts.advance(size);
         if (this.#unproven.delete(digest)) await this.#context.ask({ given: digest });
       },
       signal,
     );
   }
 
-  #fetchMissingLayer(layer: PlacedLayer, unpacking: PullUnpacking | undefined, signal: AbortSignal): Promise<void> {
-    if (layer.kind === "folder" && unpacking !== undefined) return this.#fetchTar(layer, unpacking, signal);
-    return this.#fetchFile(layer, signal);
-  }
-
-  async #fetchFile(layer: PlacedLayer, signal: AbortSignal): Promise<void> {
-    const { digest } = layer.descriptor;
-    const ingest = new IngestFile(this.#layout.ingestFile(digest));
-    try {
-      await this.#fetchInto(layer, ingest, noFollower, signal);
-      ingest.close();
-      await this.#blobs.commit(ingest.path, digest);
-    } finally {
-      ingest.discard();
-    }
-  }
-
-  async #fetchTar(layer: PlacedLayer, unpacking: PullUnpacking, signal: AbortSignal): Promise<void> {
-    const ingest = new IngestFile(this.#layout.ingestFile(layer.descriptor.digest));
-    let current: Unpacking | undefined;
-    // The unpacker may be far behind: nobody waits until it has caught up.
-    const onAbort = () => void current?.abandon();
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      current = unpacking.start(layer, ingest.path);
-      await this.#fetchInto(
-        layer,
-        ingest,
-        {
-          written: (length) => current?.advance(length),
-          restarted: async () => {
-            await current?.abandon();
-            current = unpacking.start(layer, ingest.path);
-          },
-        },
-        signal,
-      );
-      this.#tell("unpacking");
-      const { staged, skippedEntries } = await current.finish().catch((error: unknown) => {
-        throw errorDuring(`pull ${this.#job.reference}, layer ${quoteName(Buffer.from(layer.path))}`, error);
-      });
-      this.#skippedEntries += skippedEntries;
-      await this.#context.ask(staged);
-    } catch (error) {
-      await current?.abandon();
-      throw error;
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-      ingest.discard();
-    }
-  }
-
-  async #fetchInto(
+  async #fetchMissingLayer(
     layer: PlacedLayer,
-    receiver: Receiver,
-    follower: IngestFollower,
+    unpacking: PullUnpacking | undefined,
     signal: AbortSignal,
   ): Promise<void> {
-    const sink = {
-      write: (chunk: Buffer) => {
-        receiver.write(chunk);
-        this.#fetchedBytes += chunk.length;
-        this.#advance(chunk.length);
-        follower.written(receiver.length);
-      },
-      restart: async () => {
-        this.#advance(-receiver.length);
-        receiver.restart();
-        await follower.restarted();
-      },
-    };
-    const { repository } = this.#job;
-    const onFailedTry = (failedTry: string) => this.#context.emit({ failedTry });
-    const query = { repository, descriptor: layer.descriptor, signal, sink, onFailedTry };
-    await this.#access.withCredential(async (credential) => {
-      // What came before another credential was refused half-way is not gone on with.
-      if (receiver.length > 0) await sink.restart();
-      await onceMoreIfCorrupt(() => this.#tools.client.fetchBlob({ ...query, credential }), sink.restart);
-    });
+    if (layer.kind === "file" || unpacking === undefined) return await this.#fetcher.fetchFile(layer, signal);
+    this.#skippedEntries += await this.#fetcher.fetchTar(layer, unpacking, signal);
   }
 
   /** What files that are to have another mode than their blobs are linked from. */
@@ -265,17 +196,6 @@ export class PullRun {
       throw isLoss(error) ? new LostLayer(digest, error) : error;
     }
   }
-
-  #advance(bytes: number): void {
-    this.#doneBytes += bytes;
-    if (this.#tools.nowMs() - this.#toldMs >= PROGRESS_MS) this.#tell("fetching");
-  }
-
-  #tell(phase: "fetching" | "unpacking" | "assembling"): void {
-    this.#toldMs = this.#tools.nowMs();
-    const [doneBytes, totalBytes, fetchedBytes] = [this.#doneBytes, this.#totalBytes, this.#fetchedBytes];
-    this.#context.emit({ phase, doneBytes, totalBytes, fetchedBytes });
-  }
 }
 
 /** Something of a cached layer is not there any more, or is not what was written. */
@@ -291,32 +211,4 @@ class LostLayer extends DriverError {
 function isLoss(error: unknown): boolean {
   if (error instanceof DriverError) return error.kind === "corrupt";
   return ["ENOENT", "ENOTDIR", "EISDIR"].includes(errnoOf(error) ?? "");
-}
-
-/** Takes a blob's bytes in order. */
-interface Receiver {
-  readonly length: number;
-  write(chunk: Uint8Array): void;
-  restart(): void;
-}
-
-/** Bytes that the cache has already: they came only to prove that the repository has them, too. */
-class DroppedBytes implements Receiver {
-  length = 0;
-
-  write(chunk: Uint8Array): void {
-    this.length += chunk.length;
-  }
-
-  restart(): void {
-    this.length = 0;
-  }
-}
-
-const noFollower: IngestFollower = { written: () => undefined, restarted: async () => undefined };
-
-/** Who follows what is written to an ingest file. */
-interface IngestFollower {
-  readonly written: (length: number) => void;
-  readonly restarted: () => Promise<void>;
 }

@@ -1,0 +1,50 @@
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import type { ByteRange } from "../base/index.ts";
+
+/** What is known of a partial download, beside its bytes. */
+export interface IngestMap {
+  /** Which repository gave the bytes, and over which transport. */
+  readonly origin: string;
+  /** The parts that are there; undefined where all bytes of the file are. */
+  readonly parts: readonly ByteRange[] | undefined;
+}
+
+/** Where the map of an ingest file lies. */
+export function ingestMapPath(ingestFile: string): string {
+  return `${ingestFile}.parts`;
+}
+
+/** The map of an ingest file; undefined if there is none that can be read: its bytes are worth nothing then. */
+export function readIngestMap(ingestFile: string): IngestMap | undefined {
+  try {
+    const { origin, parts }: Record<string, unknown> = JSON.parse(readFileSync(ingestMapPath(ingestFile), "utf8"));
+    if (typeof origin !== "string") return undefined;
+    if (parts === undefined) return { origin, parts };
+    return Array.isArray(parts) && parts.every(isPair)
+      ? { origin, parts: parts.map(([start, end]) => ({ start, end })) }
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Writes the map, for a file whose bytes are all there. */
+export function writeIngestMap(ingestFile: string, map: IngestMap): void {
+  const path = ingestMapPath(ingestFile);
+  writeFileSync(`${path}.new`, textOf(map), { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}
+
+/** Takes the map away. */
+export function removeIngestMap(ingestFile: string): void {
+  rmSync(ingestMapPath(ingestFile), { force: true, recursive: true });
+}
+
+/** The map as it is written. */
+export function textOf({ origin, parts }: IngestMap): string {
+  return `${JSON.stringify({ origin, ...(parts && { parts: parts.map(({ start, end }) => [start, end]) }) })}\n`;
+}
+
+function isPair(value: unknown): value is [number, number] {
+  return Array.isArray(value) && value.length === 2 && value.every((at) => Number.isSafeInteger(at) && at >= 0);
+}

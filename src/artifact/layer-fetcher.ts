@@ -1,0 +1,189 @@
+import { DriverError, type ErrorKind } from "../base/index.ts";
+import type { Blobs, Layout, StagedLayer } from "../cache/index.ts";
+import { BlobProgress, type BlobSink, onceMoreIfCorrupt, type RegistryClient } from "../registry/index.ts";
+import { quoteName } from "../unpack/index.ts";
+import type { BlobAccess } from "./blob-access.ts";
+import { diskErrorFrom } from "./disk-error.ts";
+import { errorDuring } from "./error-during.ts";
+import { IngestFile } from "./ingest-file.ts";
+import type { PullUnpacking } from "./layer-unpacker.ts";
+import type { PlacedLayer } from "./plan.ts";
+import type { PullCounts } from "./pull-counts.ts";
+import type { Unpacking } from "./unpacking.ts";
+import type { PullJob } from "./worker-calls.ts";
+
+/** What fetching the layers of one pull needs. */
+export interface LayerFetcherOptions {
+  readonly job: Pick<PullJob, "repository" | "reference" | "enforceNamespaces">;
+  readonly client: RegistryClient;
+  readonly access: BlobAccess;
+  readonly layout: Layout;
+  readonly blobs: Blobs;
+  readonly counts: PullCounts;
+  readonly onFailedTry: (failedTry: string) => void;
+  /** Makes an unpacked layer durable and visible. */
+  readonly commitLayer: (staged: StagedLayer) => Promise<void>;
+}
+
+/** After these a later pull may need what came so far. */
+const worthKeeping: ReadonlySet<ErrorKind> = new Set([
+  "cancelled",
+  "unavailable",
+  "unauthenticated",
+  "forbidden",
+  "not-found",
+]);
+
+/** Fetches the layers of one pull: each verified, from where an earlier pull stopped. */
+export class LayerFetcher {
+  readonly #options: LayerFetcherOptions;
+
+  constructor(options: LayerFetcherOptions) {
+    this.#options = options;
+  }
+
+  /** Fetches a file layer; it is a blob of the cache then. */
+  async fetchFile(layer: PlacedLayer, signal: AbortSignal): Promise<void> {
+    await this.#withIngest(layer, async (ingest) => {
+      await this.#fetchInto(layer, ingest, noFollower, signal);
+      ingest.close();
+      await this.#options.blobs.commit(ingest.path, layer.descriptor.digest);
+    });
+  }
+
+  /** Fetches a tar layer, unpacks it meanwhile, and commits it; how many of its entries were left out. */
+  async fetchTar(layer: PlacedLayer, unpacking: PullUnpacking, signal: AbortSignal): Promise<number> {
+    return await this.#withIngest(layer, async (ingest) => {
+      const { staged, skippedEntries } = await this.#unpackWhileFetching(layer, ingest, unpacking, signal);
+      await this.#options.commitLayer(staged);
+      return skippedEntries;
+    });
+  }
+
+  /** Fetches what the cache has already: the bytes only prove that the repository has them, too. */
+  async fetchProof(layer: PlacedLayer, signal: AbortSignal): Promise<void> {
+    await this.#fetchInto(layer, new DroppedBytes(), noFollower, signal);
+  }
+
+  async #unpackWhileFetching(
+    layer: PlacedLayer,
+    ingest: IngestFile,
+    unpacking: PullUnpacking,
+    signal: AbortSignal,
+  ): ReturnType<Unpacking["finish"]> {
+    const { counts, job } = this.#options;
+    let current = unpacking.start(layer, ingest.path);
+    // The unpacker may be far behind: nobody waits until it has caught up.
+    const onAbort = () => void current.abandon();
+    signal.addEventListener("abort", onAbort, { once: true });
+    const restarted = async () => {
+      await current.abandon();
+      current = unpacking.start(layer, ingest.path);
+    };
+    try {
+      await this.#fetchInto(layer, ingest, { written: (length) => current.advance(length), restarted }, signal);
+      counts.tell("unpacking");
+      return await current.finish().catch((error: unknown) => {
+        throw errorDuring(`pull ${job.reference}, layer ${quoteName(Buffer.from(layer.path))}`, error);
+      });
+    } catch (error) {
+      await current.abandon();
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** Runs `work` on the layer's ingest file; afterwards it is there only if another pull may go on with it. */
+  async #withIngest<T>({ descriptor }: PlacedLayer, work: (ingest: IngestFile) => Promise<T>): Promise<T> {
+    const { layout, job } = this.#options;
+    const { registry, repository, transport } = job.repository;
+    const ingest = new IngestFile({
+      path: layout.ingestFile(descriptor.digest),
+      sizeBytes: descriptor.size,
+      origin: `${transport} ${registry}/${repository}`,
+      takesAnyOrigin: !job.enforceNamespaces,
+    });
+    try {
+      const done = await work(ingest);
+      ingest.discard();
+      return done;
+    } catch (error) {
+      const failure = diskErrorFrom(error, `pull ${job.reference}`);
+      if (failure instanceof DriverError && worthKeeping.has(failure.kind)) ingest.keep();
+      else ingest.discard();
+      throw error;
+    }
+  }
+
+  async #fetchInto(
+    { descriptor }: PlacedLayer,
+    receiver: Receiver,
+    follower: IngestFollower,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { job, client, access, counts, onFailedTry } = this.#options;
+    const progress = new BlobProgress(descriptor, receiver.there);
+    let presentBytes = progress.receivedBytes;
+    counts.resumed(presentBytes);
+    counts.advance(presentBytes);
+    const sink: BlobSink = {
+      write: (chunk, offset) => {
+        receiver.write(chunk, offset);
+        presentBytes += chunk.length;
+        counts.fetched(chunk.length);
+      },
+      restart: async () => {
+        progress.restart();
+        counts.advance(-presentBytes);
+        presentBytes = 0;
+        receiver.restart();
+        await follower.restarted();
+      },
+      hashed: follower.written,
+      ...(receiver.read && { read: receiver.read.bind(receiver) }),
+    };
+    const onRetry = (failedTry: string) => {
+      counts.retried();
+      onFailedTry(failedTry);
+    };
+    const { repository } = job;
+    const query = { repository, descriptor, signal, sink, progress, onFailedTry: onRetry };
+    await access.withCredential((credential) =>
+      onceMoreIfCorrupt(
+        () => client.fetchBlob({ ...query, credential }),
+        async () => sink.restart(),
+      ),
+    );
+  }
+}
+
+/** Takes a blob's bytes where they belong. */
+interface Receiver {
+  /** What an earlier pull left. */
+  readonly there: IngestFile["there"];
+  write(chunk: Uint8Array, offset: number): void;
+  restart(): void;
+  read?(into: Buffer, offset: number): Promise<number>;
+}
+
+/** Bytes that nobody needs. */
+class DroppedBytes implements Receiver {
+  readonly there = [];
+
+  write(): void {
+    // They were hashed on their way here: that is all they are for.
+  }
+
+  restart(): void {
+    // There is nothing to throw away.
+  }
+}
+
+const noFollower: IngestFollower = { written: () => undefined, restarted: async () => undefined };
+
+/** Who follows what is written to an ingest file, from its start. */
+interface IngestFollower {
+  readonly written: (length: number) => void;
+  readonly restarted: () => Promise<void>;
+}

@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { stat, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { type KubeletVolume, Sandbox } from "../driver/index.ts";
+import {
+  artifact,
+  type BuiltLayer,
+  EmbeddedRegistry,
+  fileLayer,
+  folderLayer,
+  push,
+  type RegistryAuth,
+} from "../registry/index.ts";
+import { assertBlobsWhole, assertNothingLeft, attributes, pushThing, REAL, rejectsWith } from "./support.ts";
+
+/** Bytes of all blobs that the registry has sent. */
+const sentBytes = (registry: EmbeddedRegistry) =>
+  registry.log.blobGets().reduce((sum, { bytesSent }) => sum + bytesSent, 0);
+
+/** Waits until so many bytes of a layer's partial download are on disk. */
+async function ingested(sandbox: Sandbox, { digest }: BuiltLayer, bytes: number): Promise<void> {
+  const path = join(sandbox.dataDir, "ingest", digest.replace(":", "-"));
+  for (;;) {
+    const size = await stat(path).then(
+      (file) => file.size,
+      () => 0,
+    );
+    if (size >= bytes) return;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Calls with deadlines of 5 s, as often as they are told to come again; how often that was. */
+async function publishPatiently(volume: KubeletVolume): Promise<number> {
+  for (let calls = 1; ; calls++) {
+    try {
+      await volume.publish({ timeoutMs: 5_000 });
+      return calls;
+    } catch (reason) {
+      await rejectsWith(Promise.reject(reason), "ABORTED", /pulling .*team\/thing/);
+    }
+  }
+}
+
+const PASSWORD = "pa55";
+const auths: readonly { name: string; auth: RegistryAuth; secrets: Record<string, string> }[] = [
+  { name: "an open registry", auth: { kind: "none" }, secrets: {} },
+  {
+    name: "a private registry whose tokens live 5 s",
+    auth: { kind: "bearer", users: { ann: { password: PASSWORD } }, tokenLifetimeSeconds: 5 },
+    secrets: { username: "ann", password: PASSWORD },
+  },
+];
+
+test("a pull that outlasts three calls fetches each blob once, byte for byte", REAL, async () => {
+  await using sandbox = await Sandbox.start();
+  const pullFrom = async ({ name, auth, secrets }: (typeof auths)[number]) => {
+    await using registry = await EmbeddedRegistry.start({ auth, bytesPerSecond: 600_000 });
+    const contents = [randomBytes(4_500_000), randomBytes(4_500_000)];
+    const layers = contents.map((content, i) => fileLayer(`part-${i}`, content));
+    const to = { url: registry.url, username: "ann", password: PASSWORD };
+    await push(auth.kind === "none" ? { url: registry.url } : to, "team/thing", artifact(layers), "v1");
+    registry.log.clear();
+    // One blob after the other: the token of the first is too old for the second.
+    const more = { "options.concurrency": "1" };
+    const volume = sandbox.kubelet.volume({ attributes: attributes(`${registry.host}/team/thing:v1`, more), secrets });
+    const calls = await publishPatiently(volume);
+    assert.ok(calls > 3, `${name}: the pull was over after ${calls} calls`);
+    for (const [i, { digest, bytes }] of layers.entries()) {
+      assert.ok((await readFile(join(volume.targetPath, `part-${i}`))).equals(contents[i] as Buffer), name);
+      const sent = registry.log.blobGets(digest).filter(({ status }) => status < 300);
+      assert.deepEqual(
+        sent.map(({ status, bytesSent }) => [status, bytesSent]),
+        [[200, bytes.length]],
+        name,
+      );
+    }
+  };
+  await Promise.all(auths.map(pullFrom));
+});
+
+const HALF = 2_000_000;
+const content = randomBytes(2 * HALF);
+const makers: readonly { kind: string; file: string; make: () => Promise<BuiltLayer> }[] = [
+  { kind: "file", file: "big", make: () => Promise.resolve(fileLayer("big", content)) },
+  { kind: "folder", file: "folder/big", make: () => folderLayer("folder", { big: content }) },
+];
+
+for (const { kind, file, make } of makers) {
+  test(`a ${kind} half pulled is gone on with: after an unpublish, and after kill -9`, REAL, async () => {
+    await using registry = await EmbeddedRegistry.start();
+    const layer = await make();
+    const reference = await pushThing(registry, artifact([layer]));
+    const gate = Promise.withResolvers<void>();
+    registry.fault = ({ path, method, headers }) => {
+      if (method !== "GET" || !path.endsWith(layer.digest)) return undefined;
+      return headers["range"]?.startsWith(`bytes=${HALF}-`)
+        ? undefined
+        : { kind: "hold", afterBytes: HALF / 2, until: gate.promise };
+    };
+    await using sandbox = await Sandbox.start();
+    registry.log.clear();
+    const first = sandbox.kubelet.volume({ attributes: attributes(reference) });
+    const unpublished = assert.rejects(first.publish());
+    await ingested(sandbox, layer, HALF / 2);
+    await first.unpublish();
+    await unpublished;
+    await registry.log.waitFor(({ finished, path }) => finished && path.endsWith(layer.digest));
+
+    const second = sandbox.kubelet.volume({ attributes: attributes(reference) });
+    const killed = assert.rejects(second.publish());
+    await ingested(sandbox, layer, HALF);
+    await sandbox.driver.stop("SIGKILL");
+    await killed;
+
+    await sandbox.startDriver();
+    await second.publish();
+    assert.ok((await readFile(join(second.targetPath, file))).equals(content));
+    assert.deepEqual(
+      registry.log.blobGets(layer.digest).map(({ headers }) => headers["range"]?.split("-")[0]),
+      [undefined, `bytes=${HALF / 2}`, `bytes=${HALF}`],
+    );
+    assert.equal(sentBytes(registry), layer.bytes.length);
+    await second.unpublish();
+    await assertNothingLeft(sandbox);
+    await assertBlobsWhole(sandbox);
+    assert.deepEqual(await sandbox.dataNames("ingest"), []);
+  });
+}
