@@ -59,7 +59,7 @@ test("a pull that outlasts three calls fetches each blob once, byte for byte", R
   const pullFrom = async ({ name, auth, secrets }: (typeof auths)[number]) => {
     await using registry = await EmbeddedRegistry.start({ auth, bytesPerSecond: 600_000 });
     const contents = [randomBytes(4_500_000), randomBytes(4_500_000)];
-    const layers = contents.map((content, i) => fileLayer(`part-${i}`, content));
+    const layers = contents.map((bytes, i) => fileLayer(`part-${i}`, bytes));
     const to = { url: registry.url, username: "ann", password: PASSWORD };
     await push(auth.kind === "none" ? { url: registry.url } : to, "team/thing", artifact(layers), "v1");
     registry.log.clear();
