@@ -1,9 +1,11 @@
 import { type CallOptions, type Clock, startWorker, WorkerHost } from "../base/index.ts";
 import type { Digest } from "../oci/index.ts";
-import type { FetchedManifest, Repository } from "../registry/index.ts";
+import type { Repository } from "../registry/index.ts";
 import type { ManifestSource } from "./resolver.ts";
 import type {
   FailedTry,
+  GetManifest,
+  HandedManifest,
   ManifestRequest,
   PullAsk,
   PullJob,
@@ -25,7 +27,7 @@ export class PullWorker implements ManifestSource {
     this.#host = new WorkerHost({ start, idleMs: IDLE_MS, clock });
   }
 
-  fetchManifest(request: ManifestRequest): Promise<FetchedManifest> {
+  fetchManifest(request: GetManifest): Promise<HandedManifest> {
     return this.#noting(request, (onEvent) => this.#host.call("manifest", request, { onEvent }));
   }
 

@@ -1,11 +1,21 @@
 import { createHash } from "node:crypto";
+import { writeFileSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
-import { buildInfo, createCollector, createLogger, KeyedLock, serveCalls, systemClock } from "../base/index.ts";
-import { createRegistryClient, type RegistryClient } from "../registry/index.ts";
+import {
+  buildInfo,
+  createCollector,
+  createLogger,
+  freeBuffers,
+  KeyedLock,
+  serveCalls,
+  systemClock,
+} from "../base/index.ts";
+import { createRegistryClient, type FetchedManifest, type RegistryClient } from "../registry/index.ts";
+import { diskErrorFrom } from "./disk-error.ts";
 import { LARGE_MANIFEST_BYTES, MANY_LAYERS } from "./large-work.ts";
 import { LayerUnpacker } from "./layer-unpacker.ts";
 import { PullRun } from "./pull-run.ts";
-import type { ManifestRequest, PullWorkerCalls } from "./worker-calls.ts";
+import type { GetManifest, HandedManifest, ManifestRequest, PullWorkerCalls } from "./worker-calls.ts";
 
 /** The entry of the pull worker: all traffic with registries, hashing, and what is written to the cache. */
 function servePulls(port: NonNullable<typeof parentPort>): void {
@@ -17,8 +27,9 @@ function servePulls(port: NonNullable<typeof parentPort>): void {
   serveCalls<PullWorkerCalls>(port, {
     manifest: async (request, { signal, emit }) => {
       const fetched = await clientFor(request).fetchManifest(queryOf(request, signal, emit));
-      if (fetched.bytes.length > LARGE_MANIFEST_BYTES) clock.after(0, collectGarbage);
-      return fetched;
+      if (fetched.bytes.length < LARGE_MANIFEST_BYTES) return fetched;
+      clock.after(0, collectGarbage);
+      return putAside(fetched, request);
     },
     head: async (request, { signal, emit }) =>
       (await clientFor(request).headManifest(queryOf(request, signal, emit)))?.digest,
@@ -34,6 +45,17 @@ function servePulls(port: NonNullable<typeof parentPort>): void {
       }
     },
   });
+}
+
+/** The main thread reads large ones when it gets to them. Meanwhile they would take too much memory. */
+function putAside(fetched: FetchedManifest, { largeFile, repository }: GetManifest): HandedManifest {
+  try {
+    writeFileSync(largeFile, fetched.bytes, { flag: "wx", mode: 0o600 });
+  } catch (error) {
+    throw diskErrorFrom(error, `pull from ${repository.registry}/${repository.repository}`);
+  }
+  freeBuffers([fetched.bytes]);
+  return { ...fetched, bytes: undefined };
 }
 
 type Emit = (event: { readonly failedTry: string }) => void;

@@ -1,4 +1,7 @@
-import { DriverError, type Memory, SingleFlight } from "../base/index.ts";
+import { randomUUID } from "node:crypto";
+import { promises as fs } from "node:fs";
+import { join } from "node:path";
+import { DriverError, type Memory, Semaphore, SingleFlight, unlessMissing } from "../base/index.ts";
 import type { Cache } from "../cache/index.ts";
 import {
   type Descriptor,
@@ -13,9 +16,9 @@ import {
 } from "../oci/index.ts";
 import type { Credential, FetchedManifest, Repository } from "../registry/index.ts";
 import { errorDuring } from "./error-during.ts";
-import { releaseManifest } from "./large-work.ts";
+import { LARGE_MANIFEST_BYTES, releaseManifest } from "./large-work.ts";
 import { revokeIfRefused } from "./revoke-if-refused.ts";
-import type { ManifestRequest } from "./worker-calls.ts";
+import type { GetManifest, HandedManifest, ManifestRequest } from "./worker-calls.ts";
 
 /** When the registry is asked what a reference is now (contract.md, `oras.options.pullpolicy`). */
 export type PullPolicy = "Always" | "IfNotPresent" | "Never";
@@ -41,7 +44,7 @@ export interface Resolved {
 
 /** Asks registries for manifests; the pull worker does it. */
 export interface ManifestSource {
-  fetchManifest(request: ManifestRequest): Promise<FetchedManifest>;
+  fetchManifest(request: GetManifest): Promise<HandedManifest>;
   /** The digest that a HEAD names, or undefined where HEAD is of no use. */
   headManifest(request: ManifestRequest): Promise<Digest | undefined>;
 }
@@ -64,6 +67,7 @@ export class Resolver {
   readonly #enforceNamespaces: boolean;
   readonly #memory: Memory;
   readonly #flights = new SingleFlight<Resolved>();
+  readonly #largeTurn = new Semaphore(1);
 
   constructor(options: {
     readonly cache: Cache;
@@ -145,27 +149,51 @@ export class Resolver {
   /** A manifest from the cache, if this repository once gave it. */
   async #cached(repository: Repository, digest: Digest): Promise<Known | undefined> {
     if (this.#enforceNamespaces && !(await this.#cache.references.wasGiven(repository, digest))) return undefined;
-    const bytes = await this.#cache.blobs.read(digest);
-    if (bytes === undefined) return undefined;
+    const done = await this.#turnFor(this.#cache.layout.blob(digest));
     try {
-      return { digest, size: bytes.length, index: indexIn(parseManifest(bytes, undefined)) };
+      const bytes = await this.#cache.blobs.read(digest);
+      if (bytes === undefined) return undefined;
+      return this.#released(bytes, () => {
+        return { digest, size: bytes.length, index: indexIn(parseManifest(bytes, undefined)) };
+      });
     } finally {
-      releaseManifest(bytes, this.#memory);
+      done();
     }
   }
 
   async #askRegistry(request: ResolveRequest, tagOrDigest: string): Promise<Known> {
-    let fetched: FetchedManifest;
+    const largeFile = join(this.#cache.layout.tmp, `manifest-${randomUUID()}`);
+    let handed: HandedManifest;
     try {
-      fetched = await this.#source.fetchManifest(manifestRequest(request, tagOrDigest));
+      handed = await this.#source.fetchManifest({ ...manifestRequest(request, tagOrDigest), largeFile });
     } catch (error) {
       await revokeIfRefused(this.#cache.references, request, error);
       throw error;
     }
+    const { bytes } = handed;
+    if (bytes !== undefined) return this.#take(request, tagOrDigest, { ...handed, bytes });
+    const done = await this.#turnFor(largeFile);
     try {
-      return await this.#take(request, tagOrDigest, fetched);
+      const large = await fs.readFile(largeFile);
+      return await this.#released(large, () => this.#take(request, tagOrDigest, { ...handed, bytes: large }));
     } finally {
-      releaseManifest(fetched.bytes, this.#memory);
+      done();
+      await fs.rm(largeFile, { force: true });
+    }
+  }
+
+  /** Large manifests are read one after the other, small ones at once. What is returned lets the next one in. */
+  async #turnFor(path: string): Promise<() => void> {
+    const file = await unlessMissing(fs.stat(path));
+    return (file?.size ?? 0) < LARGE_MANIFEST_BYTES ? () => undefined : this.#largeTurn.acquire();
+  }
+
+  /** Does what needs a manifest's bytes, then lets go of them. */
+  async #released<T>(bytes: Uint8Array, use: () => T | Promise<T>): Promise<T> {
+    try {
+      return await use();
+    } finally {
+      releaseManifest(bytes, this.#memory);
     }
   }
 

@@ -13,10 +13,19 @@ export interface RegistryAccess {
   readonly caCertificates: readonly string[];
 }
 
-/** Asks for one manifest; `get` reads it, `head` only asks which one it is. */
+/** Asks which one a manifest is. */
 export interface ManifestRequest extends RegistryAccess {
   readonly tagOrDigest: string;
 }
+
+/** Reads one manifest. */
+export interface GetManifest extends ManifestRequest {
+  /** Where a large one is put, a name in tmp/ that is free: many may come at once. The caller removes it. */
+  readonly largeFile: string;
+}
+
+/** A manifest as the pull worker hands it over: `bytes` is undefined for one that it put into `largeFile`. */
+export type HandedManifest = Omit<FetchedManifest, "bytes"> & { readonly bytes: Uint8Array | undefined };
 
 /** Makes one tree in tmp/: everything that the pull worker needs to know. */
 export interface PullJob extends RegistryAccess {
@@ -71,7 +80,7 @@ export type PullAsk = StagedLayer | { readonly given: Digest };
 
 /** The calls of the pull worker. */
 export type PullWorkerCalls = {
-  readonly manifest: { payload: ManifestRequest; result: FetchedManifest; event: FailedTry; ask: never };
+  readonly manifest: { payload: GetManifest; result: HandedManifest; event: FailedTry; ask: never };
   readonly head: { payload: ManifestRequest; result: Digest | undefined; event: FailedTry; ask: never };
   readonly pull: { payload: PullJob; result: StagedTree; event: PullProgress | FailedTry; ask: PullAsk };
 };

@@ -157,10 +157,10 @@ const cases: Record<string, Case> = {
 };
 
 /** Publishes until there is an answer. */
-async function answerOf(manifest: BuiltManifest, more: Record<string, string> = {}): Promise<string> {
+async function answerOf(manifest: BuiltManifest, more: Record<string, string> = {}, tag = "v1"): Promise<string> {
   for (const { digest, bytes } of manifest.blobs) registry.content.putBlob("team/thing", digest, bytes);
-  registry.content.putManifest("team/thing", "v1", manifest);
-  const reference = `${registry.host}/team/thing:v1`;
+  registry.content.putManifest("team/thing", tag, manifest);
+  const reference = `${registry.host}/team/thing:${tag}`;
   const volume = sandbox.kubelet.volume({
     attributes: attributes(reference, { "options.pullpolicy": "Always", ...more }),
   });
@@ -185,6 +185,23 @@ for (const [name, { manifest, answer, limitMb = LIMIT_MB, attributes: more }] of
     assert.ok(watch.peakMb < limitMb, `${watch.peakMb} MB`);
   });
 }
+
+test("50 large manifests at once are read one after the other", { skip }, async (t) => {
+  const one = fileLayer("x", "x");
+  const layers = JSON.stringify([{ digest: one.digest, size: 1, annotations: { [TITLE]: "x" } }]);
+  const made = times(50, (i) => {
+    const text = `{"schemaVersion":2,"layers":${layers},"x":[${"{},".repeat(100_000)}"${i}"],"y":"`;
+    return raw(`${text}${"y".repeat(3_400_000 - text.length)}"}`, [one]);
+  });
+  for (const round of ["fetched", "from the cache"]) {
+    using watch = new MemoryWatch(sandbox.pid);
+    const answers = await Promise.all(made.map((manifest, i) => answerOf(manifest, {}, `large-${i}`)));
+    assert.deepEqual(new Set(answers), new Set(["OK"]));
+    t.diagnostic(`${round}: ${watch.startMb.toFixed(0)} -> ${watch.peakMb.toFixed(0)} MB`);
+    // Eight of them come from a host at once.
+    assert.ok(watch.peakMb < LIMIT_MB + 20, `${round}: ${watch.peakMb} MB`);
+  }
+});
 
 test(`a tar of ${entryCount} entries is served with 150 bytes for each beyond 100,000`, { skip }, async (t) => {
   const limitMb = LIMIT_MB + (150 * Math.max(0, entryCount - 100_000)) / 1e6;
