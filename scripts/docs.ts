@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { kindsTable } from "../src/artifact/index.ts";
-import { flagsTable, serveOptions } from "../src/config/index.ts";
+import { flagsTable, inspectOptions, serveOptions } from "../src/config/index.ts";
 import { attributeTable } from "../src/volume/index.ts";
 
 /** A part of a Markdown file that is generated: what stands between two comments that carry its name. */
@@ -14,6 +14,7 @@ interface Section {
 
 const SECTIONS: readonly Section[] = [
   { file: "docs/flags.md", name: "flags", content: flagsTable(serveOptions) },
+  { file: "docs/flags.md", name: "inspect-flags", content: flagsTable(inspectOptions, "flags-only") },
   { file: "docs/artifacts.md", name: "kinds", content: kindsTable() },
   { file: "README.md", name: "attributes", content: attributesTable() },
 ];

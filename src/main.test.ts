@@ -23,6 +23,7 @@ function run(...argv: string[]) {
 const VERSION = /^oras-csi \d+\.\d+\.\d+\S* \(commit \S+, node v\d+\.\d+\.\d+\)\n$/;
 const OVERVIEW = /^A CSI driver .*\nUsage: oras-csi .*\n {2}serve +\w.*\n {2}version +\w.*\n {2}--csi-endpoint /s;
 const SERVE_HELP = /^Usage: oras-csi serve \[--FLAG .*\n {2}--csi-endpoint /s;
+const INSPECT_HELP = /^Usage: oras-csi inspect \[--FLAG .*REFERENCE\n.*\n {2}-u, --username NAME\n(?!.*ORAS_CSI_)/s;
 const VERSION_HELP = /^Usage: oras-csi version\n\n.*\n$/;
 
 const answered: [argv: string[], output: RegExp][] = [
@@ -37,6 +38,8 @@ const answered: [argv: string[], output: RegExp][] = [
   [["serve", "--help"], SERVE_HELP],
   [["serve", "--mode", "node", "-help"], SERVE_HELP],
   [["help", "serve"], SERVE_HELP],
+  [["inspect", "--help"], INSPECT_HELP],
+  [["inspect", "-u", "name", "-h"], INSPECT_HELP],
   [["version", "--help"], VERSION_HELP],
   [["help", "version"], VERSION_HELP],
 ];
@@ -49,7 +52,7 @@ for (const [argv, output] of answered) {
 }
 
 const refused: [argv: string[], line: RegExp][] = [
-  [["srve"], /^oras-csi: unknown command "srve" \(did you mean serve\?\); allowed: serve, version, help\n$/],
+  [["srve"], /^oras-csi: unknown command "srve" \(did you mean serve\?\); allowed: serve, inspect, version, help\n$/],
   [["constructor"], /^oras-csi: unknown command "constructor"; allowed: /],
   [[""], /^oras-csi: unknown command "";/],
   [["help", "frobnicate"], /^oras-csi: unknown command "frobnicate"/],

@@ -18,11 +18,24 @@ async function main(): Promise<void> {
     hostname: hostname(),
     build: buildInfo(),
     readFile: (path) => readFileSync(path, "utf8"),
+    readInput,
     writeOutput: (text) => void process.stdout.write(text),
     writeError,
     stopSignal,
     onCrash: crashReporter(writeError),
   });
+}
+
+/** More is no password: somebody has put a file's name wrong. */
+const MAX_INPUT_CHARACTERS = 1024 * 1024;
+
+async function readInput(): Promise<string> {
+  let text = "";
+  for await (const part of process.stdin.setEncoding("utf8")) {
+    text += part;
+    if (text.length > MAX_INPUT_CHARACTERS) throw new Error("standard input is too long");
+  }
+  return text;
 }
 
 /** Fires at the first SIGTERM or SIGINT; the same signal once more has its default effect. */

@@ -1,9 +1,15 @@
 export { type ArtifactRequest, Artifacts, type ArtifactsOptions } from "./artifacts.ts";
 export { CredentialFinder } from "./credential-finder.ts";
+export {
+  type ArtifactDescription,
+  describeArtifact,
+  type LayerDescription,
+} from "./description.ts";
 export { diskErrorFrom } from "./disk-error.ts";
 export { kindsTable } from "./kinds-table.ts";
 export { type Patience, waitPatiently } from "./patience.ts";
 export type { ObservedPull, PullObserver } from "./pull-observer.ts";
+export { formatBytes } from "./progress.ts";
 export { PullWorker } from "./pull-worker-host.ts";
 export type { PullPolicy } from "./resolver.ts";
 export type { Selection } from "./selection.ts";

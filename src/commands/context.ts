@@ -11,6 +11,8 @@ export interface CommandContext {
   readonly build: BuildInfo;
   /** Reads a small text file; throws when it cannot. */
   readonly readFile: (path: string) => string;
+  /** Standard input, to its end, as text; rejects where it is longer than any password. */
+  readonly readInput: () => Promise<string>;
   /** Standard output: what the command was asked for. */
   readonly writeOutput: (text: string) => void;
   /** Standard error: messages and the log. */

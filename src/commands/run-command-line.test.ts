@@ -13,6 +13,7 @@ function contextOf(argv: string[], over: Partial<CommandContext> = {}) {
     hostname: "host-1",
     build: { version: "1.2.3", commit: "abc1234", nodeVersion: "26.10.0", runtime: "executable" },
     readFile: () => "",
+    readInput: async () => "",
     writeOutput: (text) => {
       written.output += text;
     },

@@ -1,6 +1,15 @@
 import { DriverError, describeError, nearestName } from "../base/index.ts";
-import { type AnyOptionTable, flagsHelp, quoted, scanArguments, serveOptions, UsageError } from "../config/index.ts";
+import {
+  type AnyOptionTable,
+  flagsHelp,
+  inspectOptions,
+  quoted,
+  scanArguments,
+  serveOptions,
+  UsageError,
+} from "../config/index.ts";
 import type { CommandContext } from "./context.ts";
+import { runInspect } from "./inspect.ts";
 import { runServe } from "./serve.ts";
 import { runVersion, versionLine } from "./version.ts";
 
@@ -8,6 +17,8 @@ import { runVersion, versionLine } from "./version.ts";
 interface Command {
   /** One sentence for `oras-csi --help`. */
   readonly summary: string;
+  /** What comes after the command's name, for its help; empty: nothing. */
+  readonly usage: string;
   readonly options: AnyOptionTable;
   /** Resolves to the exit code. */
   run(context: CommandContext): Promise<number>;
@@ -16,10 +27,17 @@ interface Command {
 const COMMANDS: Readonly<Record<string, Command>> = {
   serve: {
     summary: "run the CSI driver until SIGTERM (also meant by flags without a command)",
+    usage: "[--FLAG ...]",
     options: serveOptions,
     run: runServe,
   },
-  version: { summary: "print version, commit and Node version", options: {}, run: runVersion },
+  inspect: {
+    summary: "show what a reference is, and what each of its layers becomes in a volume",
+    usage: "[--FLAG ...] REFERENCE",
+    options: inspectOptions,
+    run: runInspect,
+  },
+  version: { summary: "print version, commit and Node version", usage: "", options: {}, run: runVersion },
 };
 
 /**
@@ -85,10 +103,9 @@ ${commands}
 ${flagsSection("serve", serveOptions)}`;
 }
 
-function commandHelp(name: string, { summary, options }: Command): string {
-  const hasFlags = Object.keys(options).length > 0;
-  const usage = `Usage: oras-csi ${name}${hasFlags ? " [--FLAG ...]" : ""}\n\n${summary}\n`;
-  return hasFlags ? `${usage}\n${flagsSection(name, options)}` : usage;
+function commandHelp(name: string, { summary, usage, options }: Command): string {
+  const text = `Usage: ${`oras-csi ${name} ${usage}`.trimEnd()}\n\n${summary}\n`;
+  return usage === "" ? text : `${text}\n${flagsSection(name, options)}`;
 }
 
 function flagsSection(name: string, options: AnyOptionTable): string {
@@ -97,8 +114,10 @@ ${flagsHelp(options)}
   --help, --version
       show this; print the version
 
-A flag is written --flag VALUE, --flag=VALUE, or with one dash. Each can also be set by an environment variable
+A flag is written --flag VALUE, --flag=VALUE, or with one dash.${name === "serve" ? OTHER_SOURCES : "\n"}`;
+}
+
+const OTHER_SOURCES = ` Each can also be set by an environment variable
 (--log-level by ORAS_CSI_LOG_LEVEL) and by a key of its own name in the file of --config. A flag wins over the
 environment, the environment over the file.
 `;
-}

@@ -26,14 +26,14 @@ export function environmentTexts<Values>(
   });
 }
 
-/** The key of the flag `name`; throws a `UsageError` that lists all names when there is none. */
+/** The key of the flag `name`, or of that short name; throws a `UsageError` that lists all names when there is none. */
 export function keyOfName<Values>(
   table: OptionTable<Values>,
   name: string,
   refuse: (known: readonly string[]) => UsageError,
 ): keyof Values & string {
   const keys = optionKeys(table);
-  const found = keys.find((key) => flagName(key) === name);
+  const found = keys.find((key) => flagName(key) === name || table[key].short === name);
   if (found === undefined) throw refuse(keys.map(flagName));
   return found;
 }

@@ -2,22 +2,26 @@ import { type AnyOptionTable, environmentName, flagName } from "./option.ts";
 
 /** The flags of a command for `--help`: two lines each, in the table's order. */
 export function flagsHelp(table: AnyOptionTable): string {
-  const entries = Object.entries(table).map(([key, { description, parser, defaultText }]) => {
+  const entries = Object.entries(table).map(([key, { description, parser, defaultText, short }]) => {
     const value = parser.standsAlone ? `[=${parser.placeholder}]` : ` ${parser.placeholder}`;
-    return `  --${flagName(key)}${value}\n      ${description} (default: ${defaultText})\n`;
+    return `  ${short === undefined ? "" : `-${short}, `}--${flagName(key)}${value}\n      ${description} (default: ${defaultText})\n`;
   });
   return entries.join("");
 }
 
-/** The flags of a command as a Markdown table, for the docs. */
-export function flagsTable(table: AnyOptionTable): string {
-  const rows = Object.entries(table).map(([key, { description, parser, defaultText }]) => {
-    const flag = parser.standsAlone ? `--${flagName(key)}` : `--${flagName(key)} ${parser.placeholder}`;
+/** The flags of a command as a Markdown table, for the docs; those of `serve` can be set by the environment, too. */
+export function flagsTable(table: AnyOptionTable, how: "with-environment" | "flags-only" = "with-environment"): string {
+  const hasEnvironment = how === "with-environment";
+  const rows = Object.entries(table).map(([key, { description, parser, defaultText, short }]) => {
+    const name = `${short === undefined ? "" : `-${short}, `}--${flagName(key)}`;
+    const flag = parser.standsAlone ? name : `${name} ${parser.placeholder}`;
     const fallback = defaultText === "unset" ? "" : `\`${defaultText}\``;
-    return [`\`${flag}\``, `\`${environmentName(key)}\``, fallback, description].map(cell).join(" | ");
+    const environment = hasEnvironment ? [`\`${environmentName(key)}\``] : [];
+    return [`\`${flag}\``, ...environment, fallback, description].map(cell).join(" | ");
   });
-  const head = ["Flag", "Environment variable", "Default", "Meaning"].join(" | ");
-  return [`| ${head} |`, "| --- | --- | --- | --- |", ...rows.map((row) => `| ${row} |`)].join("\n");
+  const head = ["Flag", ...(hasEnvironment ? ["Environment variable"] : []), "Default", "Meaning"];
+  const line = head.map(() => "---").join(" | ");
+  return [`| ${head.join(" | ")} |`, `| ${line} |`, ...rows.map((row) => `| ${row} |`)].join("\n");
 }
 
 function cell(text: string): string {

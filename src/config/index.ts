@@ -1,6 +1,9 @@
+export { type ClientConfig, parseClientCommand, type RegistryConfig } from "./client-config.ts";
+export { type ClientValues, clientOptions } from "./client-options.ts";
 export { flagsHelp, flagsTable } from "./help.ts";
 export type { HttpAddress } from "./http-address.ts";
-export type { AnyOptionTable } from "./option.ts";
+export { type InspectValues, inspectOptions } from "./inspect-options.ts";
+export type { AnyOptionTable, OptionTable } from "./option.ts";
 export { scanArguments } from "./scan-arguments.ts";
 export { parseConfig, type ServeConfig } from "./serve-config.ts";
 export { serveOptions } from "./serve-options.ts";

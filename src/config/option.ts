@@ -10,6 +10,8 @@ export interface Option<Value> {
   readonly defaultValue: Value;
   /** The default as a person would write it, or what happens without one. */
   readonly defaultText: string;
+  /** A name of one letter, written with one dash. */
+  readonly short?: string;
 }
 
 /** A command's options by key: an entry for each field of `Values`, of that field's type. */

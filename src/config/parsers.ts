@@ -1,4 +1,5 @@
-import { parseBool } from "../base/index.ts";
+import { DriverError, parseBool } from "../base/index.ts";
+import { type Platform, parsePlatform } from "../oci/index.ts";
 
 /** Reads the text of one kind of value. */
 export interface Parser<Value> {
@@ -134,5 +135,32 @@ export function driverName(): Parser<string> {
     allowed: "1 to 63 letters, digits, dashes and dots, with a letter or digit first and last",
     standsAlone: false,
     parse: (text) => (/^[a-zA-Z0-9]([-.a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$/.test(text) ? text : undefined),
+  };
+}
+
+/** A platform as an index names them, in Go's words. */
+export function platform(): Parser<Platform> {
+  return {
+    placeholder: "OS/ARCH[/VARIANT]",
+    allowed: "of the form os/arch[/variant]: linux/amd64, linux/arm/v7",
+    standsAlone: false,
+    parse(text) {
+      try {
+        return parsePlatform(text);
+      } catch (error) {
+        if (error instanceof DriverError) return undefined;
+        throw error;
+      }
+    },
+  };
+}
+
+/** Whoever logs in at a registry: a colon would end the name (RFC 7617). */
+export function username(): Parser<string> {
+  return {
+    placeholder: "NAME",
+    allowed: "a name without a colon",
+    standsAlone: false,
+    parse: (text) => (/^[^:\p{Cc}]+$/u.test(text) ? text : undefined),
   };
 }

@@ -21,7 +21,9 @@ export interface ScannedArguments {
  */
 export function scanArguments(argv: readonly string[], table: AnyOptionTable): ScannedArguments {
   const takesWord = new Set<string>();
-  for (const [key, option] of Object.entries(table)) if (!option.parser.standsAlone) takesWord.add(flagName(key));
+  for (const [key, { parser, short = flagName(key) }] of Object.entries(table)) {
+    if (!parser.standsAlone) takesWord.add(flagName(key)).add(short);
+  }
   const flags: WrittenFlag[] = [];
   const words: string[] = [];
   for (let at = 0; at < argv.length; at++) {

@@ -1,10 +1,9 @@
 import { posix } from "node:path";
-import { nearestName } from "../base/index.ts";
 import { collectValues, environmentTexts, type GivenText, keyOfName, parseText } from "./collect-values.ts";
 import { parseConfigFile } from "./config-file.ts";
+import { flagTexts, unknownName } from "./flag-texts.ts";
 import { flagName } from "./option.ts";
 import { type RegistrationPaths, registrationPaths } from "./registration-paths.ts";
-import { scanArguments } from "./scan-arguments.ts";
 import { DEFAULT_DATA_DIR, type ServeValues, serveOptions } from "./serve-options.ts";
 import { quoted, UsageError } from "./usage-error.ts";
 
@@ -40,7 +39,7 @@ const WITHOUT_EFFECT = ["mode", "handlersCount", "orasLogging", "sanityTestRun"]
 
 /** Flags, else environment, else file, else defaults, as one frozen value; throws a `UsageError` for anything else. */
 export function parseConfig(input: ConfigInput): ServeConfig {
-  const fromFlags = flagTexts(input.argv);
+  const fromFlags = onlyFlags(input.argv);
   const fromEnvironment = environmentTexts(serveOptions, input.env);
   const { config } = collectValues(serveOptions, [fromEnvironment, fromFlags]);
   const fromFile = config === undefined ? [] : fileTexts(posix.resolve(input.cwd, config), input.readFile);
@@ -71,16 +70,8 @@ export function parseConfig(input: ConfigInput): ServeConfig {
   });
 }
 
-function flagTexts(argv: readonly string[]): GivenText<ServeValues>[] {
-  const { flags, words } = scanArguments(argv, serveOptions);
-  const texts = flags.map(({ name, text }) => {
-    const key = keyOfName(serveOptions, name, (known) => unknownName("flag", name, known));
-    const { parser } = serveOptions[key];
-    if (text === undefined && !parser.standsAlone) {
-      throw new UsageError(`--${name} needs a value: must be ${parser.allowed}`);
-    }
-    return { key, text: text ?? "true", source: `--${name}` };
-  });
+function onlyFlags(argv: readonly string[]): readonly GivenText<ServeValues>[] {
+  const { texts, words } = flagTexts(argv, serveOptions);
   const [word] = words;
   if (word !== undefined) {
     throw new UsageError(
@@ -106,15 +97,6 @@ function fileTexts(path: string, readFile: ConfigInput["readFile"]): GivenText<S
     if (key === "config") throw new UsageError(`"config" in ${quoted(path)}: a configuration file cannot name another`);
     return { key, text, source: `${name} in ${quoted(path)}` };
   });
-}
-
-function unknownName(what: "flag" | "key", name: string, known: readonly string[], where = ""): UsageError {
-  const dashes = what === "flag" ? "--" : "";
-  const names = what === "flag" ? known : known.filter((each) => each !== "config");
-  const near = nearestName(name, names);
-  const hint = near === undefined ? "" : ` (did you mean ${dashes}${near}?)`;
-  const allowed = names.map((each) => dashes + each).join(", ");
-  return new UsageError(`unknown ${what} ${quoted(dashes + name)}${where}${hint}; allowed: ${allowed}`);
 }
 
 /** Kubernetes manifests set one of the two variables; a machine without them is known by its name. */

@@ -1,0 +1,43 @@
+import { readFileSync } from "node:fs";
+import { type CommandContext, runCommandLine } from "../../src/commands/index.ts";
+
+/** What a command printed, and its exit code. */
+export interface CommandRun {
+  readonly code: number;
+  readonly output: string;
+  readonly error: string;
+}
+
+/** What a command finds around it; nothing unless it is told. */
+export interface CommandSurroundings {
+  readonly env?: Readonly<Record<string, string>>;
+  /** Standard input. */
+  readonly input?: string;
+}
+
+/** Runs a command line in this process, with files but none of the environment of the machine. */
+export async function runCommand(
+  argv: readonly string[],
+  { env = {}, input = "" }: CommandSurroundings = {},
+): Promise<CommandRun> {
+  let [output, error] = ["", ""];
+  const context: CommandContext = {
+    argv,
+    env,
+    cwd: "/",
+    hostname: "host-1",
+    build: { version: "1.2.3", commit: "abc1234", nodeVersion: "26.10.0", runtime: "executable" },
+    readFile: (path) => readFileSync(path, "utf8"),
+    readInput: async () => input,
+    writeOutput: (text) => {
+      output += text;
+    },
+    writeError: (text) => {
+      error += text;
+    },
+    stopSignal: () => new AbortController().signal,
+    onCrash: () => undefined,
+  };
+  const code = await runCommandLine(context);
+  return { code, output, error };
+}
