@@ -13,7 +13,7 @@ const CONCURRENCY = 2;
 const TEST_TIMEOUT_MS = 120_000;
 
 /** Debian packages that tests use, by the command that shows that one is there. */
-const PACKAGES = { "docker-registry": "docker-registry", openssl: "openssl" };
+const PACKAGES = { "docker-registry": "docker-registry", openssl: "openssl", xfs_io: "xfsprogs" };
 
 try {
   say("preparing the tests");
@@ -60,8 +60,15 @@ function installPackages(): void {
 }
 
 function consequence(names: readonly string[]): string {
-  const what = names.includes("docker-registry") ? "the embedded registry stands in for Debian's" : "";
-  return [what, names.includes("openssl") ? "tests of TLS are skipped" : ""].filter(Boolean).join(", ");
+  const consequences = {
+    "docker-registry": "the embedded registry stands in for Debian's",
+    openssl: "tests of TLS are skipped",
+    xfsprogs: "tests of power loss are skipped",
+  };
+  return Object.entries(consequences)
+    .filter(([name]) => names.includes(name))
+    .map(([, what]) => what)
+    .join(", ");
 }
 
 function say(line: string): void {

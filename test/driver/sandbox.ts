@@ -10,6 +10,8 @@ import { type MountRow, mountsBelow, unmountBelow } from "./mounts.ts";
 
 /** What a sandbox's drivers are started with. */
 export interface SandboxOptions {
+  /** A data dir outside the sandbox's folder, on a disk of its own say; one in it when left out. */
+  readonly dataDir?: string;
   readonly flavour?: Flavour | undefined;
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -29,7 +31,7 @@ export class Sandbox implements AsyncDisposable {
 
   private constructor(folder: string, options: SandboxOptions) {
     this.folder = folder;
-    this.dataDir = join(folder, "data");
+    this.dataDir = options.dataDir ?? join(folder, "data");
     this.socketPath = join(folder, "csi.sock");
     this.kubeletFolder = join(folder, "kubelet");
     this.#options = options;

@@ -1,6 +1,6 @@
 import { randomInt } from "node:crypto";
 import type { TestContext } from "node:test";
-import { Prng } from "./prng.ts";
+import { Prng } from "../helpers/prng.ts";
 
 /** One fuzz test. */
 export interface FuzzRun {

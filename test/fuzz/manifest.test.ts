@@ -12,7 +12,7 @@ import {
 } from "../../src/oci/index.ts";
 import { runFuzz } from "./fuzz-run.ts";
 import { mutateBytes } from "./mutate.ts";
-import type { Prng } from "./prng.ts";
+import type { Prng } from "../helpers/prng.ts";
 import { mutateJson } from "./random-json.ts";
 
 const sha256 = `sha256:${"0123456789abcdef".repeat(4)}`;

@@ -1,4 +1,4 @@
-import type { Prng } from "./prng.ts";
+import type { Prng } from "../helpers/prng.ts";
 
 const oddNumbers: readonly [number, ...number[]] = [0, 1, 0x20, 0x2e, 0x2f, 0x30, 0x37, 0x7f, 0x80, 0xfe, 0xff];
 

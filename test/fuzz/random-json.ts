@@ -1,4 +1,4 @@
-import type { Prng } from "./prng.ts";
+import type { Prng } from "../helpers/prng.ts";
 
 /** Values that a field rarely has. Texts of JSON, since some cannot be made any other way. */
 const oddValues = [

@@ -10,7 +10,7 @@ import {
   writeChecksum,
 } from "../fixtures/tar-builder.ts";
 import { mutateBytes, mutateUnits } from "./mutate.ts";
-import type { Prng } from "./prng.ts";
+import type { Prng } from "../helpers/prng.ts";
 
 const BLOCK = 512;
 const CHECKSUM_FROM = 148;

@@ -6,7 +6,7 @@ import { parseChallenges } from "../../src/registry/auth/challenge.ts";
 import { parseDockerConfig } from "../../src/registry/index.ts";
 import { runFuzz } from "./fuzz-run.ts";
 import { mutateBytes } from "./mutate.ts";
-import type { Prng } from "./prng.ts";
+import type { Prng } from "../helpers/prng.ts";
 import { mutateJson } from "./random-json.ts";
 
 const auth = Buffer.from("user:password-marker").toString("base64");

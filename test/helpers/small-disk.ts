@@ -6,13 +6,15 @@ import { join } from "node:path";
 /** A small file system of its own. */
 export interface SmallDisk extends Disposable {
   readonly path: string;
+  /** Unmounts and mounts it: nothing on it may be in use. */
+  remount(): void;
 }
 
 /** What a small disk is like. */
 export interface SmallDiskOptions {
   /** ext2 if left out, which takes 32,000 links to a file. */
-  readonly type?: "ext2" | "ext4";
-  /** 16 MiB if left out. */
+  readonly type?: "ext2" | "ext4" | "xfs";
+  /** 16 MiB if left out; xfs needs 300 MiB. */
   readonly sizeBytes?: number;
   /** As many as mkfs thinks right if left out. */
   readonly inodes?: number;
@@ -38,21 +40,30 @@ export function useSmallDisk(options: SmallDiskOptions = {}): SmallDisk {
   mkdirSync(path);
   writeFileSync(image, "");
   truncateSync(image, sizeBytes);
-  // Nothing is kept for root: the driver runs as root, and a full disk is to be full.
-  const inodeOptions = inodes === undefined ? [] : ["-N", String(inodes)];
-  const journal = type === "ext4" ? ["-J", "size=4"] : [];
+  const mount = () => execFileSync("mount", ["-t", type, "-o", "loop", image, path], { stdio: "pipe" });
   try {
-    execFileSync(`mkfs.${type}`, ["-q", "-F", "-m", "0", ...journal, ...inodeOptions, image]);
-    execFileSync("mount", ["-t", type, "-o", "loop", image, path], { stdio: "pipe" });
+    execFileSync(`mkfs.${type}`, ["-q", ...mkfsOptions(type, inodes), image]);
+    mount();
   } catch (error) {
     rmSync(folder, { recursive: true });
     throw error;
   }
   return {
     path,
+    remount() {
+      execFileSync("umount", [path]);
+      mount();
+    },
     [Symbol.dispose]() {
       execFileSync("umount", [path]);
       rmSync(folder, { recursive: true });
     },
   };
+}
+
+function mkfsOptions(type: NonNullable<SmallDiskOptions["type"]>, inodes: number | undefined): string[] {
+  if (type === "xfs") return ["-f"];
+  const inodeOptions = inodes === undefined ? [] : ["-N", String(inodes)];
+  // Nothing is kept for root: the driver runs as root, and a full disk is to be full.
+  return ["-F", "-m", "0", ...(type === "ext4" ? ["-J", "size=4"] : []), ...inodeOptions];
 }

@@ -4,6 +4,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { test } from "node:test";
+import { Prng } from "../helpers/prng.ts";
+import { soon } from "../helpers/soon.ts";
 import { createConnectClient, CsiError, type KubeletVolume, Sandbox } from "../driver/index.ts";
 import { assertBlobsWhole, assertNothingLeft, attributes, pushThing, REAL } from "../integration/support.ts";
 import { artifact, EmbeddedRegistry, fileLayer, folderLayer } from "../registry/index.ts";
@@ -16,7 +18,6 @@ const ARTIFACTS = 8;
 const KILLED_ONE_IN = 4;
 /** What a call may be told that another one for its volume crossed, or whose client is gone. */
 const CROSSED = ["ABORTED", "CANCELED", "UNAVAILABLE"];
-const SETTLE_DEADLINE_MS = 20_000;
 
 interface Published {
   readonly volume: KubeletVolume;
@@ -29,21 +30,21 @@ test(
   async (t) => {
     const seed = Number(process.env["ORAS_CSI_TEST_SEED"] ?? Date.now() % 2 ** 31);
     t.diagnostic(`seed ${seed} (ORAS_CSI_TEST_SEED)`);
-    const random = randomFrom(seed);
+    const random = new Prng(seed);
     await using registry = await EmbeddedRegistry.start({ bytesPerSecond: 2_000_000 });
     const references = await pushArtifacts(registry);
     await using sandbox = await Sandbox.start();
     const volumes: Published[] = Array.from({ length: VOLUMES }, (_, i) => {
-      const readOnly = random(2) === 0;
+      const readOnly = random.below(2) === 0;
       const spec = { attributes: attributes(references[i % ARTIFACTS] ?? ""), readOnly, namespace: `team-${i % 3}` };
       return { volume: sandbox.kubelet.volume(spec), readOnly };
     });
     for (const { volume } of volumes) await volume.prepareFolder();
 
     const calls = Array.from({ length: CALLS }, () => ({
-      target: volumes[random(VOLUMES)] as Published,
-      publishes: random(5) < 3,
-      killedAfterMs: random(KILLED_ONE_IN) === 0 ? random(60) : undefined,
+      target: volumes[random.below(VOLUMES)] as Published,
+      publishes: random.below(5) < 3,
+      killedAfterMs: random.below(KILLED_ONE_IN) === 0 ? random.below(60) : undefined,
     }));
     const outcomes = new Map<string, number>();
     const client = async () => {
@@ -60,7 +61,7 @@ test(
 
     await agreesSoon(sandbox, volumes);
     // Kubelet asks for what it wants until it has it.
-    const kept = volumes.filter(() => random(2) === 0);
+    const kept = volumes.filter(() => random.below(2) === 0);
     await Promise.all(kept.map(({ volume }) => publishUntilDone(sandbox.socketPath, volume)));
     await agreesSoon(sandbox, volumes);
     for (const { volume } of kept) {
@@ -143,28 +144,4 @@ function agreesSoon(sandbox: Sandbox, volumes: readonly Published[]): Promise<vo
       assert.equal(existsSync(targetPath), mounted.includes(targetPath), `folder and mount of ${targetPath}`);
     }
   });
-}
-
-/** Tries again until it holds, or throws what was wrong the last time. */
-async function soon(holds: () => Promise<void>): Promise<void> {
-  const deadline = performance.now() + SETTLE_DEADLINE_MS;
-  for (;;) {
-    try {
-      return await holds();
-    } catch (reason) {
-      if (performance.now() > deadline) throw reason;
-    }
-    await delay(50);
-  }
-}
-
-/** Whole numbers below a limit, the same ones for the same seed (mulberry32). */
-function randomFrom(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
-  };
 }
