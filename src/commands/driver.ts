@@ -17,7 +17,7 @@ import {
 } from "../base/index.ts";
 import { Cache, createLayout, lockDataDir } from "../cache/index.ts";
 import type { ServeConfig } from "../config/index.ts";
-import { createBoundedMounter, createMounter } from "../mount/index.ts";
+import { createBoundedMounter, createMounter, type Mounter } from "../mount/index.ts";
 import { platformOfMachine } from "../oci/index.ts";
 import { Volumes } from "../volume/index.ts";
 import { Sockets } from "./sockets.ts";
@@ -84,6 +84,7 @@ export class Driver {
     const toVolumes = { artifacts, cache, mounter, driverName, platform, concurrency, clock, log };
     const opened = await Volumes.open(toVolumes);
     parts.volumes = opened;
+    await warnIfNothingRuns(mounter, dataDir, log);
     metrics.followVolumes(() => opened.count());
     volumes.become(opened);
     log.info("the driver runs", {
@@ -140,6 +141,14 @@ function createArtifacts(cache: Cache, { config, memory, metrics, clock, log }: 
     clock,
     log,
   });
+}
+
+/** What a volume shows lies in the data dir, and is as little allowed to run as anything there. */
+async function warnIfNothingRuns(mounter: Mounter, dataDir: string, log: Logger): Promise<void> {
+  const entry = await mounter.mountHolding(dataDir);
+  if (entry?.options.includes("noexec") !== true) return;
+  const message = "the data dir is on a file system mounted noexec: programs in read-only volumes cannot be run";
+  log.warn(message, { dataDir, fsType: entry.fsType });
 }
 
 /** Gives memory back that only starting needed, a third of it all; where the system forbids that, the driver runs on. */
