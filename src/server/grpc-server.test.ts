@@ -145,6 +145,26 @@ test("a ping is answered", async () => {
   session.destroy();
 });
 
+test("a peer is not cut off for pinging without end, nor for saying nothing longer than HTTP servers bear", async () => {
+  await using csi = await useCsiServer();
+  const open = async () => {
+    const session = connectHttp2("http://localhost", { createConnection: () => connect(csi.socketPath) });
+    await once(session, "remoteSettings");
+    return session;
+  };
+  const [pinging, idle] = await Promise.all([open(), open()]);
+  // Node's servers end a connection after 5 s of silence if they are of the kind that does.
+  const until = performance.now() + 6_000;
+  for (let pings = 0; performance.now() < until || pings < 1_000; pings++) {
+    await new Promise<void>((resolve, reject) => pinging.ping((error) => (error ? reject(error) : resolve())));
+  }
+  for (const session of [pinging, idle]) {
+    assert.ok(!session.closed && !session.destroyed);
+    await new Promise<void>((resolve, reject) => session.ping((error) => (error ? reject(error) : resolve())));
+    session.destroy();
+  }
+});
+
 test("a message beyond the limit is RESOURCE_EXHAUSTED", async () => {
   await using csi = await useCsiServer();
   const big = { ...publish, secrets: { a: "x".repeat(5 * 1024 * 1024) } };
