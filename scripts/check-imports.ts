@@ -10,6 +10,7 @@ const tiers: Readonly<Record<string, number>> = {
   unpack: 1,
   mount: 1,
   artifact: 2,
+  verify: 2,
   volume: 3,
   csi: 4,
   config: 5,
@@ -47,7 +48,7 @@ const fences: readonly Fence[] = [
     code: /\bfetch\(|\bnew WebSocket\(/,
   },
   { what: "FFI", home: ["base/libc", "base/runtime.ts"], tests: false, modules: ["koffi"] },
-  { what: "threads", home: ["base/", "artifact/"], tests: true, modules: ["node:worker_threads"] },
+  { what: "threads", home: ["base/", "artifact/", "verify/"], tests: true, modules: ["node:worker_threads"] },
   { what: "child processes", home: ["registry/credentials/"], tests: true, modules: ["node:child_process"] },
   {
     what: "timers, clock and randomness",

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { build } from "esbuild";
 import { runTool } from "./run-tool.ts";
 
@@ -13,12 +13,11 @@ export interface Bundles {
 
 /** Bundles the program and its workers into `folder`; none needs anything beside Node's own modules. */
 export async function bundleSources(folder: string): Promise<Bundles> {
-  const workers = ["pull-worker", "unpack-worker"];
+  const sources = ["artifact/pull-worker", "artifact/unpack-worker", "verify/verify-worker"];
+  const workers = sources.map((source) => basename(source));
   await build({
     absWorkingDir: root,
-    entryPoints: ["src/main.ts", ...workers.map((name) => ({ in: `src/artifact/${name}.ts`, out: name }))].map(
-      (entry) => (typeof entry === "string" ? { in: entry, out: "main" } : entry),
-    ),
+    entryPoints: ["main", ...sources].map((source) => ({ in: `src/${source}.ts`, out: basename(source) })),
     outdir: folder,
     outExtension: { ".js": ".cjs" },
     bundle: true,

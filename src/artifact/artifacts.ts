@@ -1,9 +1,10 @@
-import { type Clock, DriverError, type Logger, type Memory } from "../base/index.ts";
+import { type Clock, DriverError, describeError, type Logger, type Memory } from "../base/index.ts";
 import type { Cache, Tree } from "../cache/index.ts";
 import { formatReference, type Platform, type Reference } from "../oci/index.ts";
 import type { Transport } from "../registry/index.ts";
 import { checkAllowed } from "./allowed-registries.ts";
 import type { CredentialFinder } from "./credential-finder.ts";
+import { Mender, type MendReport } from "./mender.ts";
 import { type Patience, waitPatiently } from "./patience.ts";
 import { Pull } from "./pull.ts";
 import { Pulls } from "./pulls.ts";
@@ -57,6 +58,10 @@ export class Artifacts {
   readonly #resolver: Resolver;
   readonly #trees: TreeMaker;
   readonly #pulls: Pulls;
+  readonly #mender: Mender;
+  /** Fires when the service ends. */
+  readonly #closing = new AbortController();
+  #mending: Promise<unknown> = Promise.resolve();
   /** The volumes that want something, from their first call until they have it, fail for good or are unpublished. */
   readonly #wanted = new Map<string, Wish>();
 
@@ -64,7 +69,8 @@ export class Artifacts {
     const { cache, worker, enforceNamespaces, maxPulls, memory, clock, log, observer } = options;
     this.#options = options;
     this.#resolver = new Resolver({ cache, source: worker, enforceNamespaces, memory });
-    this.#trees = new TreeMaker(options);
+    this.#mender = new Mender(options);
+    this.#trees = new TreeMaker({ ...options, onMended: () => this.#mendOthers() });
     this.#pulls = new Pulls({ maxPulls, clock, log, observer });
   }
 
@@ -94,8 +100,15 @@ export class Artifacts {
     this.#pulls.leave(volume);
   }
 
+  /** Puts damaged trees together again, as far as the cache has what they are made of. */
+  mendAll(signal: AbortSignal): Promise<MendReport> {
+    return this.#mender.mendAll(signal);
+  }
+
   /** Ends all pulls and their worker. */
   async close(): Promise<void> {
+    this.#closing.abort(new DriverError("cancelled", "the driver stops"));
+    await this.#mending;
     await this.#pulls.close();
     await this.#options.worker.close();
   }
@@ -120,6 +133,14 @@ export class Artifacts {
     const { registry, repository, transport } = resolving.repository;
     const key = `${treeIdOf(resolved.digest, selection)} ${transport} ${registry}/${repository}`;
     return this.#pulls.join({ volume, key, reference: formatReference(request.reference), work });
+  }
+
+  /** Trees that wait for bytes which a pull has just fetched anew. */
+  #mendOthers(): void {
+    const { log } = this.#options;
+    this.#mending = this.#mender.mendAll(this.#closing.signal).catch((error: unknown) => {
+      if (!this.#closing.signal.aborted) log.warn("cannot mend damaged trees", { reason: describeError(error) });
+    });
   }
 
   async #resolveRequest(request: ArtifactRequest): Promise<ResolveRequest> {

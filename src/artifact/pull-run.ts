@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { type CallContext, DriverError, errnoOf, type KeyedLock } from "../base/index.ts";
-import { Blobs, createLayout, hasLayer, type Layout } from "../cache/index.ts";
+import { Blobs, createLayout, type Layout } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { RegistryClient } from "../registry/index.ts";
 import { UnpackBudget, type UnpackLimits } from "../unpack/index.ts";
@@ -9,6 +9,7 @@ import { BlobAccess } from "./blob-access.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { errorDuring } from "./error-during.ts";
 import { LayerFetcher } from "./layer-fetcher.ts";
+import { LayerPresence } from "./layer-presence.ts";
 import type { LayerUnpacker, PullUnpacking } from "./layer-unpacker.ts";
 import { ModeCopies } from "./mode-copies.ts";
 import type { PlacedLayer } from "./plan.ts";
@@ -35,6 +36,7 @@ export class PullRun {
   readonly #tools: PullTools;
   readonly #layout: Layout;
   readonly #blobs: Blobs;
+  readonly #presence: LayerPresence;
   readonly #unproven: Set<Digest>;
   /** What all tar layers may be together, those included that the cache has. */
   readonly #limits: UnpackLimits;
@@ -48,6 +50,9 @@ export class PullRun {
     this.#tools = tools;
     this.#layout = createLayout(job.dataDir);
     this.#blobs = new Blobs(this.#layout);
+    const { isThorough } = job;
+    const { signal } = context;
+    this.#presence = new LayerPresence({ layout: this.#layout, blobs: this.#blobs, isThorough, signal });
     this.#unproven = new Set(job.unproven);
     this.#limits = unpackLimits(job.layers, job.maxUnpackRatio);
     this.#counts = new PullCounts(context.emit, tools.nowMs);
@@ -96,6 +101,7 @@ export class PullRun {
 
   async #fetchMissing(): Promise<void> {
     const missing = await this.#missing();
+    this.#requireOnline(missing);
     this.#counts.expect(missing.reduce((sum, layer) => sum + layer.descriptor.size, 0));
     const { staging, maxUnpackRatio, concurrency } = this.#job;
     const hasTars = missing.some((layer) => layer.kind === "folder");
@@ -124,18 +130,24 @@ export class PullRun {
     }
   }
 
+  #requireOnline([first]: readonly PlacedLayer[]): void {
+    if (first === undefined || !this.#job.isOffline) return;
+    const { reference } = this.#job;
+    throw new DriverError(
+      "not-found",
+      `layer ${first.descriptor.digest} of ${reference} is not, or not whole, in this node's cache, ` +
+        "and nothing may be fetched for it now",
+    );
+  }
+
   /** Each layer that has to be fetched, once per digest and kind: the cache lacks it, or the repository never gave it. */
   async #missing(): Promise<readonly PlacedLayer[]> {
     const byKey = new Map(this.#job.layers.map((layer) => [`${layer.kind} ${layer.descriptor.digest}`, layer]));
     const missing: PlacedLayer[] = [];
     for (const layer of byKey.values()) {
-      if (this.#unproven.has(layer.descriptor.digest) || !(await this.#isThere(layer))) missing.push(layer);
+      if (this.#unproven.has(layer.descriptor.digest) || !(await this.#presence.has(layer))) missing.push(layer);
     }
     return missing;
-  }
-
-  #isThere({ kind, descriptor }: PlacedLayer): Promise<boolean> {
-    return kind === "file" ? this.#blobs.has(descriptor) : hasLayer(this.#layout, descriptor.digest, "artifact");
   }
 
   /** Fetches a layer unless another pull did so meanwhile: one blob has one ingest file, so one fetch at a time. */
@@ -144,7 +156,7 @@ export class PullRun {
       layer.descriptor.digest,
       async () => {
         const { digest, size } = layer.descriptor;
-        if (!(await this.#isThere(layer))) await this.#fetchMissingLayer(layer, unpacking, signal);
+        if (!(await this.#presence.has(layer))) await this.#fetchMissingLayer(layer, unpacking, signal);
         else if (this.#unproven.has(digest)) await this.#fetcher.fetchProof(layer, signal);
         else this.#counts.advance(size);
         if (this.#unproven.delete(digest)) await this.#context.ask({ given: digest });

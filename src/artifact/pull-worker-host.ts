@@ -2,6 +2,7 @@ import { type CallOptions, type Clock, startWorker, WorkerHost } from "../base/i
 import type { Digest } from "../oci/index.ts";
 import type { Repository } from "../registry/index.ts";
 import type { ManifestSource } from "./resolver.ts";
+import type { TreeExchangeOptions } from "./tree-exchange.ts";
 import type {
   FailedTry,
   GetManifest,
@@ -38,6 +39,11 @@ export class PullWorker implements ManifestSource {
   /** Makes a tree in tmp/. Rejects when all of it is let go, also after a cancel. */
   pull(job: PullJob, options: CallOptions<PullProgress | FailedTry, PullAsk>): Promise<StagedTree> {
     return this.#host.call("pull", job, options);
+  }
+
+  /** Makes a tree that is mounted what a staged one is (`exchangeTree`). */
+  async exchange(exchange: TreeExchangeOptions): Promise<void> {
+    await this.#host.call("exchange", exchange);
   }
 
   /** The last try at a repository's manifests that failed while more are to come; undefined when none did. */

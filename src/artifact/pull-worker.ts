@@ -15,6 +15,7 @@ import { diskErrorFrom } from "./disk-error.ts";
 import { LARGE_MANIFEST_BYTES, MANY_LAYERS } from "./large-work.ts";
 import { LayerUnpacker } from "./layer-unpacker.ts";
 import { PullRun } from "./pull-run.ts";
+import { exchangeTree } from "./tree-exchange.ts";
 import type { GetManifest, HandedManifest, ManifestRequest, PullWorkerCalls } from "./worker-calls.ts";
 
 /** The entry of the pull worker: all traffic with registries, hashing, and what is written to the cache. */
@@ -33,6 +34,7 @@ function servePulls(port: NonNullable<typeof parentPort>): void {
     },
     head: async (request, { signal, emit }) =>
       (await clientFor(request).headManifest(queryOf(request, signal, emit)))?.digest,
+    exchange: async (exchange) => exchangeTree(exchange),
     pull: async (job, context) => {
       const isLarge = job.layers.length > MANY_LAYERS;
       // What brought the job here is of no use any more.

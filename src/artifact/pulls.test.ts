@@ -8,7 +8,14 @@ import type { PullWork } from "./pull.ts";
 import { Pulls } from "./pulls.ts";
 import type { PullProgress } from "./worker-calls.ts";
 
-const TREE: Tree = { id: "t" as TreeId, folder: "/t", manifest: digestOf(Buffer.from("m")), bytes: 1, inodes: 2 };
+const TREE: Tree = {
+  id: "t" as TreeId,
+  folder: "/t",
+  manifest: digestOf(Buffer.from("m")),
+  bytes: 1,
+  inodes: 2,
+  damage: undefined,
+};
 const MINUTE_MS = 60_000;
 
 /** Work that a test ends: it rejects by itself when it is cancelled, unless it is told to linger. */

@@ -10,9 +10,8 @@ import {
   symlinkSync,
   utimesSync,
 } from "node:fs";
-import { DriverError, errnoOf } from "../base/index.ts";
+import { DriverError, errnoOf, withShortPath } from "../base/index.ts";
 import { LayerIndexReader, type LayerRow, quoteName, requirePathLimits, type UnpackBudget } from "../unpack/index.ts";
-import { withShortPath } from "./long-path.ts";
 
 /** What stands in a tree so far. */
 export interface TreeCount {

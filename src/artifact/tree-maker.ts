@@ -1,17 +1,22 @@
 import { DriverError, type Logger, type Memory, Semaphore } from "../base/index.ts";
-import type { Cache, Tree, TreeId } from "../cache/index.ts";
-import { type Digest, formatReference, type Manifest, parseManifest } from "../oci/index.ts";
+import type { Cache, FileSample, Tree, TreeId } from "../cache/index.ts";
+import { type Digest, formatReference } from "../oci/index.ts";
 import type { Repository } from "../registry/index.ts";
 import { diskErrorFrom } from "./disk-error.ts";
-import { errorDuring } from "./error-during.ts";
-import { MANY_LAYERS, releaseManifest } from "./large-work.ts";
-import { type PlacedLayer, type Plan, planOf } from "./plan.ts";
+import { MANY_LAYERS } from "./large-work.ts";
+import type { PlacedLayer, Plan } from "./plan.ts";
 import type { PullWork } from "./pull.ts";
 import type { PullWorker } from "./pull-worker-host.ts";
+import { readPlan } from "./read-plan.ts";
 import type { Resolved, ResolveRequest } from "./resolver.ts";
 import { revokeIfRefused } from "./revoke-if-refused.ts";
 import { type Selection, treeIdOf } from "./selection.ts";
+import { recipeToJson } from "./tree-recipe.ts";
 import type { PullAsk } from "./worker-calls.ts";
+
+/** Each sample is looked at with each publish. */
+const MOST_SAMPLES = 8;
+const LONGEST_SAMPLE = 1000;
 
 /** What a tree is made from, and for whom. */
 export interface TreeRequest {
@@ -31,6 +36,8 @@ export interface TreeMakerOptions {
   readonly maxUnpackRatio: number;
   readonly memory: Memory;
   readonly log: Logger;
+  /** A damaged tree was mended: others may have been waiting for the same bytes. */
+  readonly onMended: () => void;
 }
 
 /** Finds trees that a repository's volumes may have, and makes those that are missing. */
@@ -43,10 +50,12 @@ export class TreeMaker {
     this.#options = options;
   }
 
-  /** The tree, if it is there and this repository once gave all that it is made of. */
+  /** The tree, if it is there and whole, and this repository once gave all that it is made of. */
   async find({ resolving, resolved, selection }: TreeRequest): Promise<Tree | undefined> {
     const id = treeIdOf(resolved.digest, selection);
-    return (await this.#wasGiven(resolving, id)) ? this.#options.cache.trees.find(id) : undefined;
+    if (!(await this.#wasGiven(resolving, id))) return undefined;
+    const tree = await this.#options.cache.trees.find(id);
+    return tree?.damage === undefined ? tree : undefined;
   }
 
   /** The work that makes the tree. Throws "refused" at once for what cannot be one, "not-found" if it may not be fetched. */
@@ -66,6 +75,7 @@ export class TreeMaker {
     }
     return async (pull) => {
       try {
+        await this.#options.cache.dataDir.ensureFolders();
         // Made again: a plan may be large, and many pulls may wait for their turn.
         const { layers } = await this.#planOf(request);
         if (layers.length > MANY_LAYERS) await memory.trim();
@@ -79,19 +89,10 @@ export class TreeMaker {
     };
   }
 
-  async #planOf({ resolving, resolved: { digest }, selection }: TreeRequest): Promise<Plan> {
+  #planOf({ resolving, resolved, selection }: TreeRequest): Promise<Plan> {
+    const { cache, memory } = this.#options;
     const reference = formatReference(resolving.reference);
-    const bytes = await this.#options.cache.blobs.read(digest);
-    try {
-      const content = bytes === undefined ? undefined : parseManifest(bytes, undefined);
-      if (content?.kind === "manifest") return planFor(reference, content, selection);
-    } finally {
-      if (bytes !== undefined) releaseManifest(bytes, this.#options.memory);
-    }
-    throw new DriverError(
-      "unavailable",
-      `cannot pull ${reference}: its manifest ${digest} went from the cache meanwhile`,
-    );
+    return readPlan({ cache, memory, reference, manifest: resolved.digest, selection });
   }
 
   /**
@@ -107,9 +108,17 @@ export class TreeMaker {
     const treeId = treeIdOf(resolved.digest, selection);
     const unproven = await this.#unproven(resolving, layers);
     const access = { repository, credentials, caCertificates };
+    const damage = (await cache.trees.find(treeId))?.damage;
+    if (damage !== undefined) log.warn("the tree in the cache is damaged: it is made anew", { reference, damage });
+    const how = {
+      enforceNamespaces,
+      concurrency,
+      maxUnpackRatio,
+      isThorough: damage !== undefined,
+      isOffline: resolving.policy === "Never",
+    };
     const tree = await cache.withStaging(async (staging) => {
-      const how = { unproven, enforceNamespaces, concurrency, maxUnpackRatio };
-      const job = { ...access, dataDir, staging, reference, layers, ...how };
+      const job = { ...access, ...how, dataDir, staging, reference, layers, unproven };
       const onAsk = (ask: PullAsk) => this.#answer(ask, repository, reference);
       const { bytes, inodes, skippedEntries, refetched, folder } = await worker.pull(job, { ...pull, onAsk });
       for (const layer of refetched)
@@ -117,8 +126,13 @@ export class TreeMaker {
       if (skippedEntries > 0)
         log.warn("devices, FIFOs and sockets in the artifact are left out", { reference, entries: skippedEntries });
       const digests = layers.map((layer) => layer.descriptor.digest);
-      return cache.commitTree(treeId, folder, { manifest: resolved.digest, bytes, inodes, layers: digests });
+      const recipe = recipeToJson({ reference, repository, selection });
+      const facts = { manifest: resolved.digest, bytes, inodes, layers: digests, files: samplesOf(layers), recipe };
+      return cache.commitTree(treeId, folder, facts, (from, to) =>
+        worker.exchange({ staged: from, tree: to, aside: staging }),
+      );
     });
+    if (damage !== undefined) this.#options.onMended();
     await cache.references.rememberGiven(repository, treeId);
     return tree;
   }
@@ -162,10 +176,8 @@ export class TreeMaker {
   }
 }
 
-function planFor(reference: string, manifest: Manifest, selection: Selection): Plan {
-  try {
-    return planOf(manifest, selection);
-  } catch (error) {
-    throw errorDuring(`pull ${reference}`, error);
-  }
+/** Some of a tree's files, to be looked at whenever it is used: enough to notice that somebody cut or removed some. */
+function samplesOf(layers: readonly PlacedLayer[]): readonly FileSample[] {
+  const files = layers.filter(({ kind, path }) => kind === "file" && path.length < LONGEST_SAMPLE);
+  return files.slice(0, MOST_SAMPLES).map(({ path, descriptor: { size } }) => ({ path, size }));
 }

@@ -3,6 +3,7 @@ import type { Digest } from "../oci/index.ts";
 import type { Credential, FetchedManifest, Repository } from "../registry/index.ts";
 import type { UnpackLimits } from "../unpack/index.ts";
 import type { PlacedLayer } from "./plan.ts";
+import type { TreeExchangeOptions } from "./tree-exchange.ts";
 
 /** What a request to a registry needs, whatever it asks for. */
 export interface RegistryAccess {
@@ -43,6 +44,10 @@ export interface PullJob extends RegistryAccess {
   readonly concurrency: number;
   /** Tar layers may unpack to this many times their packed size (or 1 GiB, if that is more); 0: to any size. */
   readonly maxUnpackRatio: number;
+  /** What the cache has is read and compared before it counts: the tree was found to be damaged. */
+  readonly isThorough: boolean;
+  /** Nothing may be fetched: the job fails with "not-found" if the cache lacks anything. */
+  readonly isOffline: boolean;
 }
 
 /** A tree that stands in tmp/, not yet synced. */
@@ -83,6 +88,7 @@ export type PullWorkerCalls = {
   readonly manifest: { payload: GetManifest; result: HandedManifest; event: FailedTry; ask: never };
   readonly head: { payload: ManifestRequest; result: Digest | undefined; event: FailedTry; ask: never };
   readonly pull: { payload: PullJob; result: StagedTree; event: PullProgress | FailedTry; ask: PullAsk };
+  readonly exchange: { payload: TreeExchangeOptions; result: number; event: never; ask: never };
 };
 
 /** One tar layer for the unpack worker: the compressed file grows while it is unpacked. */

@@ -10,12 +10,14 @@ export {
   errorFromData,
   errorToData,
 } from "./errors.ts";
+export { type FileHash, FileHasher, isUnreadable } from "./file-hasher.ts";
 export { FileValue } from "./file-value.ts";
 export { freeBuffers } from "./free-buffers.ts";
 export { KeyedLock } from "./keyed-lock.ts";
 export { labelNewFiles } from "./label-new-files.ts";
 export { type Koffi, type Libc, type MountAttributes, type MountCall, openLibc, type SystemCallError } from "./libc.ts";
 export { createLogger, type LogFields, type Logger, type LoggerOptions, type LogLevel } from "./log.ts";
+export { withShortPath } from "./long-path.ts";
 export { makeFolders } from "./make-folders.ts";
 export { createCollector, createMemory, type Memory } from "./memory.ts";
 export { Metrics, type PullResult } from "./metrics.ts";

@@ -12,7 +12,7 @@ import { DriverError, describeError } from "./errors.ts";
 declare const ORAS_CSI_COMMIT: string | undefined;
 
 /** The worker threads of the driver. Each is a bundle of its own in the executable: the asset `<name>.cjs`. */
-export type WorkerName = "pull-worker" | "unpack-worker";
+export type WorkerName = "pull-worker" | "unpack-worker" | "verify-worker";
 
 /** What this program is and what it runs on. */
 export interface BuildInfo {

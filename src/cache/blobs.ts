@@ -1,6 +1,14 @@
 import { promises as fs } from "node:fs";
 import { dirname } from "node:path";
-import { errnoOf, type Logger, syncFolder, unlessMissing, writeFileDurably } from "../base/index.ts";
+import {
+  errnoOf,
+  type FileHasher,
+  isUnreadable,
+  type Logger,
+  syncFolder,
+  unlessMissing,
+  writeFileDurably,
+} from "../base/index.ts";
 import { type Descriptor, type Digest, digestOf, digestParts } from "../oci/index.ts";
 import type { Layout } from "./layout.ts";
 
@@ -22,6 +30,17 @@ export class Blobs {
   async has(descriptor: Pick<Descriptor, "digest" | "size">): Promise<boolean> {
     const file = await unlessMissing(fs.lstat(this.#layout.blob(descriptor.digest)));
     return file?.isFile() === true && file.size === descriptor.size;
+  }
+
+  /** Whether a blob is there and has the bytes that its digest says: all of it is read. For a worker. */
+  async isWhole(digest: Digest, hasher: FileHasher): Promise<boolean> {
+    const { algorithm, hex } = digestParts(digest);
+    try {
+      return (await hasher.hash(Buffer.from(this.#layout.blob(digest)), algorithm)).hex === hex;
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      return false;
+    }
   }
 
   /**

@@ -18,7 +18,7 @@ import { Partials } from "./partials.ts";
 import { Pins } from "./pins.ts";
 import { References } from "./references.ts";
 import { Sweeper } from "./sweeper.ts";
-import { type Tree, type TreeFacts, Trees } from "./trees.ts";
+import { type MendTree, type Tree, type TreeFacts, Trees } from "./trees.ts";
 
 /** What a cache needs from outside. */
 export interface CacheOptions {
@@ -104,14 +104,20 @@ export class Cache {
     await commitLayer(this.layout, this.sweeper, staged);
   }
 
-  /** Makes a tree that was staged in tmp/ durable, then visible; one that is there by now stays instead. */
-  async commitTree(id: TreeId, staged: string, facts: TreeFacts): Promise<Tree> {
+  /**
+   * Makes a tree that was staged in tmp/ durable, then visible. One that is there by now and whole stays instead; one that
+   * is damaged stays where it is mounted, and is mended, or left as it is without `mend`.
+   */
+  async commitTree(id: TreeId, staged: string, facts: TreeFacts, mend?: MendTree): Promise<Tree> {
     await this.#syncFileSystem(staged);
     using _ = await this.leases.hold(id);
     return this.#committing.run(id, async () => {
       const found = await this.trees.find(id);
-      if (found !== undefined) return found;
-      const tree = await this.trees.commit(id, staged, facts);
+      if (found !== undefined && found.damage === undefined) return found;
+      const tree = await this.trees.commit(id, staged, facts, async (from, to) => {
+        await mend?.(from, to);
+        await this.#syncFileSystem(to);
+      });
       this.inventory.add({ id, ...facts });
       return tree;
     });

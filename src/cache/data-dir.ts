@@ -15,6 +15,8 @@ export interface DataDir {
   readonly state: StateFiles;
   /** Written by a newer driver: all that is here stays as it is. */
   readonly isNewer: boolean;
+  /** Makes the folders that are missing: somebody removed them while the driver runs. */
+  ensureFolders(): Promise<void>;
   /** Throws "refused" where a newer driver's format is on disk: what is published stays, nothing new is written. */
   requireOwnFormat(): void;
 }
@@ -39,6 +41,7 @@ export async function openDataDir(path: string, log: Logger): Promise<DataDir> {
     layout,
     state: new StateFiles({ temporaryFolder: layout.tmp, corruptFolder, log }),
     isNewer,
+    ensureFolders: () => orCannotWrite(path, () => makeLayout(layout, undefined)),
     requireOwnFormat() {
       if (!isNewer) return;
       throw new DriverError(

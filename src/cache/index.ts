@@ -12,4 +12,4 @@ export type { Lease, LeaseKey, Leases } from "./leases.ts";
 export { type CacheLimits, defaultCacheLimits } from "./limits.ts";
 export type { Pins } from "./pins.ts";
 export { type StateFiles, textAt } from "./state-file.ts";
-export type { Tree } from "./trees.ts";
+export type { FileSample, MendTree, Tree, TreeRecord } from "./trees.ts";

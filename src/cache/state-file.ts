@@ -1,7 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
-import { basename, join } from "node:path";
-import { describeError, errnoOf, type Logger, unlessMissing, writeFileDurably } from "../base/index.ts";
+import { basename, dirname, join } from "node:path";
+import {
+  describeError,
+  errnoOf,
+  KeyedLock,
+  type Logger,
+  makeFolders,
+  unlessMissing,
+  writeFileDurably,
+} from "../base/index.ts";
 import { isJsonObject, type JsonObject } from "../oci/index.ts";
 
 /** Where state files put what is in the way. Both folders are on the file system of the state files. */
@@ -16,6 +24,7 @@ export interface StateFilesOptions {
 /** Small JSON files that hold the driver's state: whole or absent; a corrupt one is reported and put aside. */
 export class StateFiles {
   readonly #options: StateFilesOptions;
+  readonly #merging = new KeyedLock();
 
   constructor(options: StateFilesOptions) {
     this.#options = options;
@@ -51,7 +60,26 @@ export class StateFiles {
     { syncName = true }: { readonly syncName?: boolean } = {},
   ): Promise<void> {
     const { temporaryFolder } = this.#options;
-    await writeFileDurably(path, `${JSON.stringify(value)}\n`, { temporaryFolder, syncName });
+    const write = () => writeFileDurably(path, `${JSON.stringify(value)}\n`, { temporaryFolder, syncName });
+    try {
+      await write();
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT") throw error;
+      // Somebody removed folders of the data dir.
+      for (const folder of [temporaryFolder, dirname(path)]) await makeFolders(folder, 0o700);
+      await write();
+    }
+  }
+
+  /**
+   * Writes some keys of a state file and keeps the others, those included that this driver does not know: a newer one
+   * wrote them. A key that is undefined goes. What cannot be parsed is reported and replaced.
+   */
+  async merge(path: string, changes: JsonObject): Promise<void> {
+    await this.#merging.run(path, async () => {
+      const before = await this.read(path, (value) => value);
+      await this.write(path, { ...before, ...changes });
+    });
   }
 
   async #putAside(path: string, reason: string): Promise<void> {

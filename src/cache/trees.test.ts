@@ -1,5 +1,15 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { useDataDir } from "../../test/helpers/data-dir.ts";
@@ -28,12 +38,13 @@ test("a tree that was committed is found, also by the next run", async (t) => {
   const staged = stage(cache, "one");
   const tree = await cache.commitTree(id, staged, facts);
   assert.deepEqual(area.synced, [staged]);
-  assert.deepEqual(tree, { id, folder: cache.layout.treeFolder(id), manifest, bytes: 3, inodes: 2 });
+  assert.deepEqual(tree, { id, folder: cache.layout.treeFolder(id), manifest, bytes: 3, inodes: 2, damage: undefined });
   assert.deepEqual(await cache.trees.find(id), tree);
   assert.deepEqual(await (await area.open()).trees.find(id), tree);
   assert.equal(contentOf(tree.folder), "one");
   const record = JSON.parse(readFileSync(cache.layout.treeRecord(id), "utf8")) as unknown;
-  assert.deepEqual(record, { id, ...facts, createdAt: area.clock.now() });
+  const rootTimeMs = Math.floor(statSync(tree.folder).mtimeMs);
+  assert.deepEqual(record, { id, ...facts, rootTimeMs, createdAt: area.clock.now() });
   assert.deepEqual(area.lines, []);
 });
 
@@ -86,7 +97,7 @@ for (const kind of ["a file", "a link"]) {
   });
 }
 
-const record = { id, manifest, bytes: 3, inodes: 2 };
+const record = { id, ...facts };
 const corrupt: [name: string, content: string][] = [
   ["an empty file", ""],
   ["half a record", JSON.stringify(record).slice(0, 40)],
@@ -115,6 +126,30 @@ test("a record with keys of a newer driver is read", async (t) => {
   await cache.commitTree(id, stage(cache, "one"), facts);
   writeFileSync(cache.layout.treeRecord(id), JSON.stringify({ ...record, newer: [1] }));
   assert.equal((await cache.trees.find(id))?.manifest, manifest);
+});
+
+test("a damaged tree says so until it is mended in its place, and its record keeps what a newer driver wrote", async (t) => {
+  const cache = await useDataDir(t).open();
+  const { folder } = await cache.commitTree(id, stage(cache, "one"), facts);
+  const written = JSON.parse(readFileSync(cache.layout.treeRecord(id), "utf8")) as object;
+  writeFileSync(cache.layout.treeRecord(id), JSON.stringify({ ...written, newer: [1] }));
+  await cache.trees.markDamaged(id, "file has wrong bytes");
+  assert.equal((await cache.trees.find(id))?.damage, "file has wrong bytes");
+  const before = statSync(folder).ino;
+  const mend = async (staged: string, tree: string) => renameSync(join(staged, "file"), join(tree, "file"));
+  await cache.commitTree(id, stage(cache, "two"), facts, mend);
+  assert.equal((await cache.trees.find(id))?.damage, undefined);
+  assert.equal(contentOf(folder), "two");
+  assert.equal(statSync(folder).ino, before);
+  const { newer, damage } = JSON.parse(readFileSync(cache.layout.treeRecord(id), "utf8")) as Record<string, unknown>;
+  assert.deepEqual([newer, damage], [[1], undefined]);
+});
+
+test("a tree that somebody put something into, or took something out of, is damaged", async (t) => {
+  const cache = await useDataDir(t).open();
+  const { folder } = await cache.commitTree(id, stage(cache, "one"), facts);
+  utimesSync(folder, 1, 1);
+  assert.match((await cache.trees.find(id))?.damage ?? "", /somebody/);
 });
 
 const steps = [

@@ -1,6 +1,7 @@
 import { promises as fs } from "node:fs";
+import { join } from "node:path";
 import { type Clock, syncFolder, unlessMissing } from "../base/index.ts";
-import { type Digest, type JsonObject, parseDigest } from "../oci/index.ts";
+import { type Digest, isJsonObject, type JsonObject, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
 import { numberAt, textAt } from "./state-file.ts";
@@ -15,10 +16,36 @@ export interface Tree {
   readonly bytes: number;
   /** Files, folders and links in it, its root included. */
   readonly inodes: number;
+  /** What was found to be wrong with its files, until it is mended; undefined if nothing was. */
+  readonly damage: string | undefined;
+}
+
+/** A file of a tree: its path from the root, and its size. */
+export interface FileSample {
+  readonly path: string;
+  readonly size: number;
 }
 
 /** What a new tree's record says beside its id. */
-export type TreeFacts = Omit<Tree, "id" | "folder"> & { readonly layers: readonly Digest[] };
+export interface TreeFacts extends Omit<Tree, "id" | "folder" | "damage"> {
+  readonly layers: readonly Digest[];
+  /** Some of its files: they are looked at whenever the tree is. */
+  readonly files?: readonly FileSample[];
+  /** From what else it can be made again; known to whoever makes trees. */
+  readonly recipe?: JsonObject | undefined;
+}
+
+/** A tree's record: what it is made of. Its folder may be gone. */
+export interface TreeRecord extends TreeFacts {
+  readonly id: TreeId;
+  readonly damage: string | undefined;
+}
+
+/** Replaces in a tree that is mounted what differs from the staged one, durably; what it takes out goes into tmp/. */
+export type MendTree = (staged: string, tree: string) => Promise<void>;
+
+const TREE_RECORD = /^([0-9a-f]{64})\.json$/;
+const TOUCHED = "somebody put something into its folder or took something away";
 
 /** The ready trees of a data dir. A tree is there when both its folder and its record are. */
 export class Trees {
@@ -30,47 +57,95 @@ export class Trees {
     this.#clock = clock;
   }
 
-  /** A tree, if it is there and whole. */
+  /** A tree, if its folder and its record are there; `damage` says whether it is whole, as far as that is known. */
   async find(id: TreeId): Promise<Tree | undefined> {
+    const folder = this.#dataDir.layout.treeFolder(id);
+    const record = await this.record(id);
+    if (record === undefined) return undefined;
+    const found = await unlessMissing(fs.lstat(folder));
+    if (found?.isDirectory() !== true) return undefined;
+    const { manifest, bytes, inodes, damage, rootTimeMs } = record;
+    // Nobody puts anything into a tree, or takes anything out of it, but by mistake.
+    const isTouched = rootTimeMs !== undefined && Math.floor(found.mtimeMs) !== rootTimeMs;
+    const seen = damage ?? (isTouched ? TOUCHED : await wrongSample(folder, record.files ?? []));
+    return { id, folder, manifest, bytes, inodes, damage: seen };
+  }
+
+  /** The record of a tree, whether or not its folder is there; a corrupt one is reported and moved aside. */
+  async record(id: TreeId): Promise<(TreeRecord & { readonly rootTimeMs: number | undefined }) | undefined> {
     const { layout, state } = this.#dataDir;
-    const folder = layout.treeFolder(id);
-    const tree = await state.read(layout.treeRecord(id), (value) => ({ ...treeFrom(value), id, folder }));
-    if (tree === undefined) return undefined;
-    return (await isFolder(folder)) ? tree : undefined;
+    return state.read(layout.treeRecord(id), (value) => ({ ...recordFrom(value), id }));
+  }
+
+  /** The ids of all trees that have a record. */
+  async ids(): Promise<readonly TreeId[]> {
+    const names = await fs.readdir(this.#dataDir.layout.trees);
+    return names.flatMap((name) => (TREE_RECORD.exec(name)?.[1] ?? []) as TreeId);
+  }
+
+  /** Notes that a tree's files are not what they should be: it is not handed out any more before it is mended. */
+  async markDamaged(id: TreeId, damage: string): Promise<void> {
+    if ((await this.record(id)) === undefined) return;
+    const file = this.#dataDir.layout.treeRecord(id);
+    await this.#dataDir.state.merge(file, { damage, damagedAt: this.#clock.now() });
   }
 
   /** Whether the folder of a tree that was found is still there: what is evicted goes as a whole. */
   async isThere(id: TreeId): Promise<boolean> {
-    return isFolder(this.#dataDir.layout.treeFolder(id));
+    return (await unlessMissing(fs.lstat(this.#dataDir.layout.treeFolder(id))))?.isDirectory() ?? false;
   }
 
   /**
    * Makes a staged folder, synced by the caller, the tree of that id. The record goes last: a crash in between leaves
-   * a folder without one. Such a folder is whole, and volumes may be mounted from it: it stays, and gets its record.
+   * a folder without one. Volumes may be mounted from a folder that is there, whatever its record said: it stays, and what
+   * is wrong in it is replaced by `mend` from the staged one.
    */
-  async commit(id: TreeId, staged: string, facts: TreeFacts): Promise<Tree> {
+  async commit(id: TreeId, staged: string, facts: TreeFacts, mend: MendTree): Promise<Tree> {
     const { layout, state } = this.#dataDir;
     const folder = layout.treeFolder(id);
     const there = await unlessMissing(fs.lstat(folder));
-    if (!there?.isDirectory()) {
+    if (there?.isDirectory()) await mend(staged, folder);
+    else {
       // A file or a link that is where the folder goes.
       if (there !== undefined) await fs.rm(folder);
       await fs.rename(staged, folder);
       await syncFolder(layout.trees);
     }
-    await state.write(layout.treeRecord(id), { id, ...facts, createdAt: this.#clock.now() });
-    return { id, folder, manifest: facts.manifest, bytes: facts.bytes, inodes: facts.inodes };
+    const rootTimeMs = Math.floor((await fs.lstat(folder)).mtimeMs);
+    const sound = { damage: undefined, damagedAt: undefined };
+    const record = { id, ...facts, rootTimeMs, createdAt: this.#clock.now(), ...sound };
+    await state.merge(layout.treeRecord(id), record);
+    return { id, folder, manifest: facts.manifest, bytes: facts.bytes, inodes: facts.inodes, damage: undefined };
   }
 }
 
-function treeFrom(value: JsonObject): Omit<Tree, "id" | "folder"> {
+/** What is wrong with the first file that has not the size that it should have. */
+async function wrongSample(folder: string, files: readonly FileSample[]): Promise<string | undefined> {
+  const found = await Promise.all(files.map(({ path }) => unlessMissing(fs.lstat(join(folder, path)))));
+  for (const [at, { path, size }] of files.entries()) {
+    const file = found[at];
+    if (file?.isFile() !== true) return `${path} is missing`;
+    if (file.size !== size) return `${path} has ${file.size} bytes instead of ${size}`;
+  }
+  return undefined;
+}
+
+function samplesFrom(value: unknown): readonly FileSample[] {
+  if (!Array.isArray(value)) return [];
+  return value.filter(isJsonObject).map((file) => ({ path: textAt(file, "path"), size: numberAt(file, "size") }));
+}
+
+function recordFrom(value: JsonObject): Omit<TreeRecord, "id"> & { readonly rootTimeMs: number | undefined } {
+  const { layers, files, recipe, damage, rootTimeMs } = value;
   return {
     manifest: parseDigest(textAt(value, "manifest")),
     bytes: numberAt(value, "bytes"),
     inodes: numberAt(value, "inodes"),
+    // Records of older drivers may lack them.
+    layers: Array.isArray(layers) ? layers.map((layer) => parseDigest(String(layer))) : [],
+    files: samplesFrom(files),
+    recipe: isJsonObject(recipe) ? recipe : undefined,
+    damage: damage === undefined ? undefined : textAt(value, "damage"),
+    rootTimeMs: rootTimeMs === undefined ? undefined : numberAt(value, "rootTimeMs"),
   };
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return (await unlessMissing(fs.lstat(path)))?.isDirectory() ?? false;
 }

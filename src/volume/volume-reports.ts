@@ -78,9 +78,16 @@ export class VolumeReports {
   async #healthOf(record: VolumeRecord): Promise<readonly VolumeHealthEntry[]> {
     const { cache, mounter, mounts } = this.#options;
     const { targetPath, reference, tree } = record;
-    if (tree !== undefined && (await cache.trees.find(tree)) === undefined) {
+    const shown = tree === undefined ? undefined : await cache.trees.find(tree);
+    if (tree !== undefined && shown === undefined) {
       const message = `the files of ${reference} are gone from the node's cache`;
       return [{ status: "data-loss", reason: "TreeMissing", message }];
+    }
+    if (shown?.damage !== undefined) {
+      const message =
+        `the files of ${reference} are not what they should be: ${shown.damage}; ` +
+        "they are mended when a volume of it is published next";
+      return [{ status: "data-loss", reason: "WrongBytes", message }];
     }
     const mounted = await mounter.mountAt(targetPath);
     const isThere = mounted !== undefined && (await mounts.isOf(record, mounted));

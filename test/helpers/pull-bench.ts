@@ -108,6 +108,8 @@ function jobFor(manifest: BuiltManifest, registry: EmbeddedRegistry, { dataDir }
     layers: planOf(parsed, { mediaTypes: [], titles: [] }).layers,
     unproven: [],
     enforceNamespaces: true,
+    isThorough: false,
+    isOffline: false,
     concurrency: 4,
     maxUnpackRatio: 200,
   };

@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { tarEntry, tarOf } from "../../test/fixtures/tar-builder.ts";
+import { createUnpackArea, unpackBytes } from "../../test/fixtures/unpacking.ts";
+import { FileHasher } from "../base/index.ts";
+import { checkLayer } from "./layer-check.ts";
+import { writeLayerIndex } from "./layer-index-file.ts";
+
+const oddName = Buffer.from([0x66, 0xff, 0x21]);
+const layer = tarOf(
+  tarEntry({ name: "d/", type: "5" }),
+  tarEntry({ name: "d/file", data: "content" }),
+  tarEntry({ name: "d/hard", type: "1", linkName: "d/file" }),
+  tarEntry({ name: "link", type: "2", linkName: "d/file" }),
+  tarEntry({ name: "empty" }),
+  tarEntry({ name: oddName, data: "odd" }),
+);
+
+/** Unpacks the layer, lets something happen to it, and says what a check finds. */
+async function faultsAfter(harm: (root: string, index: string) => void): Promise<string[]> {
+  using area = createUnpackArea();
+  const indexFile = join(area.folder, "index");
+  writeLayerIndex((await unpackBytes(layer, area.root)).index, indexFile);
+  harm(area.root, indexFile);
+  const faults: string[] = [];
+  using hasher = new FileHasher({ signal: new AbortController().signal });
+  await checkLayer({
+    indexFile,
+    folder: area.root,
+    hasher,
+    onFault: ({ path, says, inode }) =>
+      faults.push(`${path.toString("latin1")} ${says}${inode === undefined ? "" : " #"}`),
+  });
+  return faults;
+}
+
+const harms: readonly [name: string, harm: (root: string, index: string) => void, says: readonly string[]][] = [
+  ["nothing", () => undefined, []],
+  [
+    "another byte, seen by both names",
+    (root) => writeFileSync(join(root, "d/file"), "Content"),
+    ["d/file has other bytes than were written #", "d/hard has other bytes than were written #"],
+  ],
+  [
+    "a cut file",
+    (root) => truncateSync(join(root, "d/hard"), 3),
+    ["d/file has 3 bytes instead of 7 #", "d/hard has 3 bytes instead of 7 #"],
+  ],
+  ["a file that is gone", (root) => rmSync(join(root, "empty")), ["empty is missing"]],
+  [
+    "a name that is no text",
+    (root) => writeFileSync(Buffer.concat([Buffer.from(`${root}/`), oddName]), "ood"),
+    ["f\xff! has other bytes than were written #"],
+  ],
+  [
+    "a folder that is gone",
+    (root) => rmSync(join(root, "d"), { recursive: true }),
+    ["d is missing", "d/file is missing", "d/hard is missing"],
+  ],
+  [
+    "a link where a file was",
+    (root) => {
+      rmSync(join(root, "empty"));
+      symlinkSync("d/file", join(root, "empty"));
+    },
+    ["empty is no file any more"],
+  ],
+  [
+    "a folder where a link was",
+    (root) => {
+      rmSync(join(root, "link"));
+      mkdirSync(join(root, "link"));
+    },
+    ["link is no symlink any more"],
+  ],
+  [
+    "a cut index",
+    (_, index) => truncateSync(index, 100),
+    [" has no index that can be read: cannot read the index of an unpacked layer: it is not as long as it should be"],
+  ],
+  ["no index", (_, index) => rmSync(index), [" has no index that can be read: ENOENT"]],
+];
+for (const [name, harm, says] of harms) {
+  test(`a layer that is checked: ${name}`, async () => assert.deepEqual((await faultsAfter(harm)).sort(), says));
+}
+
+test("a check that is cancelled rejects, and finds nothing", async () => {
+  using area = createUnpackArea();
+  const indexFile = join(area.folder, "index");
+  writeLayerIndex((await unpackBytes(layer, area.root)).index, indexFile);
+  const signal = AbortSignal.abort(new Error("enough"));
+  using hasher = new FileHasher({ signal });
+  const onFault = () => assert.fail("a fault");
+  await assert.rejects(checkLayer({ indexFile, folder: area.root, hasher, onFault }), /enough/);
+});

@@ -1,0 +1,49 @@
+import type { TreeId, UnpackWay } from "../cache/index.ts";
+import type { Digest } from "../oci/index.ts";
+
+/** A tree, as its record says. */
+export interface TreeToVerify {
+  readonly id: TreeId;
+  readonly inodes: number;
+  readonly layers: readonly Digest[];
+}
+
+/** What is to be verified: all blobs and layers of a data dir, and these trees. */
+export interface VerifyJob {
+  readonly dataDir: string;
+  readonly trees: readonly TreeToVerify[];
+}
+
+/** Something that is not what it should be. `says` completes a sentence that begins with what it is about. */
+export type Fault =
+  | { readonly kind: "blob"; readonly digest: Digest; readonly says: string }
+  | {
+      readonly kind: "layer";
+      readonly digest: Digest;
+      readonly way: UnpackWay;
+      /** How much in it is wrong. */
+      readonly entries: number;
+      /** Some of the files with wrong bytes: paths from the layer's folder, in base64, for names are bytes. */
+      readonly files: readonly string[];
+      readonly says: string;
+    }
+  | { readonly kind: "tree"; readonly id: TreeId; readonly says: string };
+
+/** What was looked at. */
+export interface VerifyCounts {
+  readonly blobs: number;
+  readonly layers: number;
+  readonly trees: number;
+  /** Bytes that were read. */
+  readonly bytes: number;
+  /** Files of trees of which nothing in the cache says any more what they should be. */
+  readonly unknownFiles: number;
+}
+
+/** What the worker tells while it works. */
+export type VerifyEvent = { readonly fault: Fault } | { readonly counts: VerifyCounts };
+
+/** The calls of the verify worker. */
+export type VerifyWorkerCalls = {
+  readonly verify: { payload: VerifyJob; result: VerifyCounts; event: VerifyEvent; ask: never };
+};

@@ -1,0 +1,165 @@
+import { lstatSync, type Stats } from "node:fs";
+import { opendir } from "node:fs/promises";
+import { join } from "node:path";
+import { type CallContext, errnoOf, FileHasher, isUnreadable } from "../base/index.ts";
+import { createLayout, type Layout, type UnpackWay } from "../cache/index.ts";
+import { type Digest, digestParts, parseDigest } from "../oci/index.ts";
+import { checkLayer, type LayerFault, quoteName } from "../unpack/index.ts";
+import { InodeSet } from "./inode-set.ts";
+import { checkTree } from "./tree-check.ts";
+import type { Fault, TreeToVerify, VerifyCounts, VerifyJob, VerifyWorkerCalls } from "./verify-calls.ts";
+
+type VerifyContext = CallContext<VerifyWorkerCalls["verify"]>;
+
+const LAYER_INDEX = /^([0-9a-f]+)\.(artifact|image)\.index$/;
+/** How many faulty files of one layer are named. */
+const NAMED_FILES = 1000;
+/** Progress is told after so many bytes. */
+const TELL_BYTES = 64 * 1024 * 1024;
+
+/**
+ * One verification: reads blobs and unpacked layers, then trees, whose files are links to those, so that each file is read
+ * once. Pulls and collections go on meanwhile: what is not there any more when a fault was found is no fault.
+ */
+export class VerifyRun {
+  readonly #job: VerifyJob;
+  readonly #context: VerifyContext;
+  readonly #layout: Layout;
+  readonly #hasher: FileHasher;
+  readonly #sound = new InodeSet();
+  readonly #wrong = new InodeSet();
+  readonly #counts = { blobs: 0, layers: 0, trees: 0, bytes: 0, unknownFiles: 0 };
+  #toldBytes = 0;
+
+  constructor(job: VerifyJob, context: VerifyContext) {
+    this.#job = job;
+    this.#context = context;
+    this.#layout = createLayout(job.dataDir);
+    this.#hasher = new FileHasher({ signal: context.signal, onBytes: (bytes) => this.#read(bytes) });
+  }
+
+  async run(): Promise<VerifyCounts> {
+    using _ = this.#hasher;
+    for (const algorithm of ["sha256", "sha512"]) {
+      for await (const name of namesIn(join(this.#layout.blobs, algorithm))) await this.#checkBlob(algorithm, name);
+      for await (const name of namesIn(join(this.#layout.layers, algorithm))) await this.#checkLayer(algorithm, name);
+    }
+    for (const tree of this.#job.trees) await this.#checkTree(tree);
+    return this.#counts;
+  }
+
+  async #checkBlob(algorithm: string, name: string): Promise<void> {
+    const digest = digestFrom(algorithm, name);
+    if (digest === undefined) return;
+    const path = this.#layout.blob(digest);
+    const found = lookAt(path);
+    if (found === undefined) return;
+    this.#counts.blobs++;
+    const says = await this.#blobFault(path, digest);
+    if (says === undefined) this.#sound.add(found.ino);
+    else if (lookAt(path)?.ino === found.ino) {
+      this.#wrong.add(found.ino);
+      this.#tell({ kind: "blob", digest, says });
+    }
+  }
+
+  async #blobFault(path: string, digest: Digest): Promise<string | undefined> {
+    const { algorithm, hex } = digestParts(digest);
+    try {
+      const hash = await this.#hasher.hash(Buffer.from(path), algorithm);
+      return hash.hex === hex ? undefined : "has other bytes than its digest says";
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      return `cannot be read (${errnoOf(error) ?? "it is no file"})`;
+    }
+  }
+
+  async #checkLayer(algorithm: string, name: string): Promise<void> {
+    const [, hex = "", way] = LAYER_INDEX.exec(name) ?? [];
+    const digest = digestFrom(algorithm, hex);
+    if (digest === undefined || (way !== "artifact" && way !== "image")) return;
+    this.#context.signal.throwIfAborted();
+    const indexFile = this.#layout.layerIndex(digest, way);
+    const before = lookAt(indexFile);
+    if (before === undefined) return;
+    this.#counts.layers++;
+    const faults = new LayerFaults();
+    await checkLayer({
+      indexFile,
+      folder: this.#layout.layerFolder(digest, way),
+      hasher: this.#hasher,
+      onSound: (inode) => this.#sound.add(inode),
+      onFault: (fault) => {
+        if (fault.inode !== undefined) this.#wrong.add(fault.inode);
+        faults.add(fault);
+      },
+    });
+    if (faults.count > 0 && lookAt(indexFile)?.ino === before.ino) this.#tell(faults.asFault(digest, way));
+  }
+
+  async #checkTree(tree: TreeToVerify): Promise<void> {
+    this.#context.signal.throwIfAborted();
+    const folder = this.#layout.treeFolder(tree.id);
+    const before = lookAt(folder);
+    if (before?.isDirectory() !== true) return;
+    this.#counts.trees++;
+    const [sound, wrong] = [this.#sound, this.#wrong];
+    const outcome = await checkTree({ tree, layout: this.#layout, sound, wrong, hasher: this.#hasher });
+    this.#counts.unknownFiles += outcome.unknownFiles;
+    if (outcome.says === undefined || lookAt(folder)?.ino !== before.ino) return;
+    this.#tell({ kind: "tree", id: tree.id, says: outcome.says });
+  }
+
+  #tell(fault: Fault): void {
+    this.#context.emit({ fault });
+  }
+
+  #read(bytes: number): void {
+    this.#counts.bytes += bytes;
+    if (this.#counts.bytes - this.#toldBytes < TELL_BYTES) return;
+    this.#toldBytes = this.#counts.bytes;
+    this.#context.emit({ counts: { ...this.#counts } });
+  }
+}
+
+/** What is wrong with one layer: there may be a million faults. */
+class LayerFaults {
+  count = 0;
+  readonly #files: string[] = [];
+  #first: LayerFault | undefined;
+
+  add(fault: LayerFault): void {
+    this.count++;
+    this.#first ??= fault;
+    if (fault.inode !== undefined && this.#files.length < NAMED_FILES) this.#files.push(fault.path.toString("base64"));
+  }
+
+  asFault(digest: Digest, way: UnpackWay): Fault {
+    const { path, says = "" } = this.#first ?? { path: Buffer.alloc(0) };
+    const first = path.length === 0 ? says : `holds ${quoteName(path)}, which ${says}`;
+    const more = this.count > 1 ? `; ${this.count} entries of it are wrong` : "";
+    return { kind: "layer", digest, way, entries: this.count, files: this.#files, says: first + more };
+  }
+}
+
+/** Undefined for files that are not ours. */
+function digestFrom(algorithm: string, hex: string): Digest | undefined {
+  try {
+    return parseDigest(`${algorithm}:${hex}`);
+  } catch {
+    return undefined;
+  }
+}
+
+function lookAt(path: string): Stats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false });
+}
+
+/** The names in a folder, a few at a time; none if it is not there. */
+async function* namesIn(folder: string): AsyncGenerator<string> {
+  try {
+    for await (const entry of await opendir(folder)) yield entry.name;
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+  }
+}

@@ -1,0 +1,152 @@
+import assert from "node:assert/strict";
+import {
+  copyFileSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { artifact, type BuiltLayer, fileLayer, folderLayer } from "../registry/index.ts";
+import { flipByte, movedAside, useVerifier } from "./verify-bench.ts";
+
+const CONTENT = "m".repeat(1000);
+const hexOf = ({ digest }: BuiltLayer) => digest.slice("sha256:".length);
+const blobOf = (dataDir: string, layer: BuiltLayer) => join(dataDir, "blobs/sha256", hexOf(layer));
+const layerOf = (dataDir: string, layer: BuiltLayer) => join(dataDir, "layers/sha256", `${hexOf(layer)}.artifact`);
+
+/** Two artifacts: both have `shared` and the folder, each a file of its own. */
+async function useTwo() {
+  const area = await useVerifier();
+  const shared = fileLayer("model", CONTENT);
+  const folder = await folderLayer("conf", { "sub/a": "content a", b: "content b" });
+  await area.push(artifact([shared, folder, fileLayer("one", "1")]), "v1");
+  await area.push(artifact([shared, folder, fileLayer("two", "2")]), "v2");
+  const trees = [await area.present("v1"), await area.present("v2")] as const;
+  area.registry.log.clear();
+  return { ...area, shared, folder, trees };
+}
+
+test("a cache that is whole: everything is read, nothing is said", async () => {
+  await using area = await useTwo();
+  assert.deepEqual(await area.verify(), []);
+  const { bytes, ...counts } = await area.counts();
+  assert.deepEqual(counts, { blobs: 5, layers: 1, trees: 2, unknownFiles: 0 });
+  assert.ok(bytes > 1000 && bytes < 6000, `each byte is read once: ${bytes}`);
+});
+
+for (const movesAside of [false, true]) {
+  test(`a flipped byte of a blob (moved aside: ${movesAside}): found, marked, fetched once, mended everywhere`, async () => {
+    await using area = await useTwo();
+    const blob = blobOf(area.dataDir, area.shared);
+    flipByte(blob);
+    const roots = area.trees.map(({ folder }) => statSync(folder).ino);
+    const found = await area.verify(movesAside);
+    assert.equal(found.length, 3);
+    assert.match(found[0] ?? "", /^blob sha256:.* has other bytes than its digest says$/);
+    for (const says of found.slice(1)) assert.match(says, /^tree .*: "model" has wrong bytes$/);
+    assert.equal(existsSync(blob), !movesAside);
+    assert.equal(movedAside(area.dataDir).length, movesAside ? 1 : 0);
+    for (const { id } of area.trees) assert.match((await area.cache.trees.find(id))?.damage ?? "", /wrong bytes/);
+
+    const tree = await area.present("v1");
+    assert.equal(tree.damage, undefined);
+    await area.artifacts.mendAll(new AbortController().signal);
+    for (const [at, { id, folder }] of area.trees.entries()) {
+      assert.equal((await area.cache.trees.find(id))?.damage, undefined);
+      assert.equal(readFileSync(join(folder, "model"), "utf8"), CONTENT);
+      assert.equal(statSync(join(folder, "model")).ino, statSync(blob).ino, "still one copy");
+      assert.equal(statSync(folder).ino, roots[at], "pods have this folder mounted");
+    }
+    assert.equal(area.registry.log.blobGets().length, 1);
+    assert.deepEqual(await area.verify(), []);
+  });
+
+  test(`a flipped byte in an unpacked layer (moved aside: ${movesAside}): found, marked, fetched once, mended`, async () => {
+    await using area = await useTwo();
+    const layer = layerOf(area.dataDir, area.folder);
+    flipByte(join(layer, "conf/sub/a"));
+    const found = await area.verify(movesAside);
+    assert.match(found[0] ?? "", /^the unpacked layer sha256:.* holds "conf\/sub\/a", which has other bytes/);
+    for (const says of found.slice(1)) assert.match(says, /^tree .*: "conf\/sub\/a" has wrong bytes$/);
+    assert.equal(found.length, 3);
+    assert.equal(existsSync(join(layer, "conf/sub/a")), !movesAside);
+    await area.present("v2");
+    await area.artifacts.mendAll(new AbortController().signal);
+    for (const { id, folder } of area.trees) {
+      assert.equal((await area.cache.trees.find(id))?.damage, undefined);
+      assert.equal(readFileSync(join(folder, "conf/sub/a"), "utf8"), "content a");
+      assert.equal(statSync(join(folder, "conf/b")).ino, statSync(join(layer, "conf/b")).ino, "still one copy");
+    }
+    assert.equal(area.registry.log.blobGets().length, 1);
+    assert.deepEqual(await area.verify(), []);
+  });
+}
+
+test("with policy Never nothing is fetched for a damaged tree, and it is not handed out either", async () => {
+  await using area = await useTwo();
+  flipByte(blobOf(area.dataDir, area.shared));
+  await area.verify();
+  await assert.rejects(area.present("v1", "Never"), /not whole, in this node's cache/);
+  assert.equal(area.registry.log.blobGets().length, 0);
+});
+
+test("what is wrong in a tree alone is mended from the cache, without a registry", async () => {
+  await using area = await useTwo();
+  const [{ id, folder }] = area.trees;
+  rmSync(join(folder, "conf/sub"), { recursive: true });
+  copyFileSync(join(folder, "model"), join(folder, "copy"));
+  renameSync(join(folder, "copy"), join(folder, "model"));
+  flipByte(join(folder, "model"));
+  writeFileSync(join(folder, "conf/new"), "who put this here?");
+  rmSync(join(folder, "one"));
+  const [says = "", ...others] = await area.verify();
+  assert.deepEqual(others, []);
+  assert.match(says, /^tree [0-9a-f]{12}: ".*" and 1 more have wrong bytes; 2 of its 7 entries are missing$/);
+  await area.registry.close();
+  const report = await area.artifacts.mendAll(new AbortController().signal);
+  assert.deepEqual(report, { mended: [id], left: [] });
+  assert.deepEqual(await area.verify(), []);
+  assert.equal(readFileSync(join(folder, "conf/sub/a"), "utf8"), "content a");
+  assert.equal(existsSync(join(folder, "conf/new")), false);
+});
+
+test("a tree that lacks something which the cache lacks, too, stays damaged and says what", async () => {
+  await using area = await useTwo();
+  flipByte(blobOf(area.dataDir, area.shared));
+  await area.verify(true);
+  const { mended, left } = await area.artifacts.mendAll(new AbortController().signal);
+  assert.deepEqual(mended, []);
+  assert.equal(left.length, 2);
+  for (const { why } of left) assert.match(why, /layer sha256:.* is not, or not whole, in this node's cache/);
+});
+
+test("what somebody removed heals with the next publish", async () => {
+  await using area = await useTwo();
+  const [{ folder }] = area.trees;
+  for (const path of ["blobs/sha256", "layers/sha256"]) rmSync(join(area.dataDir, path), { recursive: true });
+  rmSync(folder, { recursive: true });
+  const tree = await area.present("v1", "Always");
+  assert.equal(readFileSync(join(tree.folder, "model"), "utf8"), CONTENT);
+  assert.equal(readFileSync(join(tree.folder, "conf/b"), "utf8"), "content b");
+});
+
+test("without the layers nothing says what a tree's own files should be: it is not called damaged", async () => {
+  await using area = await useTwo();
+  for (const layer of [area.shared]) rmSync(blobOf(area.dataDir, layer));
+  rmSync(layerOf(area.dataDir, area.folder), { recursive: true });
+  rmSync(`${layerOf(area.dataDir, area.folder)}.index`);
+  assert.deepEqual(await area.verify(), []);
+  assert.ok((await area.counts()).unknownFiles > 0);
+});
+
+test("a blob that somebody cut short is noticed by the next publish, without any verification", async () => {
+  await using area = await useTwo();
+  truncateSync(blobOf(area.dataDir, area.shared), 10);
+  const tree = await area.present("v1");
+  assert.equal(readFileSync(join(tree.folder, "model"), "utf8"), CONTENT);
+});

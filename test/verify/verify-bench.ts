@@ -1,0 +1,79 @@
+import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Artifacts, CredentialFinder, PullWorker } from "../../src/artifact/index.ts";
+import { createMemory, systemClock } from "../../src/base/index.ts";
+import type { Tree } from "../../src/cache/index.ts";
+import { parsePlatform, parseReference } from "../../src/oci/index.ts";
+import { describeFault, Verifier } from "../../src/verify/index.ts";
+import { useCache } from "../helpers/cache-area.ts";
+import { type BuiltManifest, EmbeddedRegistry, push } from "../registry/index.ts";
+
+/** A cache, a registry, and all that pulls, verifies and mends, with real threads. */
+export async function useVerifier() {
+  const area = await useCache();
+  const registry = await EmbeddedRegistry.start();
+  const { cache, log } = area;
+  const artifacts = new Artifacts({
+    cache,
+    worker: new PullWorker(systemClock),
+    credentials: new CredentialFinder({ dockerConfig: undefined, caFile: undefined, log }),
+    enforceNamespaces: true,
+    maxPulls: 2,
+    maxUnpackRatio: 200,
+    allowRegistry: [],
+    memory: createMemory({ trimMemory: () => Promise.resolve() }),
+    clock: systemClock,
+    log,
+  });
+  const verifier = new Verifier({ cache, clock: systemClock, log });
+  const signal = new AbortController().signal;
+  return {
+    ...area,
+    registry,
+    artifacts,
+    /** Pushes an artifact as a tag of `team/thing`. */
+    push: (manifest: BuiltManifest, tag: string) => push(registry, "team/thing", manifest, tag),
+    /** What a publish of the tag gets. */
+    present: (tag: string, policy: "Always" | "IfNotPresent" | "Never" = "IfNotPresent"): Promise<Tree> =>
+      artifacts.present(
+        {
+          volume: tag,
+          namespace: "blue",
+          reference: parseReference(`${registry.host}/team/thing:${tag}`),
+          transport: "http",
+          selection: { mediaTypes: [], titles: [] },
+          platform: parsePlatform("linux/amd64"),
+          policy,
+          concurrency: 4,
+          secrets: {},
+        },
+        { deadlineMs: systemClock.monotonicMs() + 60_000, timeoutMs: 60_000, signal },
+      ),
+    /** Verifies everything; what was found, in words. */
+    async verify(movesAside = false): Promise<readonly string[]> {
+      const { faults } = await verifier.verify({ movesAside, signal });
+      return faults.map(describeFault);
+    },
+    counts: async () => (await verifier.verify({ movesAside: false, signal })).counts,
+    async [Symbol.asyncDispose]() {
+      await artifacts.close();
+      await verifier.close();
+      await registry.close();
+      await area[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Flips one bit of a file's first byte, as a disk does: no time changes. */
+export function flipByte(path: string): void {
+  const { atime, mtime } = statSync(path);
+  const bytes = readFileSync(path);
+  bytes[0] = (bytes[0] ?? 0) ^ 1;
+  writeFileSync(path, bytes, { flag: "r+" });
+  utimesSync(path, atime, mtime);
+}
+
+/** The names of what was moved aside. */
+export function movedAside(dataDir: string): readonly string[] {
+  return readdirSync(join(dataDir, "tmp")).filter((name) => name.startsWith("damaged-"));
+}
