@@ -20,9 +20,26 @@ export async function tryImage(layout: string, image: LayoutImage): Promise<stri
   const programs = findPrograms(root);
   if (programs.join() !== EXECUTABLE_IN_IMAGE)
     throw new Error(`other programs are in the image: ${programs.join(" ")}`);
+  checkConfig(readJson(blobPath(layout, image.manifest.config.digest)).config);
   const libraries = await findLibraries(root, image.platform);
+  const parts: number = readJson(join(root, "usr/share/doc/oras-csi/sbom.cdx.json")).components.length;
   const ran = await runVersion(root, image.platform);
-  return [size, `ldd: ${libraries.length} libraries, all in the image; no other program`, ran];
+  const contents = `ldd: ${libraries.length} libraries, all in the image; no other program; ${parts} parts in its SBOM`;
+  return [size, contents, ran];
+}
+
+/** What the image says of itself and how it is started. */
+function checkConfig(config: { Labels?: Record<string, string>; User?: string; Entrypoint?: string[] }): void {
+  const labels = ["title", "description", "licenses", "version", "revision", "created"];
+  const missing = labels.filter((name) => !config.Labels?.[`org.opencontainers.image.${name}`]);
+  if (missing.length > 0) throw new Error(`labels are missing in the image: ${missing.join(", ")}`);
+  const { User: user, Entrypoint: entrypoint } = config;
+  if (user !== "0:0" || entrypoint?.join() !== `/${EXECUTABLE_IN_IMAGE}`)
+    throw new Error(`the image starts ${entrypoint?.join(" ")} as ${user}`);
+}
+
+function readJson(path: string) {
+  return JSON.parse(readFileSync(path, "utf8"));
 }
 
 function megabytes(bytes: number): string {
