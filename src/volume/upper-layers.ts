@@ -2,7 +2,7 @@ import { promises as fs } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { makeFolders, unlessMissing } from "../base/index.ts";
 import type { Cache } from "../cache/index.ts";
-import { hasUpperDir, type MountEntry, upperDirOf } from "../mount/index.ts";
+import { hasUpperDir, type MountEntry, type Mounter, upperDirOf } from "../mount/index.ts";
 import { isSameFolder } from "./folders.ts";
 import type { VolumeKey } from "./records.ts";
 
@@ -49,6 +49,13 @@ export class UpperLayers {
     if (hasUpperDir(entry, upper)) return true;
     const shown = upperDirOf(entry);
     return shown !== undefined && isSameFolder(shown, upper);
+  }
+
+  /** Whether any mount in the driver's namespace shows this volume's upper layer. Cheap for a volume that has none. */
+  async isShownAnywhere(key: VolumeKey, mounter: Pick<Mounter, "mounts">): Promise<boolean> {
+    if ((await unlessMissing(fs.lstat(this.paths(key).upper))) === undefined) return false;
+    for (const entry of await mounter.mounts()) if (await this.isShownBy(entry, key)) return true;
+    return false;
   }
 
   /** Whether a mount is an overlay with some volume's upper layer in this data dir. */

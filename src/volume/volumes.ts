@@ -117,7 +117,11 @@ export class Volumes implements VolumeService {
       // What is mounted at any other target may be this volume all the same: its writes stay, too.
       if (!isKnown && !isKubeletTarget(targetPath)) return;
       if (isKnown) await this.#takeAway(targetPath, await canonicalTargetPath(request.targetPath));
-      else await this.#unpublishUnknown(targetPath);
+      else {
+        await this.#unpublishUnknown(targetPath);
+        // Shown elsewhere, by whom nobody knows: who sees it there writes there.
+        if (await this.#uppers.isShownAnywhere(key, this.#options.mounter)) return;
+      }
       await this.#forget(key);
     });
   }

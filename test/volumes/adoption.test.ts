@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { DriverError } from "../../src/base/index.ts";
 import { Cache } from "../../src/cache/index.ts";
@@ -11,6 +11,7 @@ import { mounterImplementations } from "../helpers/mounter-implementations.ts";
 import { ManualClock } from "../registry-client/manual-clock.ts";
 
 const MNT_DETACH = 2;
+const MS_BIND = 1 << 12;
 /** Attributes that have nothing in common with those that a volume was published with. */
 const others = { volumeContext: { "oras.artifact.reference": "elsewhere.example/other/thing:v9" } };
 
@@ -184,6 +185,33 @@ function foreignMounts(use: () => Promise<MountedVolumes>): void {
     });
   }
 
+  test("an unknown volume's writes stay while they are shown anywhere", async () => {
+    await using bench = await use();
+    const target = bench.area.folder("elsewhere");
+    const mine = (at: string) => readFileSync(join(at, "mine"), "utf8");
+    const places = [
+      // Nothing is unmounted at a target of another form.
+      { targetPath: target, shownAt: target },
+      // What was at kubelet's target is also elsewhere.
+      { targetPath: bench.target, shownAt: bench.area.folder("bound") },
+    ];
+    for (const { targetPath, shownAt } of places) {
+      const request = bench.request({ readOnly: false, targetPath });
+      await publishAndForget(bench, false, targetPath);
+      if (shownAt !== targetPath) await bench.area.libc.mount({ source: targetPath, target: shownAt, flags: MS_BIND });
+      await bench.volumes.unpublish(request);
+      assert.equal(mine(shownAt), "m");
+      writeFileSync(join(shownAt, "mine"), "still mine");
+      const [key = ""] = bench.records();
+      assert.equal(mine(join(recordPath(bench, key), "upper")), "still mine");
+      await bench.area.libc.unmount(shownAt, 0);
+      mkdirSync(dirname(bench.target), { recursive: true });
+      if (shownAt !== targetPath) await bench.volumes.unpublish(request);
+      else await bench.volumes.publish(request).then(() => bench.volumes.unpublish(request));
+      assert.deepEqual(bench.records(), []);
+    }
+  });
+
   test("an unknown volume's target that is not kubelet's is left alone, and that is OK", async () => {
     await using bench = await use();
     const target = bench.area.folder("target");
@@ -197,9 +225,9 @@ function foreignMounts(use: () => Promise<MountedVolumes>): void {
 }
 
 /** A published volume that the driver knows nothing of any more, with something written if that is possible. */
-async function publishAndForget(bench: MountedVolumes, readOnly: boolean): Promise<void> {
-  await bench.volumes.publish(bench.request({ readOnly }));
-  if (!readOnly) writeFileSync(join(bench.target, "mine"), "m");
+async function publishAndForget(bench: MountedVolumes, readOnly: boolean, targetPath = bench.target): Promise<void> {
+  await bench.volumes.publish(bench.request({ readOnly, targetPath }));
+  if (!readOnly) writeFileSync(join(targetPath, "mine"), "m");
   for (const name of bench.records()) if (name.endsWith(".json")) rmSync(recordPath(bench, name));
   await bench.restart();
   assert.equal(bench.volumes.count().readOnly + bench.volumes.count().writable, 0);
