@@ -13,12 +13,21 @@ test("a driver error has a kind, a message and maybe a cause", () => {
   assert.equal("cause" in new DriverError("refused", "no"), false);
 });
 
+/** As libuv gives it. */
+function unnamed(errno: number): Error {
+  const code = `Unknown system error -${errno}`;
+  return Object.assign(new Error(code), { code, errno: -errno });
+}
+
 const errnos: [name: string, reason: unknown, errno: string | undefined][] = [
   ["a system error", missing, "ENOENT"],
   ["a cause", new DriverError("internal", "x", missing), "ENOENT"],
   ["a cause's cause", new Error("x", { cause: new Error("y", { cause: missing }) }), "ENOENT"],
   ["the nearest one", Object.assign(new Error("x", { cause: missing }), { code: "EIO" }), "EIO"],
   ["a code that is a number", Object.assign(new Error("x"), { code: 5 }), undefined],
+  ["what Node has no name for", unnamed(116), "ESTALE"],
+  ["a full quota", new DriverError("internal", "x", unnamed(122)), "EDQUOT"],
+  ["what nobody has a name for", unnamed(9999), "Unknown system error -9999"],
   ["none", new Error("x"), undefined],
   ["no error", { code: "EIO" }, undefined],
   ["nothing", undefined, undefined],

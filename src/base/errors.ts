@@ -1,3 +1,5 @@
+import { constants } from "node:os";
+
 /**
  * What went wrong, in the driver's own terms. `src/csi/status.ts` maps each kind to one gRPC code; nothing else does.
  */
@@ -49,9 +51,17 @@ export function errorFromData(data: ErrorData): DriverError {
 /** The system error code (`ENOENT`, `ECONNREFUSED`, ...) of a thrown value or of one of its causes, if it has one. */
 export function errnoOf(reason: unknown): string | undefined {
   for (let e = reason, depth = 0; e instanceof Error && depth < 8; e = e.cause, depth++) {
-    if ("code" in e && typeof e.code === "string") return e.code;
+    if ("code" in e && typeof e.code === "string") return UNNAMED.test(e.code) ? nameOf(e) : e.code;
   }
   return undefined;
+}
+
+/** Node has no name for some errors of the system, ESTALE and EDQUOT among them, and gives their number only. */
+const UNNAMED = /^Unknown system error/;
+
+function nameOf(error: { readonly errno?: unknown; readonly code?: unknown }): string {
+  const named = Object.entries(constants.errno).find(([, number]) => number === -Number(error.errno));
+  return named?.[0] ?? String(error.code);
 }
 
 /** One line that describes a thrown value, causes included, for a log. */

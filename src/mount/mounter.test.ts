@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { closeSync, existsSync, openSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { type MountArea, type MountAreaOptions, skipMounts, useMountArea } from "../../test/helpers/mount-area.ts";
@@ -211,17 +212,23 @@ function contract(create: (area: MountArea) => Mounter): void {
     assert.equal((await mounter.mountAt(file))?.inode, statSync(join(source, "file"), { bigint: true }).ino);
   });
 
-  test("a dead mount is told, and can be unmounted", async () => {
-    const { area, mounter, target } = await use();
-    await using _ = area;
-    await area.mountDead(target);
-    assert.ok(await mounter.mountAt(target));
-    assert.equal(await mounter.isDead(target), true);
-    assert.equal((await mounter.mountHolding(target))?.fsType, "fuse");
-    assert.deepEqual(await mounter.mountsBelow(target), []);
-    await mounter.unmount(target, "plain");
-    assert.equal(await mounter.mountAt(target), undefined);
-  });
+  for (const [code, how] of [
+    ["ENOTCONN", "mountDead"],
+    ["ESTALE", "mountStale"],
+  ] as const) {
+    test(`a dead mount (${code}) is told, and can be unmounted`, async () => {
+      const { area, mounter, target } = await use();
+      await using _ = area;
+      await area[how](target);
+      await assert.rejects(stat(target), (error) => errnoOf(error) === code);
+      assert.ok(await mounter.mountAt(target));
+      assert.equal(await mounter.isDead(target), true);
+      assert.equal((await mounter.mountHolding(target))?.fsType, "fuse");
+      assert.deepEqual(await mounter.mountsBelow(target), []);
+      await mounter.unmount(target, "plain");
+      assert.equal(await mounter.mountAt(target), undefined);
+    });
+  }
 
   test("a hung mount is seen, and can be unmounted, without asking it", async () => {
     const { area, mounter, target, bind } = await use({ propagation: "shared" });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import * as koffi from "koffi";
 import { type Libc, openLibc } from "../../src/base/index.ts";
 import { whyNoMounts } from "../driver/mounts.ts";
+import { serveStale } from "./stale-server.ts";
 
 const MS_BIND = 1 << 12;
 const MS_PRIVATE = 1 << 18;
@@ -23,6 +24,8 @@ export interface MountArea extends AsyncDisposable {
   folder(name: string): string;
   /** Mounts a FUSE file system that nobody serves: every call on it says ENOTCONN. */
   mountDead(target: string): Promise<void>;
+  /** Mounts a FUSE file system that says ESTALE to all that it is asked. */
+  mountStale(target: string): Promise<void>;
   /** Mounts a FUSE file system whose server never answers: calls on it hang until the area is disposed of. */
   mountHung(target: string): Promise<void>;
   /** Ends the servers that never answer: what hangs with them goes on. */
@@ -61,6 +64,9 @@ export async function useMountArea({ propagation = "private", tmpfs = "mode=755"
     },
     async mountDead(target) {
       closeSync(await mountFuse("dead", target));
+    },
+    async mountStale(target) {
+      serveStale(await mountFuse("stale", target));
     },
     async mountHung(target) {
       silentServers.push(await mountFuse("hung", target));

@@ -150,23 +150,27 @@ function others(use: Use, readOnly: boolean): void {
     await using bench = await use();
     await bench.volumes.publish(bench.request({ readOnly }));
     for (let i = 0; i < 2; i++) await bench.area.mountDead(bench.target);
+    await bench.area.mountStale(bench.target);
     await bench.volumes.publish(bench.request({ readOnly }));
     assert.equal(bench.artifacts.asked.length, 1, "the volume was below them");
     assert.equal(readFileSync(join(bench.target, "file"), "utf8"), "content");
+    await bench.area.mountStale(bench.target);
     await bench.area.mountDead(bench.target);
     await bench.volumes.unpublish(bench.request());
     await assertNothingLeft(bench);
   });
 
-  test("a dead mount where a volume is to go is replaced", async () => {
-    await using bench = await use();
-    mkdirSync(bench.target);
-    await bench.area.mountDead(bench.target);
-    await bench.volumes.publish(bench.request({ readOnly }));
-    assert.equal(readFileSync(join(bench.target, "file"), "utf8"), "content");
-    await bench.volumes.unpublish(bench.request());
-    await assertNothingLeft(bench);
-  });
+  for (const how of ["mountDead", "mountStale"] as const) {
+    test(`a dead mount where a volume is to go is replaced (${how})`, async () => {
+      await using bench = await use();
+      mkdirSync(bench.target);
+      await bench.area[how](bench.target);
+      await bench.volumes.publish(bench.request({ readOnly }));
+      assert.equal(readFileSync(join(bench.target, "file"), "utf8"), "content");
+      await bench.volumes.unpublish(bench.request());
+      await assertNothingLeft(bench);
+    });
+  }
 
   test("one id at several targets is several volumes", async () => {
     await using bench = await use();
