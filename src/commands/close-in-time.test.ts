@@ -23,6 +23,16 @@ test("a driver that closes is given a moment to end by itself", async () => {
   assert.deepEqual(driver.exits, [0]);
 });
 
+test("a driver whose closing fails ends all the same, and says that it failed", async () => {
+  const [driver, clock, { log }] = [useDriver(), new ManualClock(), useLog()];
+  const done = closeInTime(driver, { clock, log });
+  driver.closed.reject(new Error("the lock is gone"));
+  await assert.rejects(done, /the lock is gone/);
+  clock.advance(1_000);
+  clock.advance(60_000);
+  assert.deepEqual(driver.exits, [1]);
+});
+
 test("a driver whose closing hangs is ended before kubelet kills it, and the log says so", () => {
   const [driver, clock, { log, lines }] = [useDriver(), new ManualClock(), useLog()];
   void closeInTime(driver, { clock, log });

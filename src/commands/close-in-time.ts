@@ -14,7 +14,7 @@ export interface Closable {
 
 /**
  * Closes the driver, and sees to it that the process ends: threads that look at file systems which never answer would
- * keep it, and closing itself, for as long as those hang.
+ * keep it, and closing itself, for as long as those hang. Throws what closing throws.
  */
 export async function closeInTime(
   driver: Closable,
@@ -24,7 +24,12 @@ export async function closeInTime(
     log.warn("the driver does not come to an end, and is ended", { seconds: CLOSE_MS / 1000 });
     driver.exit(0);
   });
-  await driver.close();
-  cancel();
-  clock.after(LINGER_MS, () => driver.exit(0));
+  let code = 1;
+  try {
+    await driver.close();
+    code = 0;
+  } finally {
+    cancel();
+    clock.after(LINGER_MS, () => driver.exit(code));
+  }
 }

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from "node:fs";
+import { promises as fs } from "node:fs";
 import { arch, release } from "node:os";
 import { Artifacts, CredentialFinder, PullWorker } from "../artifact/index.ts";
 import {
@@ -163,10 +163,10 @@ async function giveBackStartUp({ libc, memory, log }: Pick<Surroundings, "libc" 
 }
 
 async function syncFileSystem(libc: Libc, path: string): Promise<void> {
-  const fd = openSync(path, "r");
+  const folder = await fs.open(path, "r");
   try {
-    await libc.syncFileSystem(fd);
+    await libc.syncFileSystem(folder.fd);
   } finally {
-    closeSync(fd);
+    await folder.close();
   }
 }
