@@ -16,6 +16,7 @@ const rows: { name: string; metadata: string | undefined; mode: number | undefin
   { name: "negative", metadata: '{"mode":-1}', mode: undefined },
   { name: "a fraction", metadata: '{"mode":493.5}', mode: undefined },
   { name: "no object", metadata: "[493]", mode: undefined },
+  { name: "endless", metadata: `{"mode":493${" ".repeat(100_000)}}`, mode: undefined },
   { name: "no JSON", metadata: '{"mode":', mode: undefined },
 ];
 for (const { name, metadata, mode } of rows) {

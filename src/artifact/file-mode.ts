@@ -7,11 +7,14 @@ import { annotationKeys, type Descriptor, isJsonObject } from "../oci/index.ts";
  */
 export function fileModeOf({ annotations }: Pick<Descriptor, "annotations">): number | undefined {
   const text = annotations[annotationKeys.fileMetadata] ?? annotations[annotationKeys.oldFileMetadata];
-  const mode = text === undefined ? undefined : modeIn(text);
+  const mode = text === undefined || text.length > MAX_METADATA_LENGTH ? undefined : modeIn(text);
   if (mode === undefined || mode === 0) return undefined;
   const readable = (mode & 0o777) | 0o444;
   return readable === BLOB_MODE ? undefined : readable;
 }
+
+/** What is longer says more than the seven facts of a file, and is not worth its memory. */
+const MAX_METADATA_LENGTH = 16 * 1024;
 
 /** Undefined for what is no metadata: it only describes the file, which is there all the same. */
 function modeIn(text: string): number | undefined {
