@@ -155,8 +155,11 @@ function defaultFlavour(): Flavour {
   return named === "node" || named === "tsx" || named === "deno" ? named : "executable";
 }
 
-/** One process each: a signal must reach the driver itself and no wrapper. */
-function commandLine({ flavour = defaultFlavour(), executable = EXECUTABLE }: DriverOptions): [string, ...string[]] {
+/** What starts the program in a flavour. One process each: a signal must reach the driver itself and no wrapper. */
+export function commandLine({
+  flavour = defaultFlavour(),
+  executable = EXECUTABLE,
+}: Pick<DriverOptions, "flavour" | "executable">): [string, ...string[]] {
   const main = join(ROOT, "src/main.ts");
   const node = join(ROOT, "node_modules/.bin/node");
   if (flavour === "executable") return [executable];

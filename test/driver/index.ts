@@ -6,4 +6,5 @@ export { Kubelet, KubeletVolume, type VolumeSpec } from "./kubelet.ts";
 export { askLikeLivenessProbe, type ProbeAnswer } from "./liveness-probe.ts";
 export { type MountRow, mountsBelow, unmountBelow, whyNoMounts } from "./mounts.ts";
 export { type PluginInfo, PluginManager, type RegistryEvent } from "./plugin-manager.ts";
+export { type ProgramRun, runProgram } from "./program.ts";
 export { Sandbox, type SandboxOptions } from "./sandbox.ts";

@@ -7,7 +7,7 @@ import { DriverError } from "../../src/base/index.ts";
 import { parseManifest } from "../../src/oci/index.ts";
 import { knownArtifacts } from "../registry/index.ts";
 import { runFuzz } from "./fuzz-run.ts";
-import type { Prng } from "./prng.ts";
+import type { Prng } from "../helpers/prng.ts";
 import { mutateJson } from "./random-json.ts";
 
 let good: readonly object[] = [];
