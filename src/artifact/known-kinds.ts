@@ -81,7 +81,8 @@ export const knownKinds: readonly KnownKind[] = [
   {
     name: "Flux artifact",
     types: ["application/vnd.cncf.flux.config.v*+json"],
-    layers: [tar("application/vnd.cncf.flux.content.*", atRoot)],
+    // Its layers had the types of images' before it had types of its own.
+    layers: [tar("*/*", atRoot), { mediaTypes: ["*/*.tar.gzip"], unpacked: true, names: [atRoot] }],
     toldByLayers: false,
   },
   {

@@ -116,6 +116,14 @@ describe("names", () => {
       is: ["tar ."],
     },
     {
+      name: "Flux pushed tars of images before",
+      found: ofType("application/vnd.cncf.flux.config.v1+json", [
+        blank("application/vnd.docker.image.rootfs.diff.tar.gzip"),
+        blank("application/vnd.oci.image.layer.v1.tar+gzip"),
+      ]),
+      is: ["tar .", "tar ."],
+    },
+    {
       name: "ModelPack's tars may lie at their path or below it",
       found: ofType("application/vnd.cnai.model.config.v1+json", [
         blank("application/vnd.cnai.model.layer.v1.tar+gzip", { "org.cnai.model.filepath": "a" }),
