@@ -21,7 +21,7 @@ const ALL_VALUES = [
   ["image.tag=v9", "imagePullSecrets[0].name=login", "caBundle.configMap=roots", "dockerConfigSecret=login"],
   ["allowRegistry={ghcr.io/org/**}", "extraArgs={--max-pulls=8}", "podMonitor.enabled=true", "podLabels.team=ml"],
   ["podAnnotations.note=x", "podMonitor.labels.release=prometheus", "log.level=debug", "enforceNamespaces=false"],
-  ["selinuxLabel=system_u:object_r:container_ro_file_t:s0"],
+  ["selinuxLabel=system_u:object_r:container_ro_file_t:s0", "cache.maxBytes=50Gi", "cache.ttl=168h"],
 ].flatMap((values) => values.flatMap((value) => ["--set", value]));
 const REFUSED_VALUES = [
   "kubeletDir=var/lib/kubelet",
@@ -29,6 +29,9 @@ const REFUSED_VALUES = [
   "log.level=loud",
   "kubletDir=/x",
   "selinuxLabel=shared",
+  "cache.maxBytes=50GB",
+  "cache.ttl=7d",
+  "cache.highPercent=100",
 ];
 
 /** Where HTTP is served and where probes ask, by values; without a host they ask the pod's IP, which is the node's. */

@@ -46,6 +46,9 @@ function everything(): Metrics {
   pull.ended("ok", 1);
   metrics.followVolumes(() => ({ readOnly: 1, writable: 1 }));
   metrics.followRegistration(() => true);
+  metrics.treeEvicted("ttl");
+  metrics.freed("ttl", { bytes: 1 });
+  metrics.followCache(() => ({ uses: { blobs: { bytes: 1, inodes: 1 } }, trees: 1, isFull: false }));
   return metrics;
 }
 

@@ -1,4 +1,4 @@
-import { DriverError, type Logger, type Memory, Semaphore } from "../base/index.ts";
+import { type Clock, DriverError, type Logger, type Memory, Semaphore } from "../base/index.ts";
 import type { Cache, FileSample, Tree, TreeId } from "../cache/index.ts";
 import { type Digest, formatReference } from "../oci/index.ts";
 import type { Repository } from "../registry/index.ts";
@@ -6,6 +6,7 @@ import { diskErrorFrom } from "./disk-error.ts";
 import { MANY_LAYERS } from "./large-work.ts";
 import type { PlacedLayer, Plan } from "./plan.ts";
 import type { PullWork } from "./pull.ts";
+import { requireSettled, withPullRoom } from "./pull-room.ts";
 import type { PullWorker } from "./pull-worker-host.ts";
 import { readPlan } from "./read-plan.ts";
 import type { Resolved, ResolveRequest } from "./resolver.ts";
@@ -35,6 +36,7 @@ export interface TreeMakerOptions {
   readonly enforceNamespaces: boolean;
   readonly maxUnpackRatio: number;
   readonly memory: Memory;
+  readonly clock: Clock;
   readonly log: Logger;
   /** A damaged tree was mended: others may have been waiting for the same bytes. */
   readonly onMended: () => void;
@@ -79,7 +81,7 @@ export class TreeMaker {
         // Made again: a plan may be large, and many pulls may wait for their turn.
         const { layers } = await this.#planOf(request);
         if (layers.length > MANY_LAYERS) await memory.trim();
-        return await this.#make(request, layers, pull);
+        return await this.#makeWithRoom(request, layers, pull);
       } catch (error) {
         await revokeIfRefused(this.#options.cache.references, resolving, error);
         throw diskErrorFrom(error, `pull ${reference}`);
@@ -93,6 +95,19 @@ export class TreeMaker {
     const { cache, memory } = this.#options;
     const reference = formatReference(resolving.reference);
     return readPlan({ cache, memory, reference, manifest: resolved.digest, selection });
+  }
+
+  #makeWithRoom(
+    request: TreeRequest,
+    layers: readonly PlacedLayer[],
+    { signal, onEvent }: Parameters<PullWork>[0],
+  ): Promise<Tree> {
+    const { cache, clock, log } = this.#options;
+    const { resolving, resolved, selection } = request;
+    const reference = formatReference(resolving.reference);
+    const treeId = treeIdOf(resolved.digest, selection);
+    const room = { cache, clock, log, reference, treeId, manifest: resolved.digest, layers, onEvent };
+    return withPullRoom(room, (onEventToo) => this.#make(request, layers, { signal, onEvent: onEventToo }));
   }
 
   /**
@@ -125,6 +140,7 @@ export class TreeMaker {
         log.error("an unpacked layer in the cache was not whole any more: it was fetched anew", { reference, layer });
       if (skippedEntries > 0)
         log.warn("devices, FIFOs and sockets in the artifact are left out", { reference, entries: skippedEntries });
+      await requireSettled(cache, reference);
       const digests = layers.map((layer) => layer.descriptor.digest);
       const recipe = recipeToJson({ reference, repository, selection });
       const facts = { manifest: resolved.digest, bytes, inodes, layers: digests, files: samplesOf(layers), recipe };

@@ -13,6 +13,7 @@ export {
 export { type FileHash, FileHasher, isUnreadable } from "./file-hasher.ts";
 export { FileValue } from "./file-value.ts";
 export { freeBuffers } from "./free-buffers.ts";
+export { parseGoDuration } from "./go-duration.ts";
 export { KeyedLock } from "./keyed-lock.ts";
 export { labelNewFiles } from "./label-new-files.ts";
 export { type Koffi, type Libc, type MountAttributes, type MountCall, openLibc, type SystemCallError } from "./libc.ts";
@@ -20,7 +21,7 @@ export { createLogger, type LogFields, type Logger, type LoggerOptions, type Log
 export { withShortPath } from "./long-path.ts";
 export { makeFolders } from "./make-folders.ts";
 export { createCollector, createMemory, type Memory } from "./memory.ts";
-export { Metrics, type PullResult } from "./metrics.ts";
+export { type CacheFigures, Metrics, type PullResult } from "./metrics.ts";
 export { unmapProgramPages } from "./program-pages.ts";
 export { type BuildInfo, buildInfo, loadKoffi, startWorker, type WorkerName } from "./runtime.ts";
 export { nearestName } from "./nearest.ts";

@@ -68,6 +68,24 @@ test("volumes and registration are shown as they are when they are asked for, an
   assert.equal(await seriesValue(metrics, "kubelet_registered"), 1);
 });
 
+test("what the cache holds is shown by kind, what left it by reason", async () => {
+  const metrics = new Metrics(build);
+  metrics.treeEvicted("ttl");
+  metrics.freed("ttl", { bytes: 500 });
+  metrics.freed("ttl", { bytes: 70 });
+  const uses = { blobs: { bytes: 10, inodes: 1 }, uppers: { bytes: 20, inodes: 2 } };
+  metrics.followCache(() => ({ uses, trees: 3, isFull: true }));
+  const expected = {
+    'cache_evictions_total{reason="ttl"}': 1,
+    'cache_evicted_bytes_total{reason="ttl"}': 570,
+    'cache_bytes{kind="uppers"}': 20,
+    'cache_inodes{kind="blobs"}': 1,
+    cache_trees: 3,
+    cache_full: 1,
+  };
+  for (const [name, value] of Object.entries(expected)) assert.equal(await seriesValue(metrics, name), value, name);
+});
+
 test("all names have the prefix, counters end in total, and two drivers' metrics are apart", async () => {
   const metrics = new Metrics(build);
   metrics.treeLookedUp(true);

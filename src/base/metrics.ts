@@ -3,6 +3,19 @@ import type { ErrorKind } from "./errors.ts";
 import { collectProcessMetrics } from "./process-metrics.ts";
 import type { BuildInfo } from "./runtime.ts";
 
+interface DiskFigures {
+  readonly bytes: number;
+  readonly inodes: number;
+}
+
+/** What is shown of the cache. */
+export interface CacheFigures {
+  /** By kind. */
+  readonly uses: Readonly<Record<string, DiskFigures>>;
+  readonly trees: number;
+  readonly isFull: boolean;
+}
+
 /** Every name begins with it. */
 const METRIC_PREFIX = "oras_csi_";
 
@@ -49,6 +62,15 @@ export class Metrics {
     this.#named("cache_misses_total", "Volumes whose tree had to be made when they were first asked for"),
   );
 
+  readonly #evictions = new Counter({
+    ...this.#named("cache_evictions_total", "Trees that were taken out of the cache, by reason"),
+    labelNames: ["reason"],
+  });
+  readonly #evictedBytes = new Counter({
+    ...this.#named("cache_evicted_bytes_total", "Bytes that were taken out of the cache, by reason"),
+    labelNames: ["reason"],
+  });
+
   constructor(build: BuildInfo) {
     const { version, commit, nodeVersion } = build;
     new Gauge({
@@ -80,6 +102,16 @@ export class Metrics {
     (found ? this.#hits : this.#misses).inc();
   }
 
+  /** A tree was taken out of the cache. */
+  treeEvicted(reason: string): void {
+    this.#evictions.inc({ reason });
+  }
+
+  /** Something was taken out of the cache. */
+  freed(reason: string, { bytes }: { readonly bytes: number }): void {
+    this.#evictedBytes.inc({ reason }, bytes);
+  }
+
   /** A pull waits for its turn; what is returned hears how it goes on. */
   pullQueued() {
     let place: Gauge | undefined = this.#pullsWaiting;
@@ -107,6 +139,22 @@ export class Metrics {
       gauge.set({ kind: "read-only" }, readOnly);
       gauge.set({ kind: "writable" }, writable);
     });
+  }
+
+  /** Shows from now on what the cache holds, once that was counted, and whether it is full and nothing of it can go. */
+  followCache(read: () => CacheFigures): void {
+    const kinds = (gauge: Gauge, pick: (use: DiskFigures) => number) => {
+      for (const [kind, use] of Object.entries(read().uses)) gauge.set({ kind }, pick(use));
+    };
+    this.#follow("cache_bytes", "Bytes that the data dir takes on disk, by kind", ["kind"], (gauge) =>
+      kinds(gauge, ({ bytes }) => bytes),
+    );
+    this.#follow("cache_inodes", "Inodes that the data dir takes, by kind", ["kind"], (gauge) =>
+      kinds(gauge, ({ inodes }) => inodes),
+    );
+    this.#follow("cache_trees", "Trees in the cache", [], (gauge) => gauge.set(read().trees));
+    const help = "1 while the cache is above its high mark or --cache-max-bytes and nothing of it can go, else 0";
+    this.#follow("cache_full", help, [], (gauge) => gauge.set(read().isFull ? 1 : 0));
   }
 
   /** Shows from now on whether kubelet has the driver in its list. */

@@ -17,6 +17,7 @@ import { Names } from "./names.ts";
 import { Partials } from "./partials.ts";
 import { Pins } from "./pins.ts";
 import { References } from "./references.ts";
+import { Room } from "./room.ts";
 import { Sweeper } from "./sweeper.ts";
 import { type MendTree, type Tree, type TreeFacts, Trees } from "./trees.ts";
 
@@ -45,6 +46,8 @@ export class Cache {
   readonly pins: Pins;
   readonly inventory: Inventory;
   readonly collector: Collector;
+  readonly room: Room;
+  readonly limits: CacheLimits;
   readonly #committing = new KeyedLock();
   readonly #syncFileSystem: CacheOptions["syncFileSystem"];
 
@@ -66,9 +69,11 @@ export class Cache {
     const stored = { dataDir, blobs, leases, pins, contents, inventory, sweeper };
     const evictor = new Evictor({ ...stored, observer, clock, log });
     const partials = new Partials(layout, clock);
+    this.limits = limits;
     this.pins = pins;
     this.inventory = inventory;
     this.collector = new Collector({ layout, evictor, contents, partials, inventory, sweeper, limits, clock, log });
+    this.room = new Room({ collector: this.collector, layout, limits });
   }
 
   /** Opens the data dir; what an earlier run staged is deleted in the background. Its downloads are gone on with. */

@@ -1,4 +1,5 @@
 import { type Clock, describeError, type Logger, Semaphore } from "../base/index.ts";
+import type { Digest } from "../oci/index.ts";
 import type { Contents } from "./contents.ts";
 import {
   type DiskSpace,
@@ -31,6 +32,12 @@ export interface CacheUsage {
   readonly fileSystem: DiskSpace;
 }
 
+/** Why the cache is full, after all went that may go. */
+export interface Fullness {
+  readonly by: "bytes" | "inodes" | "max-bytes";
+  readonly usage: CacheUsage;
+}
+
 /** What was taken away. */
 export interface Collected extends DiskUse {
   readonly trees: number;
@@ -55,6 +62,8 @@ const UNWANTED_MS = 24 * 60 * 60_000;
 const PRUNED_MANIFEST_MS = 10 * 60_000;
 /** How often it is looked whether there is something to do. */
 const PERIOD_MS = 60_000;
+/** A start has more urgent things to read first. */
+const FIRST_AFTER_MS = 10_000;
 
 /** How much has to go. */
 type Excess = () => Promise<DiskUse>;
@@ -67,6 +76,8 @@ export class Collector {
   #cancelNext: (() => void) | undefined;
   #running: Promise<unknown> = Promise.resolve();
   #closed = false;
+  #lastUsage: CacheUsage | undefined;
+  #fullness: Fullness | undefined;
 
   constructor(options: CollectorOptions) {
     this.#options = options;
@@ -77,16 +88,26 @@ export class Collector {
     this.#uppers = use;
   }
 
-  /** Collects every minute from now on, first after a minute. */
-  start(): void {
+  /** What the cache took after the last collection by the clock. */
+  get lastUsage(): CacheUsage | undefined {
+    return this.#lastUsage;
+  }
+
+  /** Set while the cache was too full after the last collection by the clock. */
+  get fullness(): Fullness | undefined {
+    return this.#fullness;
+  }
+
+  /** Collects by the clock from now on. */
+  start(firstAfterMs = FIRST_AFTER_MS): void {
     const { clock, log } = this.#options;
-    this.#cancelNext = clock.after(PERIOD_MS, () => {
+    this.#cancelNext = clock.after(firstAfterMs, () => {
       this.#running = this.collect()
         .catch((error: unknown) =>
           log.warn("cannot collect what the cache need not keep", { reason: describeError(error) }),
         )
         .finally(() => {
-          if (!this.#closed) this.start();
+          if (!this.#closed) this.start(PERIOD_MS);
         });
     });
   }
@@ -127,9 +148,42 @@ export class Collector {
   collect(): Promise<Collected> {
     return this.#inTurn(async (gone) => {
       await this.#dropOld(gone);
-      const excess = excessOver(this.#options.limits.highPercent, await readDiskSpace(this.#options.layout.dataDir));
-      if (isSome(excess)) await this.#reduce(gone, () => this.#overLowMark(), "high-mark");
+      const { highPercent, lowPercent } = this.#options.limits;
+      if (isSome(await this.#overMark(highPercent))) {
+        const overLow = () => this.beyondShare(() => this.#overMark(lowPercent));
+        await this.#reduce(gone, overLow, "high-mark");
+      }
       await this.#reduce(gone, () => this.#overMaxBytes(), "max-bytes");
+      await this.#judge();
+    });
+  }
+
+  /** Takes away until `excess` says that nothing is too much any more, or nothing is left that may go. */
+  reduce(reason: EvictReason, excess: Excess): Promise<Collected> {
+    return this.#inTurn((gone) => this.#reduce(gone, excess, reason));
+  }
+
+  /** How much of an excess may go, where others may have filled the file system: a share of it is the cache's. */
+  async beyondShare(excess: Excess): Promise<DiskUse> {
+    const over = await excess();
+    if (!isSome(over)) return over;
+    const { total, fileSystem } = await this.usage();
+    const share = this.#options.limits.minPercent / 100;
+    return {
+      bytes: Math.min(over.bytes, Math.max(0, Math.ceil(total.bytes - share * fileSystem.totalBytes))),
+      inodes: Math.min(over.inodes, Math.max(0, Math.ceil(total.inodes - share * fileSystem.totalInodes))),
+    };
+  }
+
+  /** Takes away what there is of some digests, unless a tree is made of it or a pull wants it. */
+  async dropUnused(digests: Iterable<Digest>, reason: EvictReason): Promise<void> {
+    const wanted = new Set(digests);
+    await this.#inTurn(async (gone) => {
+      const { evictor, partials, contents } = this.#options;
+      for (const partial of await partials.list())
+        if (wanted.has(partial.digest)) gone.add(await evictor.dropPartial(partial, reason));
+      for (const content of contents.withoutTree())
+        if (wanted.has(content.digest)) gone.add(await evictor.dropContent(content, reason));
     });
   }
 
@@ -165,17 +219,20 @@ export class Collector {
     }
   }
 
-  /** How much is above the low mark, of what collection may take where others filled the file system. */
-  async #overLowMark(): Promise<DiskUse> {
-    const { limits, layout } = this.#options;
-    const over = excessOver(limits.lowPercent, await readDiskSpace(layout.dataDir));
-    if (!isSome(over)) return over;
-    const { total, fileSystem } = await this.usage();
-    const share = limits.minPercent / 100;
-    return {
-      bytes: Math.min(over.bytes, Math.max(0, Math.ceil(total.bytes - share * fileSystem.totalBytes))),
-      inodes: Math.min(over.inodes, Math.max(0, Math.ceil(total.inodes - share * fileSystem.totalInodes))),
-    };
+  async #judge(): Promise<void> {
+    const { log, limits } = this.#options;
+    const usage = await this.usage();
+    const { bytes, inodes } = excessOver(limits.highPercent, usage.fileSystem);
+    const isAboveMax = limits.maxBytes !== undefined && usage.total.bytes > limits.maxBytes;
+    const by = bytes > 0 ? "bytes" : inodes > 0 ? "inodes" : isAboveMax ? "max-bytes" : undefined;
+    if (by !== undefined && this.#fullness?.by !== by)
+      log.warn("the cache is too full, and nothing of it can go", { by, bytes: usage.total.bytes });
+    this.#lastUsage = usage;
+    this.#fullness = by === undefined ? undefined : { by, usage };
+  }
+
+  async #overMark(percent: number): Promise<DiskUse> {
+    return excessOver(percent, await readDiskSpace(this.#options.layout.dataDir));
   }
 
   async #overMaxBytes(): Promise<DiskUse> {

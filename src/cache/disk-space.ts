@@ -33,7 +33,7 @@ export function excessOver(percent: number, space: DiskSpace): DiskUse {
   const over = (total: number, available: number) => Math.max(0, Math.ceil(total * (1 - percent / 100) - available));
   return {
     bytes: over(space.totalBytes, space.availableBytes),
-    inodes: over(space.totalInodes, space.availableInodes),
+    inodes: space.totalInodes === 0 ? 0 : over(space.totalInodes, space.availableInodes),
   };
 }
 

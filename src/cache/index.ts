@@ -1,8 +1,8 @@
 export { BLOB_MODE, Blobs } from "./blobs.ts";
 export { Cache, type CacheOptions } from "./cache.ts";
-export type { CacheUsage, Collected, Collector } from "./collector.ts";
+export type { CacheUsage, Collected, Collector, Fullness } from "./collector.ts";
 export { lockDataDir } from "./data-dir-lock.ts";
-export { type DiskSpace, type DiskUse, nothingUsed } from "./disk-space.ts";
+export { type DiskSpace, type DiskUse, nothingUsed, sumOfUses } from "./disk-space.ts";
 export type { Eviction, EvictionObserver, EvictReason } from "./evictor.ts";
 export { folderUse } from "./folder-use.ts";
 export type { Inventory, StoredTree } from "./inventory.ts";
@@ -11,5 +11,6 @@ export { createLayout, type Layout, type TreeId, type UnpackWay } from "./layout
 export type { Lease, LeaseKey, Leases } from "./leases.ts";
 export { type CacheLimits, defaultCacheLimits } from "./limits.ts";
 export type { Pins } from "./pins.ts";
+export type { Reservation, Room, Shortage } from "./room.ts";
 export { type StateFiles, textAt } from "./state-file.ts";
 export type { FileSample, MendTree, Tree, TreeRecord } from "./trees.ts";

@@ -3,6 +3,7 @@ import { arch, release } from "node:os";
 import { Artifacts, CredentialFinder, PullWorker } from "../artifact/index.ts";
 import {
   type BuildInfo,
+  type CacheFigures,
   type Clock,
   createMemory,
   describeError,
@@ -86,6 +87,8 @@ export class Driver {
     parts.volumes = opened;
     await warnIfNothingRuns(mounter, dataDir, log);
     metrics.followVolumes(() => opened.count());
+    metrics.followCache(() => cacheFigures(cache));
+    if (!cache.dataDir.isNewer) cache.collector.start();
     volumes.become(opened);
     log.info("the driver runs", {
       socket: config.csiEndpoint,
@@ -121,9 +124,24 @@ interface Surroundings {
   readonly log: Logger;
 }
 
-function openCache({ config, libc, clock, log }: Surroundings): Promise<Cache> {
+function openCache({ config, libc, metrics, clock, log }: Surroundings): Promise<Cache> {
   const syncDataDir = (path: string) => syncFileSystem(libc, path);
-  return Cache.open({ dataDir: config.dataDir, syncFileSystem: syncDataDir, clock, log });
+  return Cache.open({
+    dataDir: config.dataDir,
+    syncFileSystem: syncDataDir,
+    limits: config.cacheLimits,
+    observer: metrics,
+    clock,
+    log,
+  });
+}
+
+/** What the cache held when it was last counted: not at each scrape. */
+function cacheFigures({ collector, inventory }: Cache): CacheFigures {
+  const { blobs, layers, partials, uppers } = collector.lastUsage ?? {};
+  const counted = { blobs, layers, partials, uppers };
+  const uses = Object.fromEntries(Object.entries(counted).flatMap(([kind, use]) => (use ? [[kind, use]] : [])));
+  return { uses, trees: inventory.size, isFull: collector.fullness !== undefined };
 }
 
 function createArtifacts(cache: Cache, { config, memory, metrics, clock, log }: Surroundings): Artifacts {

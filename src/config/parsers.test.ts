@@ -4,6 +4,7 @@ import { httpEndpoint } from "./http-address.ts";
 import {
   boolean,
   driverName,
+  duration,
   integer,
   logLevel,
   nodeId,
@@ -12,6 +13,7 @@ import {
   path,
   registryGlobs,
   selinuxLabel,
+  size,
   unixEndpoint,
 } from "./parsers.ts";
 
@@ -42,6 +44,33 @@ const tables: { name: string; parser: Parser<unknown>; good: [text: string, valu
     parser: integer(1),
     good: [["9007199254740991", Number.MAX_SAFE_INTEGER]],
     bad: ["9007199254740992", "0"],
+  },
+  {
+    name: "size",
+    parser: size(),
+    good: [
+      ["1", 1],
+      ["10k", 10_000],
+      ["1.5M", 1_500_000],
+      ["20G", 20e9],
+      ["2T", 2e12],
+      ["1Ki", 1024],
+      ["1.5Gi", 1_610_612_736],
+      ["4Mi", 4_194_304],
+      ["1Ti", 1_099_511_627_776],
+    ],
+    bad: ["", "0", "0G", "-1", "1K", "1g", "1GB", "1 G", "G", ".5G", "1.G", "1e9", "0x10", "99999999T"],
+  },
+  {
+    name: "duration",
+    parser: duration(),
+    good: [
+      ["30s", 30_000],
+      ["1h30m", 5_400_000],
+      ["0.5s", 500],
+      ["168h", 604_800_000],
+    ],
+    bad: ["", "0", "0s", "-1s", "30", "7d", "1 h", "s"],
   },
   {
     name: "one of words",

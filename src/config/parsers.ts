@@ -1,4 +1,4 @@
-import { DriverError, parseBool } from "../base/index.ts";
+import { DriverError, parseBool, parseGoDuration } from "../base/index.ts";
 import { type Platform, parsePlatform } from "../oci/index.ts";
 
 /** Reads the text of one kind of value. */
@@ -36,6 +36,45 @@ export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): Par
       if (!/^[0-9]+$/.test(text)) return undefined;
       const value = Number(text);
       return value >= min && value <= max ? value : undefined;
+    },
+  };
+}
+
+const sizeUnits: Readonly<Record<string, number>> = {
+  "": 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+};
+
+/** A number of bytes, 1 or more, with or without a unit. */
+export function size(): Parser<number> {
+  return {
+    placeholder: "SIZE",
+    allowed: "a size in bytes or with k, M, G, T, Ki, Mi, Gi, Ti: 500M, 1.5Gi",
+    standsAlone: false,
+    parse(text) {
+      const [, number, unit = ""] = /^(\d+(?:\.\d+)?)([kMGT]|[KMGT]i)?$/.exec(text) ?? [];
+      const bytes = number === undefined ? 0 : Math.round(Number(number) * (sizeUnits[unit] ?? Number.NaN));
+      return Number.isSafeInteger(bytes) && bytes >= 1 ? bytes : undefined;
+    },
+  };
+}
+
+/** A duration as Go writes it, longer than nothing; the value is in milliseconds. */
+export function duration(): Parser<number> {
+  return {
+    placeholder: "DURATION",
+    allowed: "a duration as 30s, 10m, 1h30m or 72h",
+    standsAlone: false,
+    parse(text) {
+      const ms = parseGoDuration(text);
+      return ms !== undefined && ms > 0 && Number.isFinite(ms) ? ms : undefined;
     },
   };
 }

@@ -15,6 +15,8 @@ function parse(argv: string[], given: Partial<ConfigInput> & { file?: string } =
   return parseConfig({ argv, env: {}, hostname: "host-1", cwd: "/here", readFile, ...given });
 }
 
+const cacheLimits = { maxBytes: undefined, ttlMs: undefined, highPercent: 75, lowPercent: 70, minPercent: 10 };
+
 const defaults: ServeConfig = {
   csiEndpoint: "/csi/csi.sock",
   nodeId: "host-1",
@@ -28,6 +30,7 @@ const defaults: ServeConfig = {
   concurrency: 4,
   maxPulls: 4,
   maxUnpackRatio: 200,
+  cacheLimits,
   allowRegistry: [],
   dockerConfig: undefined,
   caFile: undefined,
@@ -69,6 +72,11 @@ const samples: Record<Exclude<keyof ServeValues, "config">, { text: string; chan
   concurrency: { text: "64", changes: { concurrency: 64 } },
   maxPulls: { text: "1", changes: { maxPulls: 1 } },
   maxUnpackRatio: { text: "0", changes: { maxUnpackRatio: 0 } },
+  cacheMaxBytes: { text: "1.5Gi", changes: { cacheLimits: { ...cacheLimits, maxBytes: 1_610_612_736 } } },
+  cacheTtl: { text: "1h30m", changes: { cacheLimits: { ...cacheLimits, ttlMs: 5_400_000 } } },
+  cacheHighPercent: { text: "99", changes: { cacheLimits: { ...cacheLimits, highPercent: 99 } } },
+  cacheLowPercent: { text: "11", changes: { cacheLimits: { ...cacheLimits, lowPercent: 11 } } },
+  cacheMinPercent: { text: "1", changes: { cacheLimits: { ...cacheLimits, minPercent: 1 } } },
   allowRegistry: { text: "ghcr.io/a/**, b.io/c", changes: { allowRegistry: ["ghcr.io/a/**", "b.io/c"] } },
   dockerConfig: { text: "/etc/docker.json", changes: { dockerConfig: "/etc/docker.json" } },
   caFile: { text: "ca.pem", changes: { caFile: "/here/ca.pem" } },
@@ -83,7 +91,8 @@ const samples: Record<Exclude<keyof ServeValues, "config">, { text: string; chan
 test("without anything given the defaults hold, frozen", () => {
   const config = parse([]);
   assert.deepEqual(config, defaults);
-  for (const value of [config, config.ignored, config.allowRegistry]) assert.ok(Object.isFrozen(value));
+  for (const value of [config, config.ignored, config.allowRegistry, config.cacheLimits])
+    assert.ok(Object.isFrozen(value));
 });
 
 for (const [key, option] of Object.entries(serveOptions)) {
@@ -103,6 +112,17 @@ for (const [key, { text, changes }] of Object.entries(samples)) {
     assert.deepEqual(parse([], { env: { ORAS_CSI_CONFIG: FILE }, file: `${name}: "${text}"` }), expected);
   });
 }
+
+test("the percents of collection have an order", () => {
+  for (const flags of ["--cache-high-percent=70", "--cache-low-percent=75", "--cache-min-percent=70"]) {
+    assert.throws(
+      () => parse([flags]),
+      (error) => error instanceof UsageError && /in this order/.test(error.message),
+    );
+  }
+  const all = parse(["--cache-high-percent=3", "--cache-low-percent=2", "--cache-min-percent=1"]);
+  assert.deepEqual(all.cacheLimits, { ...cacheLimits, highPercent: 3, lowPercent: 2, minPercent: 1 });
+});
 
 test("flag wins over environment, environment over file, file over default", () => {
   const file = "concurrency: 5\nmax-pulls: 5\nnode-id: file\nlog-level: trace\n";
@@ -173,7 +193,7 @@ const refused: { name: string; argv: string[]; given?: Partial<ConfigInput> & { 
     argv: ["-q"],
     says: /^unknown flag "--q"; allowed: --csi-endpoint, .*--config$/,
   },
-  { name: "a flag of a later version", argv: ["--cache-ttl=1h"], says: /^unknown flag/ },
+  { name: "a flag of a later version", argv: ["--live-update=true"], says: /^unknown flag/ },
   { name: "a property that every object has", argv: ["--constructor=x"], says: /^unknown flag/ },
   { name: "camel case", argv: ["--maxPulls=4"], says: /did you mean --max-pulls/ },
   {

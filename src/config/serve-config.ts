@@ -1,4 +1,5 @@
 import { posix } from "node:path";
+import type { CacheLimits } from "../cache/index.ts";
 import { collectValues, environmentTexts, type GivenText, keyOfName, parseText } from "./collect-values.ts";
 import { parseConfigFile } from "./config-file.ts";
 import { flagTexts, unknownName } from "./flag-texts.ts";
@@ -10,13 +11,17 @@ import { quoted, UsageError } from "./usage-error.ts";
 /** Flags that only say where to look, or that have no effect: the rest of the driver never sees them. */
 type Consumed = "config" | "rootDir" | "pluginDataDir" | "mode" | "handlersCount" | "orasLogging" | "sanityTestRun";
 
+type CacheFlag = "cacheMaxBytes" | "cacheTtl" | "cacheHighPercent" | "cacheLowPercent" | "cacheMinPercent";
+
 /** Flags whose defaults depend on something, or that only say a part of what is meant. */
-type Derived = "nodeId" | "dataDir" | "allowRegistry" | "registrationDir" | "kubeletRegistrationPath";
+type Derived = CacheFlag | "nodeId" | "dataDir" | "allowRegistry" | "registrationDir" | "kubeletRegistrationPath";
 
 /** All that `serve` is told, complete and frozen. Paths are absolute. */
 export interface ServeConfig extends Omit<ServeValues, Consumed | Derived>, RegistrationPaths {
   readonly nodeId: string;
   readonly dataDir: string;
+  /** How large the cache may become. */
+  readonly cacheLimits: CacheLimits;
   /** Globs on `registry/repository`, in lower case; empty: all are allowed. */
   readonly allowRegistry: readonly string[];
   /** Names of the flags (with dashes) that were given and have no effect. */
@@ -58,6 +63,7 @@ export function parseConfig(input: ConfigInput): ServeConfig {
     concurrency: values.concurrency,
     maxPulls: values.maxPulls,
     maxUnpackRatio: values.maxUnpackRatio,
+    cacheLimits: cacheLimitsFrom(values),
     allowRegistry: Object.freeze(values.allowRegistry ?? []),
     dockerConfig: absolute(cwd, values.dockerConfig),
     caFile: absolute(cwd, values.caFile),
@@ -111,6 +117,19 @@ function defaultNodeId({ env, hostname }: ConfigInput): string {
     return parseText(serveOptions.nodeId.parser, text, source);
   }
   throw new UsageError("this machine has no name: set --node-id");
+}
+
+/** The percents of collection must have an order, or it would never begin or never end. */
+function cacheLimitsFrom(values: ServeValues): CacheLimits {
+  const { cacheHighPercent: high, cacheLowPercent: low, cacheMinPercent: min } = values;
+  if (min < low && low < high) {
+    const { cacheMaxBytes: maxBytes, cacheTtl: ttlMs } = values;
+    return Object.freeze({ maxBytes, ttlMs, highPercent: high, lowPercent: low, minPercent: min });
+  }
+  throw new UsageError(
+    `--cache-min-percent ${min}, --cache-low-percent ${low} and --cache-high-percent ${high}: ` +
+      "must be in this order, each below the next",
+  );
 }
 
 function dataDirOf({ dataDir, rootDir, pluginDataDir }: ServeValues): string {

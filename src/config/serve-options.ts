@@ -3,6 +3,7 @@ import type { OptionTable } from "./option.ts";
 import {
   boolean,
   driverName,
+  duration,
   integer,
   logLevel,
   nodeId,
@@ -10,6 +11,7 @@ import {
   path,
   registryGlobs,
   selinuxLabel,
+  size,
   unixEndpoint,
 } from "./parsers.ts";
 
@@ -36,6 +38,12 @@ export interface ServeValues {
   readonly maxPulls: number;
   /** 0: no limit. */
   readonly maxUnpackRatio: number;
+  readonly cacheMaxBytes: number | undefined;
+  /** Milliseconds. */
+  readonly cacheTtl: number | undefined;
+  readonly cacheHighPercent: number;
+  readonly cacheLowPercent: number;
+  readonly cacheMinPercent: number;
   readonly allowRegistry: readonly string[] | undefined;
   readonly dockerConfig: string | undefined;
   readonly caFile: string | undefined;
@@ -133,6 +141,34 @@ export const serveOptions: OptionTable<ServeValues> = {
     parser: integer(0),
     defaultValue: 200,
     defaultText: "200",
+  },
+  cacheMaxBytes: {
+    description: "the cache holds so much at most, what pods write into their volumes included",
+    parser: size(),
+    ...UNSET,
+  },
+  cacheTtl: {
+    description: "trees that no volume has had for so long are removed",
+    parser: duration(),
+    ...UNSET,
+  },
+  cacheHighPercent: {
+    description: "above it, by bytes or inodes of the data dir's file system, collection begins",
+    parser: integer(1, 99),
+    defaultValue: 75,
+    defaultText: "75",
+  },
+  cacheLowPercent: {
+    description: "collection goes down to it; below --cache-high-percent",
+    parser: integer(1, 99),
+    defaultValue: 70,
+    defaultText: "70",
+  },
+  cacheMinPercent: {
+    description: "so much of the file system is left to the cache where others filled it; below --cache-low-percent",
+    parser: integer(1, 99),
+    defaultValue: 10,
+    defaultText: "10",
   },
   allowRegistry: {
     description:

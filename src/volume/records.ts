@@ -84,6 +84,11 @@ export class Records {
     return [...this.#byKey.values()].filter((record) => record.volumeId === volumeId);
   }
 
+  /** The records of writable volumes that this driver mounted: each has an upper layer. */
+  writable(): readonly VolumeRecord[] {
+    return [...this.#byKey.values()].filter((record) => !record.readOnly);
+  }
+
   /** How many volumes there are of each kind. */
   count(): VolumeCount {
     const total = this.#byKey.size;

@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
+import { formatBytes } from "../artifact/index.ts";
 import { type Clock, errnoOf } from "../base/index.ts";
+import type { CacheLimits, Fullness } from "../cache/index.ts";
 import type { StorageHealthEntry } from "./volume-service.ts";
 
 /** A disk that has not taken a few bytes by then hangs. */
@@ -14,6 +16,28 @@ export interface StorageProbeOptions {
   /** Writes something there and takes it away again; rejects with the system's error. */
   readonly tryWriting: () => Promise<void>;
   readonly clock: Clock;
+}
+
+/** The entry of a cache that is too full, and of which nothing more can go; nothing while there is none. */
+export function fullnessEntries(
+  fullness: Fullness | undefined,
+  { dataDir, limits }: { readonly dataDir: string; readonly limits: CacheLimits },
+): readonly StorageHealthEntry[] {
+  if (fullness === undefined) return [];
+  const { by, usage } = fullness;
+  const { total, fileSystem } = usage;
+  const has = `the cache in ${dataDir} takes ${formatBytes(total.bytes)}`;
+  const rest = "nothing more can go: volumes that run and pins keep the rest, or others filled the disk";
+  if (by === "max-bytes") {
+    const message = `${has}, which is more than --cache-max-bytes ${formatBytes(limits.maxBytes ?? 0)}, and ${rest}`;
+    return [{ status: "degraded", reason: "CacheAboveMaxBytes", message }];
+  }
+  const { totalBytes, availableBytes, totalInodes, availableInodes } = fileSystem;
+  const [all, free] = by === "bytes" ? [totalBytes, availableBytes] : [totalInodes, availableInodes];
+  const percent = Math.floor((1 - free / all) * 100);
+  const what = by === "bytes" ? "bytes" : "inodes";
+  const message = `${percent} % of the ${what} of its file system are used, the high mark is ${limits.highPercent} %; ${has}, and ${rest}`;
+  return [{ status: "degraded", reason: "CacheAboveHighMark", message }];
 }
 
 /** Finds out whether the data dir can be written, by trying. A disk that hangs has one try waiting on it, never more. */

@@ -1,4 +1,4 @@
-import { type Clock, describeError, type Logger } from "../base/index.ts";
+import { type Clock, describeError, type Logger, Semaphore } from "../base/index.ts";
 import { type DiskUse, folderUse, nothingUsed } from "../cache/index.ts";
 import type { VolumeKey } from "./records.ts";
 
@@ -11,6 +11,8 @@ export class UpperUsage {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #counted = new Map<VolumeKey, { readonly usage: DiskUse; readonly dueMs: number }>();
+  /** One folder after the other: all of them together take no more of the disk than one. */
+  readonly #turn = new Semaphore(1);
   readonly #counting = new Map<VolumeKey, Promise<void>>();
 
   constructor(clock: Clock, log: Logger) {
@@ -46,6 +48,7 @@ export class UpperUsage {
 
   /** The use of a folder, undefined if it could not be counted, and when the next count may begin. Never rejects. */
   async #count(folder: string): Promise<{ readonly usage: DiskUse | undefined; readonly dueMs: number }> {
+    const release = await this.#turn.acquire();
     const startedMs = this.#clock.monotonicMs();
     let usage: DiskUse | undefined;
     try {
@@ -53,6 +56,7 @@ export class UpperUsage {
     } catch (error) {
       this.#log.warn("cannot count a volume's upper layer", { folder, reason: describeError(error) });
     }
+    release();
     const endedMs = this.#clock.monotonicMs();
     return { usage, dueMs: endedMs + Math.max(MIN_REST_MS, (endedMs - startedMs) * REST_FACTOR) };
   }

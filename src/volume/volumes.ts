@@ -1,6 +1,6 @@
 import { type Artifacts, diskErrorFrom } from "../artifact/index.ts";
 import { type Clock, DriverError, describeError, type ErrorKind, KeyedLock, type Logger } from "../base/index.ts";
-import type { Cache, Lease, Tree } from "../cache/index.ts";
+import { type Cache, type DiskUse, type Lease, sumOfUses, type Tree } from "../cache/index.ts";
 import type { Mounter } from "../mount/index.ts";
 import { formatReference, type Platform } from "../oci/index.ts";
 import { Adoption } from "./adoption.ts";
@@ -8,7 +8,7 @@ import { isKubeletTarget } from "./kubelet-target.ts";
 import { Propagation } from "./propagation.ts";
 import { PublishesInFlight } from "./publishes-in-flight.ts";
 import { Records, type VolumeCount, type VolumeKey, type VolumeRecord, volumeKeyOf } from "./records.ts";
-import { StorageProbe, tryWritingTo } from "./storage-probe.ts";
+import { fullnessEntries, StorageProbe, tryWritingTo } from "./storage-probe.ts";
 import { canonicalTargetPath, checkTarget, prepareTarget, removeTarget } from "./target.ts";
 import { Targets } from "./targets.ts";
 import { unmountTarget } from "./unmount.ts";
@@ -78,6 +78,7 @@ export class Volumes implements VolumeService {
     const { dataDir, tmp } = cache.layout;
     this.#storage = new StorageProbe({ dataDir, tryWriting: () => tryWritingTo(tmp), clock });
     this.#repair = new Repair({ records, forget: (record) => this.#forgetIfGone(record), clock, log });
+    cache.collector.followUppers(() => this.#upperUse());
   }
 
   /** Reads the records of what is published already, and compares them with what is there in the background. */
@@ -142,8 +143,16 @@ export class Volumes implements VolumeService {
     return this.#reports.health(request);
   }
 
-  storageHealth(): Promise<readonly StorageHealthEntry[]> {
-    return this.#storage.check();
+  async storageHealth(): Promise<readonly StorageHealthEntry[]> {
+    const { collector, layout, limits } = this.#options.cache;
+    const entries = await this.#storage.check();
+    return [...entries, ...fullnessEntries(collector.fullness, { dataDir: layout.dataDir, limits })];
+  }
+
+  /** What all upper layers take, as last counted. */
+  #upperUse(): DiskUse {
+    const uses = this.#records.writable().map(({ key }) => this.#usage.of(key, this.#uppers.paths(key).upper));
+    return sumOfUses(uses);
   }
 
   /** A volume that kubelet has made room for again meanwhile is published, or will be. */

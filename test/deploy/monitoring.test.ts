@@ -30,6 +30,7 @@ async function metricNames(): Promise<string[]> {
   const metrics = new Metrics({ version: "1", commit: "c", nodeVersion: "26.0.0", runtime: "node" });
   metrics.followVolumes(() => ({ readOnly: 0, writable: 0 }));
   metrics.followRegistration(() => true);
+  metrics.followCache(() => ({ uses: {}, trees: 0, isFull: false }));
   return [...(await metrics.text()).matchAll(/^# TYPE (\S+)/gm)].map(([, name = ""]) => name);
 }
 

@@ -1,0 +1,142 @@
+import { type Clock, DriverError, describeError, type Logger } from "../base/index.ts";
+import type { Cache, DiskUse, Reservation, Shortage, TreeId } from "../cache/index.ts";
+import type { Digest } from "../oci/index.ts";
+import type { PlacedLayer } from "./plan.ts";
+import { formatBytes } from "./progress.ts";
+import type { FailedTry, PullProgress } from "./worker-calls.ts";
+
+/** What a pull is about to write, and for what. */
+export interface PullRoomOptions {
+  readonly cache: Cache;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** What messages call the artifact. */
+  readonly reference: string;
+  readonly treeId: TreeId;
+  readonly manifest: Digest;
+  readonly layers: readonly PlacedLayer[];
+  readonly onEvent: (event: PullProgress | FailedTry) => void;
+}
+
+/** What runs once there is room; it hears of events through what it is given. */
+export type RoomyWork<T> = (onEvent: PullRoomOptions["onEvent"]) => Promise<T>;
+
+/** Whether there is room is looked at so often while a pull runs. */
+const LOOK_MS = 1_000;
+/** So often a pull begins again after the disk was full, each time with twice the room. */
+const MAX_TRIES = 5;
+/** At least so much is freed then: it is not known what a tar unpacks to. */
+const LEAST_FREED: DiskUse = { bytes: 16 * 1024 * 1024, inodes: 1_000 };
+
+/**
+ * Runs a pull under leases of its tree and of all that it is made of, with room for what it writes: before it starts, and
+ * while it runs, all goes from the cache that nobody uses, as far as it must. Throws "no-space", with figures and with
+ * nothing left of the pull, if it does not fit all the same.
+ */
+export async function withPullRoom<T>(options: PullRoomOptions, work: RoomyWork<T>): Promise<T> {
+  const { cache, treeId, manifest, layers } = options;
+  const digests = new Set([manifest, ...layers.map(({ descriptor }) => descriptor.digest)]);
+  try {
+    using _ = await cache.leases.holdAll([treeId, ...digests]);
+    return await tryWithRoom(options, work);
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
+    digests.delete(manifest);
+    await cache.room.forget(digests);
+    throw error;
+  }
+}
+
+/** What a pull has written must fit into `--cache-max-bytes`, and what tars unpack to is known only now. */
+export async function requireSettled(cache: Cache, reference: string): Promise<void> {
+  const shortage = await cache.room.settle();
+  if (shortage !== undefined) throw noRoom(reference, shortage);
+}
+
+async function tryWithRoom<T>(options: PullRoomOptions, work: RoomyWork<T>): Promise<T> {
+  const { cache, layers, reference } = options;
+  using reservation = cache.room.reserve(await needOf(cache, layers));
+  for (let tries = 1; ; tries++) {
+    const shortage = await cache.room.make();
+    if (shortage !== undefined) throw noRoom(reference, shortage);
+    const need = reservation.left;
+    try {
+      return await whileWatched(options, reservation, work);
+    } catch (error) {
+      if (!isNoSpace(error) || tries === MAX_TRIES) throw error;
+      const more = (least: number, needed: number) => Math.max(least, needed) * 2 ** tries;
+      const { bytes, inodes } = LEAST_FREED;
+      const wanted = { bytes: more(bytes, need.bytes), inodes: more(inodes, need.inodes) };
+      if (!(await cache.room.free(wanted))) throw error;
+    }
+    reservation.left = await needOf(cache, layers);
+  }
+}
+
+/** Looks every second whether what is left to be written still fits, and makes room if not. */
+async function whileWatched<T>(options: PullRoomOptions, reservation: Reservation, work: RoomyWork<T>): Promise<T> {
+  const { cache, clock, log, onEvent } = options;
+  const need = reservation.left;
+  let ended = false;
+  let cancel = () => {};
+  let looking: Promise<unknown> = Promise.resolve();
+  const lookLater = () => {
+    cancel = clock.after(LOOK_MS, () => {
+      looking = cache.room
+        .make()
+        .catch((error: unknown) => log.warn("cannot look whether there is room", { reason: describeError(error) }))
+        .finally(() => {
+          if (!ended) lookLater();
+        });
+    });
+  };
+  lookLater();
+  try {
+    return await work((event) => {
+      if ("doneBytes" in event) {
+        const left = (total: number) => Math.max(0, total - event.doneBytes);
+        reservation.left = { bytes: left(need.bytes), inodes: need.inodes };
+      }
+      onEvent(event);
+    });
+  } finally {
+    ended = true;
+    cancel();
+    await looking;
+  }
+}
+
+/**
+ * The least that a pull writes: what the cache lacks, tars unpacked (to their packed size at least), and one tar packed
+ * beside it.
+ */
+async function needOf(cache: Cache, layers: readonly PlacedLayer[]): Promise<DiskUse> {
+  const byKey = new Map(layers.map((layer) => [`${layer.kind} ${layer.descriptor.digest}`, layer]));
+  let [bytes, largestTar, inodes] = [0, 0, 2];
+  for (const { descriptor, kind } of byKey.values()) {
+    if (await cache.hasContent(descriptor, kind)) continue;
+    bytes += descriptor.size;
+    inodes++;
+    if (kind === "folder") largestTar = Math.max(largestTar, descriptor.size);
+  }
+  return { bytes: bytes + largestTar, inodes };
+}
+
+function isNoSpace(error: unknown): boolean {
+  return error instanceof DriverError && error.kind === "no-space";
+}
+
+function noRoom(reference: string, { of, needed, available, total }: Shortage): DriverError {
+  const left = Math.max(0, available);
+  const [need, free, all] = of === "inodes" ? [needed, left, total] : [needed, left, total].map(formatBytes);
+  const where = {
+    bytes: `the file system of the driver's data dir has ${free} of ${all} left`,
+    inodes: `the file system of the driver's data dir has ${free} of ${all} inodes left`,
+    "max-bytes": `--cache-max-bytes is ${all}`,
+  };
+  const what = of === "inodes" ? `${need} inodes are needed` : `${need} are needed`;
+  return new DriverError(
+    "no-space",
+    `cannot pull ${reference}: ${what}, ${where[of]}, and nothing more can be taken out of the cache`,
+  );
+}

@@ -1,0 +1,130 @@
+import type { Digest } from "../oci/index.ts";
+import type { Collector } from "./collector.ts";
+import { type DiskUse, excessOver, isSome, nothingUsed, readDiskSpace, sumOfUses } from "./disk-space.ts";
+import type { Layout } from "./layout.ts";
+import type { CacheLimits } from "./limits.ts";
+
+/** What a pull has still to write, as far as that is known. Smaller as it goes on. */
+export interface Reservation extends Disposable {
+  left: DiskUse;
+}
+
+/** Why there is no room, with the figures; all that may go is gone already. */
+export interface Shortage {
+  readonly of: "bytes" | "inodes" | "max-bytes";
+  /** Bytes or inodes that are still to be written, for all pulls under way. */
+  readonly needed: number;
+  /** What is left for them. */
+  readonly available: number;
+  /** Of the file system, or `--cache-max-bytes`. */
+  readonly total: number;
+}
+
+/** What room is made by. */
+export interface RoomOptions {
+  readonly collector: Collector;
+  readonly layout: Layout;
+  readonly limits: CacheLimits;
+}
+
+/** A pull that needs room may have all that nobody uses. What running pulls have still to write counts as taken. */
+export class Room {
+  readonly #options: RoomOptions;
+  readonly #reservations = new Set<Reservation>();
+
+  constructor(options: RoomOptions) {
+    this.#options = options;
+  }
+
+  /** Counts from now on what is to be written, until it is disposed of. */
+  reserve(left: DiskUse): Reservation {
+    const reservation: Reservation = { left, [Symbol.dispose]: () => void this.#reservations.delete(reservation) };
+    this.#reservations.add(reservation);
+    return reservation;
+  }
+
+  /** Makes room for what is reserved, below the marks if it can be. What is short then is told. */
+  async make(): Promise<Shortage | undefined> {
+    const { collector } = this.#options;
+    if (isSome(await this.#overMark("highPercent"))) {
+      await collector.reduce("high-mark", () => collector.beyondShare(() => this.#overMark("lowPercent")));
+    }
+    if (isSome(await this.#missing())) await collector.reduce("pull", () => this.#missing());
+    return this.#shortage();
+  }
+
+  /** What a pull has written is there as a whole: does the cache fit into `--cache-max-bytes` with it? */
+  async settle(): Promise<Shortage | undefined> {
+    const { collector, limits } = this.#options;
+    const { maxBytes } = limits;
+    if (maxBytes === undefined) return undefined;
+    const over = async () => ({ bytes: Math.max(0, (await collector.usage()).total.bytes - maxBytes), inodes: 0 });
+    await collector.reduce("max-bytes", over);
+    const { bytes } = await over();
+    if (bytes === 0) return undefined;
+    return { of: "max-bytes", needed: maxBytes + bytes, available: maxBytes, total: maxBytes };
+  }
+
+  /** A disk was full in spite of it all: frees as much as is given, and says whether anything was freed. */
+  async free(use: DiskUse): Promise<boolean> {
+    const space = () => readDiskSpace(this.#options.layout.dataDir);
+    const before = await space();
+    const missing = async () => {
+      const now = await space();
+      const gained = (free: (one: typeof now) => number) => free(now) - free(before);
+      return {
+        bytes: Math.max(0, use.bytes - gained((one) => one.availableBytes)),
+        inodes: Math.max(0, use.inodes - gained((one) => one.availableInodes)),
+      };
+    };
+    return isSome(await this.#options.collector.reduce("pull", missing));
+  }
+
+  /** Takes away what a pull that has no room left behind. */
+  forget(digests: Iterable<Digest>): Promise<void> {
+    return this.#options.collector.dropUnused(digests, "pull");
+  }
+
+  /** What is reserved beyond a mark. */
+  async #overMark(mark: "highPercent" | "lowPercent"): Promise<DiskUse> {
+    const { layout, limits } = this.#options;
+    const space = await readDiskSpace(layout.dataDir);
+    const { bytes, inodes } = this.#left();
+    return excessOver(limits[mark], {
+      ...space,
+      availableBytes: space.availableBytes - bytes,
+      availableInodes: space.availableInodes - inodes,
+    });
+  }
+
+  /** What does not fit at all. */
+  async #missing(): Promise<DiskUse> {
+    const { layout } = this.#options;
+    const space = await readDiskSpace(layout.dataDir);
+    const left = this.#left();
+    const inodes = space.totalInodes === 0 ? 0 : Math.max(0, left.inodes - space.availableInodes);
+    return { bytes: Math.max(0, left.bytes - space.availableBytes, await this.#overMaxBytes()), inodes };
+  }
+
+  async #overMaxBytes(): Promise<number> {
+    const { collector, limits } = this.#options;
+    if (limits.maxBytes === undefined) return 0;
+    return (await collector.usage()).total.bytes + this.#left().bytes - limits.maxBytes;
+  }
+
+  async #shortage(): Promise<Shortage | undefined> {
+    const { layout, limits } = this.#options;
+    const { availableBytes, totalBytes, availableInodes, totalInodes } = await readDiskSpace(layout.dataDir);
+    const { bytes, inodes } = this.#left();
+    if (bytes > availableBytes) return { of: "bytes", needed: bytes, available: availableBytes, total: totalBytes };
+    if (totalInodes > 0 && inodes > availableInodes)
+      return { of: "inodes", needed: inodes, available: availableInodes, total: totalInodes };
+    const over = await this.#overMaxBytes();
+    if (limits.maxBytes === undefined || over <= 0) return undefined;
+    return { of: "max-bytes", needed: bytes, available: bytes - over, total: limits.maxBytes };
+  }
+
+  #left(): DiskUse {
+    return sumOfUses([nothingUsed, ...[...this.#reservations].map(({ left }) => left)]);
+  }
+}
