@@ -65,7 +65,7 @@ test("docs/operations.md explains every metric, with its type and labels, and no
 });
 
 test("no label is one that pods choose", async () => {
-  const allowed = ["method", "code", "result", "kind", "type", "version", "commit", "node_version"];
+  const allowed = ["method", "code", "result", "kind", "reason", "type", "version", "commit", "node_version"];
   const labels = [...(await shown()).values()].flatMap((metric) => metric.labels);
   assert.deepEqual(
     labels.filter((label) => !allowed.includes(label)),

@@ -43,7 +43,7 @@ export async function withPullRoom<T>(options: PullRoomOptions, work: RoomyWork<
     if (!isNoSpace(error)) throw error;
     digests.delete(manifest);
     await cache.room.forget(digests);
-    throw error;
+    throw error instanceof NoRoom ? error : await withFigures(cache, error);
   }
 }
 
@@ -56,20 +56,29 @@ export async function requireSettled(cache: Cache, reference: string): Promise<v
 async function tryWithRoom<T>(options: PullRoomOptions, work: RoomyWork<T>): Promise<T> {
   const { cache, layers, reference } = options;
   using reservation = cache.room.reserve(await needOf(cache, layers));
+  // Each try counts from nothing; who listens wants to hear of one pull.
+  let fetchedBefore = 0;
+  let fetchedBytes = 0;
+  const onEvent: PullRoomOptions["onEvent"] = (event) => {
+    if (!("doneBytes" in event)) return options.onEvent(event);
+    fetchedBytes = fetchedBefore + event.fetchedBytes;
+    options.onEvent({ ...event, fetchedBytes });
+  };
   for (let tries = 1; ; tries++) {
     const shortage = await cache.room.make();
     if (shortage !== undefined) throw noRoom(reference, shortage);
     const need = reservation.left;
     try {
-      return await whileWatched(options, reservation, work);
+      return await whileWatched({ ...options, onEvent }, reservation, work);
     } catch (error) {
-      if (!isNoSpace(error) || tries === MAX_TRIES) throw error;
+      if (!isNoSpace(error) || error instanceof NoRoom || tries === MAX_TRIES) throw error;
       const more = (least: number, needed: number) => Math.max(least, needed) * 2 ** tries;
       const { bytes, inodes } = LEAST_FREED;
       const wanted = { bytes: more(bytes, need.bytes), inodes: more(inodes, need.inodes) };
       if (!(await cache.room.free(wanted))) throw error;
     }
     reservation.left = await needOf(cache, layers);
+    fetchedBefore = fetchedBytes;
   }
 }
 
@@ -78,7 +87,7 @@ async function whileWatched<T>(options: PullRoomOptions, reservation: Reservatio
   const { cache, clock, log, onEvent } = options;
   const need = reservation.left;
   let ended = false;
-  let cancel = () => {};
+  let cancel: () => void = () => undefined;
   let looking: Promise<unknown> = Promise.resolve();
   const lookLater = () => {
     cancel = clock.after(LOOK_MS, () => {
@@ -122,11 +131,26 @@ async function needOf(cache: Cache, layers: readonly PlacedLayer[]): Promise<Dis
   return { bytes: bytes + largestTar, inodes };
 }
 
-function isNoSpace(error: unknown): boolean {
+function isNoSpace(error: unknown): error is DriverError {
   return error instanceof DriverError && error.kind === "no-space";
 }
 
-function noRoom(reference: string, { of, needed, available, total }: Shortage): DriverError {
+/** A pull that does not fit; its message has the figures. */
+class NoRoom extends DriverError {
+  constructor(message: string) {
+    super("no-space", message);
+  }
+}
+
+/** The disk was full in the middle: what the pull wrote is gone again, and what there is without it is told. */
+async function withFigures(cache: Cache, error: DriverError): Promise<DriverError> {
+  const { availableBytes, totalBytes, availableInodes, totalInodes } = await cache.room.space();
+  const inodes = totalInodes === 0 ? "" : ` and ${availableInodes} of ${totalInodes} inodes`;
+  const left = `without it, ${formatBytes(availableBytes)} of ${formatBytes(totalBytes)}${inodes} are left`;
+  return new DriverError("no-space", `${error.message} (${left})`, error.cause);
+}
+
+function noRoom(reference: string, { of, needed, available, total }: Shortage): NoRoom {
   const left = Math.max(0, available);
   const [need, free, all] = of === "inodes" ? [needed, left, total] : [needed, left, total].map(formatBytes);
   const where = {
@@ -135,8 +159,5 @@ function noRoom(reference: string, { of, needed, available, total }: Shortage): 
     "max-bytes": `--cache-max-bytes is ${all}`,
   };
   const what = of === "inodes" ? `${need} inodes are needed` : `${need} are needed`;
-  return new DriverError(
-    "no-space",
-    `cannot pull ${reference}: ${what}, ${where[of]}, and nothing more can be taken out of the cache`,
-  );
+  return new NoRoom(`cannot pull ${reference}: ${what}, ${where[of]}, and nothing more can be taken out of the cache`);
 }

@@ -200,16 +200,18 @@ export class Resolver {
   /** Reads what the registry gave, keeps it, and notes what it proves. */
   async #take(request: ResolveRequest, tagOrDigest: string, fetched: FetchedManifest): Promise<Known> {
     const { repository, namespace, reference } = request;
-    const { references, blobs, dataDir } = this.#cache;
+    const { references, blobs, dataDir, room } = this.#cache;
     const { digest, bytes } = fetched;
     const index = indexIn(readManifest(fetched, reference));
-    await dataDir.ensureFolders();
-    await blobs.put(digest, bytes);
-    await references.rememberGiven(repository, digest);
-    if (tagOrDigest === reference.tag && reference.digest === undefined) {
-      await references.rememberTag(repository, tagOrDigest, digest);
-    }
-    await references.allow(repository, namespace);
+    await room.write(async () => {
+      await dataDir.ensureFolders();
+      await blobs.put(digest, bytes);
+      await references.rememberGiven(repository, digest);
+      if (tagOrDigest === reference.tag && reference.digest === undefined) {
+        await references.rememberTag(repository, tagOrDigest, digest);
+      }
+      await references.allow(repository, namespace);
+    });
     return { digest, size: bytes.length, index };
   }
 }

@@ -107,7 +107,11 @@ export class TreeMaker {
     const reference = formatReference(resolving.reference);
     const treeId = treeIdOf(resolved.digest, selection);
     const room = { cache, clock, log, reference, treeId, manifest: resolved.digest, layers, onEvent };
-    return withPullRoom(room, (onEventToo) => this.#make(request, layers, { signal, onEvent: onEventToo }));
+    return withPullRoom(room, (onEventToo) =>
+      this.#make(request, layers, { signal, onEvent: onEventToo }).catch((error: unknown) => {
+        throw diskErrorFrom(error, `pull ${reference}`);
+      }),
+    );
   }
 
   /**

@@ -1,6 +1,15 @@
+import { errnoOf } from "../base/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { Collector } from "./collector.ts";
-import { type DiskUse, excessOver, isSome, nothingUsed, readDiskSpace, sumOfUses } from "./disk-space.ts";
+import {
+  type DiskSpace,
+  type DiskUse,
+  excessOver,
+  isSome,
+  nothingUsed,
+  readDiskSpace,
+  sumOfUses,
+} from "./disk-space.ts";
 import type { Layout } from "./layout.ts";
 import type { CacheLimits } from "./limits.ts";
 
@@ -26,6 +35,9 @@ export interface RoomOptions {
   readonly layout: Layout;
   readonly limits: CacheLimits;
 }
+
+/** Manifests, records, and what file systems need beside them. */
+const ROOM_FOR_SMALL_FILES: DiskUse = { bytes: 16 * 1024 * 1024, inodes: 100 };
 
 /** A pull that needs room may have all that nobody uses. What running pulls have still to write counts as taken. */
 export class Room {
@@ -67,10 +79,9 @@ export class Room {
 
   /** A disk was full in spite of it all: frees as much as is given, and says whether anything was freed. */
   async free(use: DiskUse): Promise<boolean> {
-    const space = () => readDiskSpace(this.#options.layout.dataDir);
-    const before = await space();
+    const before = await this.space();
     const missing = async () => {
-      const now = await space();
+      const now = await this.space();
       const gained = (free: (one: typeof now) => number) => free(now) - free(before);
       return {
         bytes: Math.max(0, use.bytes - gained((one) => one.availableBytes)),
@@ -80,6 +91,22 @@ export class Room {
     return isSome(await this.#options.collector.reduce("pull", missing));
   }
 
+  /** Writes something small. Where the disk is full, some of what nobody uses goes, and it is written then. */
+  async write<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const isFull = ["ENOSPC", "EDQUOT"].includes(errnoOf(error) ?? "");
+      if (!isFull || !(await this.free(ROOM_FOR_SMALL_FILES))) throw error;
+      return work();
+    }
+  }
+
+  /** How full the file system is now. */
+  space(): Promise<DiskSpace> {
+    return readDiskSpace(this.#options.layout.dataDir);
+  }
+
   /** Takes away what a pull that has no room left behind. */
   forget(digests: Iterable<Digest>): Promise<void> {
     return this.#options.collector.dropUnused(digests, "pull");
@@ -87,8 +114,8 @@ export class Room {
 
   /** What is reserved beyond a mark. */
   async #overMark(mark: "highPercent" | "lowPercent"): Promise<DiskUse> {
-    const { layout, limits } = this.#options;
-    const space = await readDiskSpace(layout.dataDir);
+    const { limits } = this.#options;
+    const space = await this.space();
     const { bytes, inodes } = this.#left();
     return excessOver(limits[mark], {
       ...space,
@@ -99,8 +126,7 @@ export class Room {
 
   /** What does not fit at all. */
   async #missing(): Promise<DiskUse> {
-    const { layout } = this.#options;
-    const space = await readDiskSpace(layout.dataDir);
+    const space = await this.space();
     const left = this.#left();
     const inodes = space.totalInodes === 0 ? 0 : Math.max(0, left.inodes - space.availableInodes);
     return { bytes: Math.max(0, left.bytes - space.availableBytes, await this.#overMaxBytes()), inodes };
@@ -113,8 +139,8 @@ export class Room {
   }
 
   async #shortage(): Promise<Shortage | undefined> {
-    const { layout, limits } = this.#options;
-    const { availableBytes, totalBytes, availableInodes, totalInodes } = await readDiskSpace(layout.dataDir);
+    const { limits } = this.#options;
+    const { availableBytes, totalBytes, availableInodes, totalInodes } = await this.space();
     const { bytes, inodes } = this.#left();
     if (bytes > availableBytes) return { of: "bytes", needed: bytes, available: availableBytes, total: totalBytes };
     if (totalInodes > 0 && inodes > availableInodes)

@@ -254,16 +254,8 @@ export class Volumes implements VolumeService {
     try {
       const { namespace } = wanted.pod;
       const reference = formatReference(wanted.spec.reference);
-      await this.#records.put({
-        key,
-        volumeId,
-        targetPath,
-        tree: tree.id,
-        spec: identity,
-        readOnly,
-        namespace,
-        reference,
-      });
+      const record = { key, volumeId, targetPath, tree: tree.id, spec: identity, readOnly, namespace, reference };
+      await this.#options.cache.room.write(() => this.#records.put(record));
       await this.#mounts.make(wanted, tree);
       return "published";
     } catch (error) {
