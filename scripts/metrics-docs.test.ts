@@ -40,9 +40,10 @@ function everything(): Metrics {
   const metrics = new Metrics({ version: "1", commit: "c", nodeVersion: "26", runtime: "node" });
   metrics.rpcDone({ method: "Probe", code: "OK", seconds: 1 });
   metrics.treeLookedUp(true);
+  metrics.hostFailed({ kind: "mirror", result: "corrupt" });
   const pull = metrics.pullQueued();
   pull.started();
-  pull.fetched(1);
+  pull.fetched(1, 1);
   pull.ended("ok", 1);
   metrics.followVolumes(() => ({ readOnly: 1, writable: 1 }));
   metrics.followRegistration(() => true);

@@ -145,15 +145,14 @@ export class Artifacts {
 
   async #resolveRequest(request: ArtifactRequest): Promise<ResolveRequest> {
     const { registry, repository } = request.reference;
-    const { credentials, caCertificates } = await this.#options.credentials.find(request.reference, request.secrets);
+    const access = await this.#options.credentials.find(request.reference, request.secrets);
     return {
       reference: request.reference,
       repository: { registry, repository, transport: request.transport },
       namespace: request.namespace,
       policy: request.policy,
       platform: request.platform,
-      credentials,
-      caCertificates,
+      ...access,
     };
   }
 

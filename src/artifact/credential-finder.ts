@@ -1,37 +1,50 @@
 import { DriverError, describeError, FileValue, type Logger } from "../base/index.ts";
 import type { Reference } from "../oci/index.ts";
 import {
-  type Credential,
+  anonymous,
+  type CredentialOffer,
   credentialsFromSecrets,
   type DockerConfig,
+  type HostAccess,
   parseCaCertificates,
   parseDockerConfig,
+  type RegistryHost,
+  RegistryHosts,
+  registryNameOf,
 } from "../registry/index.ts";
 
-/** What a pull may show a registry, and whose certificates it trusts. */
+/** Whom a pull may ask, what it may show them, and whose certificates it trusts. */
 export interface FoundCredentials {
-  /** In the order they are tried: the pod's secret, the node's docker config, none. */
-  readonly credentials: readonly Credential[];
+  /** What the registry itself may be shown, in the order it is tried: the pod's secret, the node's credentials, none. */
+  readonly credentials: readonly CredentialOffer[];
+  /** In the order they are asked, each with what may be shown there; undefined: only the registry itself. */
+  readonly hosts: readonly HostAccess[] | undefined;
   /** PEM, beside the built-in roots. */
   readonly caCertificates: readonly string[];
 }
 
-/** Gathers credentials and roots for each pull; files are looked at again each time. */
+/** Where the node says what pulls may use. */
+export interface CredentialFinderOptions {
+  readonly dockerConfig: string | undefined;
+  readonly caFile: string | undefined;
+  readonly registryHostsDir?: string | undefined;
+  readonly log: Logger;
+}
+
+/** Gathers hosts, credentials and roots for each pull; files are looked at again each time. */
 export class CredentialFinder {
   readonly #dockerConfig: FileValue<DockerConfig> | undefined;
   readonly #caFile: FileValue<string[]> | undefined;
+  readonly #hosts: RegistryHosts | undefined;
 
-  constructor(options: {
-    readonly dockerConfig: string | undefined;
-    readonly caFile: string | undefined;
-    readonly log: Logger;
-  }) {
-    const { dockerConfig, caFile, log } = options;
+  constructor(options: CredentialFinderOptions) {
+    const { dockerConfig, caFile, registryHostsDir, log } = options;
     const config = (text: string) => parseDockerConfig(text, "--docker-config");
     const roots = (text: string) => parseCaCertificates(text, "--ca-file");
     this.#dockerConfig =
       dockerConfig === undefined ? undefined : new FileValue({ path: dockerConfig, parse: config, log });
     this.#caFile = caFile === undefined ? undefined : new FileValue({ path: caFile, parse: roots, log });
+    this.#hosts = registryHostsDir === undefined ? undefined : new RegistryHosts({ folder: registryHostsDir, log });
   }
 
   /**
@@ -40,19 +53,43 @@ export class CredentialFinder {
    */
   async find(reference: Reference, secrets: Readonly<Record<string, string>>): Promise<FoundCredentials> {
     const { registry, repository } = reference;
-    const ofNode = await ofTheNode("--docker-config", async () =>
-      (await this.#dockerConfig?.get())?.credentialFor(registry, repository),
-    );
+    const credentials = await this.#offersFor(registry, repository, secrets);
+    const hosts = await this.#hosts?.hostsOf(registry);
     const roots = await ofTheNode("--ca-file", async () => this.#caFile?.get());
+    const access = hosts?.map((host) => this.#accessTo(host, { repository, secrets, credentials }));
     return {
-      credentials: [
-        ...credentialsFromSecrets(secrets, registry, repository),
-        ...(ofNode === undefined ? [] : [ofNode]),
-        { kind: "anonymous", source: "anonymous" },
-      ],
+      credentials,
+      hosts: access === undefined ? undefined : await Promise.all(access),
       caCertificates: roots ?? [],
     };
   }
+
+  async #accessTo(host: RegistryHost, own: OwnAccess): Promise<HostAccess> {
+    const { kind, root } = host;
+    if (kind === "origin" || root === undefined) return { ...host, credentials: own.credentials };
+    // What a secret says without a name is meant for the registry, and for no mirror of it.
+    const { username: _, password: __, ...named } = own.secrets;
+    return { ...host, credentials: await this.#offersFor(registryNameOf(root), own.repository, named) };
+  }
+
+  async #offersFor(
+    registry: string,
+    repository: string,
+    secrets: Readonly<Record<string, string>>,
+  ): Promise<CredentialOffer[]> {
+    const ofPod = credentialsFromSecrets(secrets, registry, repository);
+    const ofNode = await ofTheNode("--docker-config", async () =>
+      (await this.#dockerConfig?.get())?.credentialFor(registry, repository),
+    );
+    return [...ofPod, ...(ofNode === undefined ? [] : [ofNode]), anonymous];
+  }
+}
+
+interface OwnAccess {
+  readonly repository: string;
+  readonly secrets: Readonly<Record<string, string>>;
+  /** Of the registry itself. */
+  readonly credentials: readonly CredentialOffer[];
 }
 
 async function ofTheNode<T>(flag: string, use: () => Promise<T>): Promise<T> {

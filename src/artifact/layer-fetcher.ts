@@ -1,8 +1,14 @@
 import { DriverError, type ErrorKind } from "../base/index.ts";
 import type { Blobs, Layout, StagedLayer } from "../cache/index.ts";
-import { BlobProgress, type BlobSink, onceMoreIfCorrupt, type RegistryClient } from "../registry/index.ts";
+import {
+  type Admission,
+  BlobProgress,
+  type BlobSink,
+  type HostFailure,
+  type HostKind,
+  type RegistryClient,
+} from "../registry/index.ts";
 import { quoteName } from "../unpack/index.ts";
-import type { BlobAccess } from "./blob-access.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { errorDuring } from "./error-during.ts";
 import { IngestFile } from "./ingest-file.ts";
@@ -14,13 +20,15 @@ import type { PullJob } from "./worker-calls.ts";
 
 /** What fetching the layers of one pull needs. */
 export interface LayerFetcherOptions {
-  readonly job: Pick<PullJob, "repository" | "reference" | "enforceNamespaces">;
+  readonly job: Pick<PullJob, "repository" | "hosts" | "credentials" | "reference" | "enforceNamespaces">;
   readonly client: RegistryClient;
-  readonly access: BlobAccess;
+  /** What the pull's hosts have let in. */
+  readonly admission: Admission;
   readonly layout: Layout;
   readonly blobs: Blobs;
   readonly counts: PullCounts;
   readonly onFailedTry: (failedTry: string) => void;
+  readonly onHostFailed: (failure: HostFailure) => void;
   /** Makes an unpacked layer durable and visible. */
   readonly commitLayer: (staged: StagedLayer) => Promise<void>;
 }
@@ -122,16 +130,17 @@ export class LayerFetcher {
     follower: IngestFollower,
     signal: AbortSignal,
   ): Promise<void> {
-    const { job, client, access, counts, onFailedTry } = this.#options;
+    const { job, client, admission, counts, onFailedTry, onHostFailed } = this.#options;
     const progress = new BlobProgress(descriptor, receiver.there);
     let presentBytes = progress.receivedBytes;
     counts.resumed(presentBytes);
     counts.advance(presentBytes);
+    let from: HostKind = "origin";
     const sink: BlobSink = {
       write: (chunk, offset) => {
         receiver.write(chunk, offset);
         presentBytes += chunk.length;
-        counts.fetched(chunk.length);
+        counts.fetched(chunk.length, from);
       },
       restart: async () => {
         progress.restart();
@@ -147,14 +156,12 @@ export class LayerFetcher {
       counts.retried();
       onFailedTry(failedTry);
     };
-    const { repository } = job;
-    const query = { repository, descriptor, signal, sink, progress, onFailedTry: onRetry };
-    await access.withCredential((credential) =>
-      onceMoreIfCorrupt(
-        () => client.fetchBlob({ ...query, credential }),
-        async () => sink.restart(),
-      ),
-    );
+    const onHost = (kind: HostKind) => {
+      from = kind;
+    };
+    const { repository, hosts, credentials } = job;
+    const access = { repository, hosts, credentials, admission, signal, onHostFailed, onHost };
+    await client.fetchHostedBlob({ ...access, descriptor, sink, progress, onFailedTry: onRetry });
   }
 }
 

@@ -5,7 +5,7 @@ import type { PullProgress } from "./worker-calls.ts";
 const WINDOW_MS = 5_000;
 
 /** How far a pull is, as far as its meter asks. */
-type Progress = Omit<PullProgress, "resumedBytes" | "retries">;
+type Progress = Omit<PullProgress, "resumedBytes" | "retries" | "mirrorBytes">;
 
 /** How far a pull is and how fast, in words for `kubectl describe pod`. */
 export class ProgressMeter {

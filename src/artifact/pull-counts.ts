@@ -1,3 +1,4 @@
+import type { HostKind } from "../registry/index.ts";
 import type { PullProgress } from "./worker-calls.ts";
 
 /** Progress is told at most this often. */
@@ -10,6 +11,7 @@ export class PullCounts {
   #totalBytes = 0;
   #doneBytes = 0;
   #fetchedBytes = 0;
+  #mirrorBytes = 0;
   #resumedBytes = 0;
   #retries = 0;
   #toldMs = Number.NEGATIVE_INFINITY;
@@ -25,9 +27,10 @@ export class PullCounts {
     this.tell("fetching");
   }
 
-  /** Bytes came from a registry, and what is done grew by them. */
-  fetched(bytes: number): void {
+  /** Bytes came from a registry or a mirror of it, and what is done grew by them. */
+  fetched(bytes: number, from: HostKind): void {
     this.#fetchedBytes += bytes;
+    if (from === "mirror") this.#mirrorBytes += bytes;
     this.advance(bytes);
   }
 
@@ -54,6 +57,7 @@ export class PullCounts {
       doneBytes: this.#doneBytes,
       totalBytes: this.#totalBytes,
       fetchedBytes: this.#fetchedBytes,
+      mirrorBytes: this.#mirrorBytes,
       resumedBytes: this.#resumedBytes,
       retries: this.#retries,
     });

@@ -19,7 +19,7 @@ function usePulls() {
       told.push(`${name} queued`);
       return {
         started: () => told.push(`${name} started`),
-        fetched: (bytes) => told.push(`${name} fetched ${bytes}`),
+        fetched: (bytes, ofMirrors) => told.push(`${name} fetched ${bytes}${ofMirrors === 0 ? "" : ` (${ofMirrors})`}`),
         ended: (result, seconds) => told.push(`${name} ${result} after ${seconds}`),
       };
     },
@@ -40,7 +40,15 @@ test("an observer hears of turns, bytes and ends, and of nothing twice", async (
   const ended = Promise.withResolvers<Tree>();
   const first = join("a", ({ onEvent }) => {
     const bytes = (fetchedBytes: number) =>
-      onEvent({ phase: "fetching", doneBytes: 0, totalBytes: 9, fetchedBytes, resumedBytes: 0, retries: 0 });
+      onEvent({
+        phase: "fetching",
+        doneBytes: 0,
+        totalBytes: 9,
+        fetchedBytes,
+        mirrorBytes: 0,
+        resumedBytes: 0,
+        retries: 0,
+      });
     for (const fetchedBytes of [0, 5, 5, 9]) bytes(fetchedBytes);
     onEvent({ failedTry: "x" });
     return ended.promise;

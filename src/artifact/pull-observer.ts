@@ -13,8 +13,8 @@ export interface PullObserver {
 export interface ObservedPull {
   /** It has its turn. */
   started(): void;
-  /** So many more bytes came from registries. */
-  fetched(bytes: number): void;
+  /** So many more bytes came from registries, some of them from mirrors. */
+  fetched(bytes: number, ofMirrors: number): void;
   /** It ended, so many seconds after its turn came; nothing is told after that. */
   ended(result: "ok" | ErrorKind, seconds: number): void;
 }
@@ -22,7 +22,7 @@ export interface ObservedPull {
 /** A pull's work whose course is told to `observed`, and what has to hear the outcome of the pull. */
 export function observePull(work: PullWork, observed: ObservedPull, clock: Clock) {
   let startedMs: number | undefined;
-  let fetchedBytes = 0;
+  let [fetchedBytes, mirrorBytes] = [0, 0];
   const observedWork: PullWork = (pull) => {
     startedMs = clock.monotonicMs();
     observed.started();
@@ -30,8 +30,8 @@ export function observePull(work: PullWork, observed: ObservedPull, clock: Clock
       ...pull,
       onEvent: (event) => {
         if ("fetchedBytes" in event) {
-          observed.fetched(event.fetchedBytes - fetchedBytes);
-          fetchedBytes = event.fetchedBytes;
+          observed.fetched(event.fetchedBytes - fetchedBytes, event.mirrorBytes - mirrorBytes);
+          ({ fetchedBytes, mirrorBytes } = event);
         }
         pull.onEvent(event);
       },

@@ -3,9 +3,8 @@ import { join } from "node:path";
 import { type CallContext, DriverError, errnoOf, type KeyedLock } from "../base/index.ts";
 import { Blobs, createLayout, type Layout } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
-import type { RegistryClient } from "../registry/index.ts";
+import type { Admission, HostFailure, RegistryClient } from "../registry/index.ts";
 import { UnpackBudget, type UnpackLimits } from "../unpack/index.ts";
-import { BlobAccess } from "./blob-access.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { errorDuring } from "./error-during.ts";
 import { LayerFetcher } from "./layer-fetcher.ts";
@@ -21,6 +20,8 @@ import type { PullJob, PullWorkerCalls, StagedTree } from "./worker-calls.ts";
 /** What all pulls of the worker share. */
 export interface PullTools {
   readonly client: RegistryClient;
+  /** What the pull's hosts have let in. */
+  readonly admission: Admission;
   readonly unpacker: LayerUnpacker;
   /** Held by digest while a blob is fetched. */
   readonly fetching: KeyedLock;
@@ -59,12 +60,13 @@ export class PullRun {
     this.#fetcher = new LayerFetcher({
       job,
       client: tools.client,
-      access: new BlobAccess(job.credentials),
+      admission: tools.admission,
       layout: this.#layout,
       blobs: this.#blobs,
       counts: this.#counts,
       onFailedTry: (failedTry) => context.emit({ failedTry }),
-      commitLayer: context.ask,
+      onHostFailed: (failedHost: HostFailure) => context.emit({ failedHost }),
+      commitLayer: async (staged) => void (await context.ask(staged)),
     });
   }
 

@@ -1,9 +1,10 @@
 import { type CallOptions, type Clock, startWorker, WorkerHost } from "../base/index.ts";
 import type { Digest } from "../oci/index.ts";
-import type { Repository } from "../registry/index.ts";
+import type { HostFailure, Repository, Unveil } from "../registry/index.ts";
 import type { ManifestSource } from "./resolver.ts";
 import type { TreeExchangeOptions } from "./tree-exchange.ts";
 import type {
+  FailedHost,
   FailedTry,
   GetManifest,
   HandedManifest,
@@ -12,33 +13,50 @@ import type {
   PullJob,
   PullProgress,
   PullWorkerCalls,
+  RequestEvent,
   StagedTree,
+  UnveilAsk,
 } from "./worker-calls.ts";
 
 /** How long the worker is kept when no pull runs: long enough for the next pod of a batch. */
 const IDLE_MS = 30_000;
 
+/** Who hears of what the worker needs beside its work. */
+export interface PullWorkerHooks {
+  /** Fetches credentials that are fetched only when their turn comes; without it there are none. */
+  readonly unveil?: Unveil | undefined;
+  /** A host did not serve while others are still to be asked. */
+  readonly hostFailed?: ((failure: HostFailure) => void) | undefined;
+}
+
 /** The thread that talks to registries and writes to the cache, as the main thread sees it. */
 export class PullWorker implements ManifestSource {
   readonly #host: WorkerHost<PullWorkerCalls>;
+  readonly #hooks: PullWorkerHooks;
   readonly #failedTries = new Map<string, string>();
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, hooks: PullWorkerHooks = {}) {
     const start = () => startWorker("pull-worker", new URL("./pull-worker.ts", import.meta.url), undefined);
     this.#host = new WorkerHost({ start, idleMs: IDLE_MS, clock });
+    this.#hooks = hooks;
   }
 
   fetchManifest(request: GetManifest): Promise<HandedManifest> {
-    return this.#noting(request, (onEvent) => this.#host.call("manifest", request, { onEvent }));
+    return this.#noting(request, (options) => this.#host.call("manifest", request, options));
   }
 
   headManifest(request: ManifestRequest): Promise<Digest | undefined> {
-    return this.#noting(request, (onEvent) => this.#host.call("head", request, { onEvent }));
+    return this.#noting(request, (options) => this.#host.call("head", request, options));
   }
 
   /** Makes a tree in tmp/. Rejects when all of it is let go, also after a cancel. */
   pull(job: PullJob, options: CallOptions<PullProgress | FailedTry, PullAsk>): Promise<StagedTree> {
-    return this.#host.call("pull", job, options);
+    const onEvent = (event: PullProgress | FailedTry | FailedHost) => {
+      if ("failedHost" in event) this.#hooks.hostFailed?.(event.failedHost);
+      else options.onEvent?.(event);
+    };
+    const onAsk = async (ask: PullAsk | UnveilAsk) => ("unveil" in ask ? this.#unveil(ask) : options.onAsk?.(ask));
+    return this.#host.call("pull", job, { ...options, onEvent, onAsk });
   }
 
   /** Makes a tree that is mounted what a staged one is (`exchangeTree`). */
@@ -57,15 +75,22 @@ export class PullWorker implements ManifestSource {
 
   async #noting<T>(
     { repository }: ManifestRequest,
-    run: (onEvent: (event: FailedTry) => void) => Promise<T>,
+    run: (options: CallOptions<RequestEvent, UnveilAsk>) => Promise<T>,
   ): Promise<T> {
+    const onEvent = (event: RequestEvent) => {
+      if ("failedHost" in event) this.#hooks.hostFailed?.(event.failedHost);
+      else if (event.failedTry !== undefined) this.#failedTries.set(nameOf(repository), event.failedTry);
+    };
     try {
-      return await run(({ failedTry }) => {
-        if (failedTry !== undefined) this.#failedTries.set(nameOf(repository), failedTry);
-      });
+      return await run({ onEvent, onAsk: (ask) => this.#unveil(ask) });
     } finally {
       this.#failedTries.delete(nameOf(repository));
     }
+  }
+
+  async #unveil({ unveil, isFresh }: UnveilAsk) {
+    if (this.#hooks.unveil !== undefined) return await this.#hooks.unveil(unveil, isFresh);
+    return { credential: undefined, isReused: false, problem: undefined };
   }
 }
 

@@ -10,13 +10,29 @@ import {
   serveCalls,
   systemClock,
 } from "../base/index.ts";
-import { createRegistryClient, type FetchedManifest, type RegistryClient } from "../registry/index.ts";
+import {
+  Admission,
+  createRegistryClient,
+  type FetchedManifest,
+  type HostFailure,
+  type ManifestQuery,
+  type RegistryClient,
+  type Unveil,
+  type UnveiledCredential,
+} from "../registry/index.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { LARGE_MANIFEST_BYTES, MANY_LAYERS } from "./large-work.ts";
 import { LayerUnpacker } from "./layer-unpacker.ts";
 import { PullRun } from "./pull-run.ts";
 import { exchangeTree } from "./tree-exchange.ts";
-import type { GetManifest, HandedManifest, ManifestRequest, PullWorkerCalls } from "./worker-calls.ts";
+import type {
+  GetManifest,
+  HandedManifest,
+  ManifestRequest,
+  PullWorkerCalls,
+  RequestEvent,
+  UnveilAsk,
+} from "./worker-calls.ts";
 
 /** The entry of the pull worker: all traffic with registries, hashing, and what is written to the cache. */
 function servePulls(port: NonNullable<typeof parentPort>): void {
@@ -26,21 +42,21 @@ function servePulls(port: NonNullable<typeof parentPort>): void {
   const collectGarbage = createCollector();
   const unpacker = new LayerUnpacker(clock);
   serveCalls<PullWorkerCalls>(port, {
-    manifest: async (request, { signal, emit }) => {
-      const fetched = await clientFor(request).fetchManifest(queryOf(request, signal, emit));
+    manifest: async (request, context) => {
+      const fetched = await clientFor(request).fetchManifest(queryOf(request, context));
       if (fetched.bytes.length < LARGE_MANIFEST_BYTES) return fetched;
       clock.after(0, collectGarbage);
       return putAside(fetched, request);
     },
-    head: async (request, { signal, emit }) =>
-      (await clientFor(request).headManifest(queryOf(request, signal, emit)))?.digest,
+    head: async (request, context) => (await clientFor(request).headManifest(queryOf(request, context)))?.digest,
     exchange: async (exchange) => exchangeTree(exchange),
     pull: async (job, context) => {
       const isLarge = job.layers.length > MANY_LAYERS;
       // What brought the job here is of no use any more.
       if (isLarge) collectGarbage();
       try {
-        const tools = { client: clientFor(job), unpacker, fetching, nowMs: clock.monotonicMs };
+        const admission = new Admission(unveilBy(context.ask));
+        const tools = { client: clientFor(job), admission, unpacker, fetching, nowMs: clock.monotonicMs };
         return await new PullRun(job, context, tools).run();
       } finally {
         if (isLarge) clock.after(0, collectGarbage);
@@ -60,10 +76,23 @@ function putAside(fetched: FetchedManifest, { largeFile, repository }: GetManife
   return { ...fetched, bytes: undefined };
 }
 
-type Emit = (event: { readonly failedTry: string }) => void;
+interface RequestContext {
+  readonly signal: AbortSignal;
+  readonly emit: (event: RequestEvent) => void;
+  readonly ask: (ask: UnveilAsk) => Promise<unknown>;
+}
 
-function queryOf({ repository, tagOrDigest, credentials }: ManifestRequest, signal: AbortSignal, emit: Emit) {
-  return { repository, tagOrDigest, credentials, signal, onFailedTry: (failedTry: string) => emit({ failedTry }) };
+function queryOf(request: ManifestRequest, { signal, emit, ask }: RequestContext): ManifestQuery {
+  const { repository, hosts, credentials, tagOrDigest } = request;
+  const onFailedTry = (failedTry: string) => emit({ failedTry });
+  const onHostFailed = (failedHost: HostFailure) => emit({ failedHost });
+  const admission = new Admission(unveilBy(ask));
+  return { repository, hosts, credentials, tagOrDigest, admission, signal, onFailedTry, onHostFailed };
+}
+
+/** Helpers and providers are the main thread's: what they say is kept there, for as long as it may be. */
+function unveilBy(ask: RequestContext["ask"]): Unveil {
+  return async (unveil, isFresh) => (await ask({ unveil, isFresh })) as UnveiledCredential;
 }
 
 /** One client for each set of trusted roots: connections of one are never used for another. */

@@ -49,7 +49,15 @@ function use({ maxPulls = 4 } = {}) {
 
 /** A report of a pull of 200 bytes. */
 const fetching = (doneBytes: number): PullProgress => {
-  return { phase: "fetching", doneBytes, totalBytes: 200, fetchedBytes: doneBytes, resumedBytes: 0, retries: 0 };
+  return {
+    phase: "fetching",
+    doneBytes,
+    totalBytes: 200,
+    fetchedBytes: doneBytes,
+    mirrorBytes: 0,
+    resumedBytes: 0,
+    retries: 0,
+  };
 };
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));

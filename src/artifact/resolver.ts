@@ -14,7 +14,7 @@ import {
   type Reference,
   selectPlatform,
 } from "../oci/index.ts";
-import type { Credential, FetchedManifest, Repository } from "../registry/index.ts";
+import type { CredentialOffer, FetchedManifest, HostAccess, Repository } from "../registry/index.ts";
 import { errorDuring } from "./error-during.ts";
 import { LARGE_MANIFEST_BYTES, releaseManifest } from "./large-work.ts";
 import { revokeIfRefused } from "./revoke-if-refused.ts";
@@ -30,7 +30,9 @@ export interface ResolveRequest {
   readonly namespace: string;
   readonly policy: PullPolicy;
   readonly platform: Platform;
-  readonly credentials: readonly Credential[];
+  /** See `RegistryAccess`. */
+  readonly hosts?: readonly HostAccess[] | undefined;
+  readonly credentials: readonly CredentialOffer[];
   readonly caCertificates: readonly string[];
 }
 
@@ -238,6 +240,6 @@ function readManifest({ bytes, contentType }: FetchedManifest, reference: Refere
 }
 
 function manifestRequest(request: ResolveRequest, tagOrDigest: string): ManifestRequest {
-  const { repository, credentials, caCertificates } = request;
-  return { repository, credentials, caCertificates, tagOrDigest };
+  const { repository, hosts, credentials, caCertificates } = request;
+  return { repository, hosts, credentials, caCertificates, tagOrDigest };
 }

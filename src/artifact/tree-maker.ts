@@ -121,12 +121,12 @@ export class TreeMaker {
   async #make(request: TreeRequest, layers: readonly PlacedLayer[], pull: Parameters<PullWork>[0]): Promise<Tree> {
     const { resolving, resolved, selection, concurrency } = request;
     const { cache, worker, enforceNamespaces, maxUnpackRatio, log } = this.#options;
-    const { repository, credentials, caCertificates } = resolving;
+    const { repository, hosts, credentials, caCertificates } = resolving;
     const { dataDir } = cache.layout;
     const reference = formatReference(resolving.reference);
     const treeId = treeIdOf(resolved.digest, selection);
     const unproven = await this.#unproven(resolving, layers);
-    const access = { repository, credentials, caCertificates };
+    const access = { repository, hosts, credentials, caCertificates };
     const damage = (await cache.trees.find(treeId))?.damage;
     if (damage !== undefined) log.warn("the tree in the cache is damaged: it is made anew", { reference, damage });
     const how = {

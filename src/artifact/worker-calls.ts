@@ -1,6 +1,13 @@
 import type { StagedLayer } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
-import type { Credential, FetchedManifest, Repository } from "../registry/index.ts";
+import type {
+  CredentialOffer,
+  DeferredCredential,
+  FetchedManifest,
+  HostAccess,
+  HostFailure,
+  Repository,
+} from "../registry/index.ts";
 import type { UnpackLimits } from "../unpack/index.ts";
 import type { PlacedLayer } from "./plan.ts";
 import type { TreeExchangeOptions } from "./tree-exchange.ts";
@@ -8,8 +15,10 @@ import type { TreeExchangeOptions } from "./tree-exchange.ts";
 /** What a request to a registry needs, whatever it asks for. */
 export interface RegistryAccess {
   readonly repository: Repository;
-  /** Tried in this order. */
-  readonly credentials: readonly Credential[];
+  /** In the order they are asked; without any, only the registry itself is. */
+  readonly hosts?: readonly HostAccess[] | undefined;
+  /** For the registry itself where no hosts are given, in the order they are tried. */
+  readonly credentials: readonly CredentialOffer[];
   /** Roots beside the built-in ones, PEM. */
   readonly caCertificates: readonly string[];
 }
@@ -73,6 +82,8 @@ export interface PullProgress {
   readonly resumedBytes: number;
   /** Tries that failed before another one. */
   readonly retries: number;
+  /** Those of them that did not come from the registry itself. */
+  readonly mirrorBytes: number;
 }
 
 /** A try that failed while the worker goes on trying. */
@@ -80,14 +91,34 @@ export interface FailedTry {
   readonly failedTry: string | undefined;
 }
 
+/** A host that did not serve while others are still to be asked: for the log and the metrics. */
+export interface FailedHost {
+  readonly failedHost: HostFailure;
+}
+
+/** What a request to a registry tells while it goes on. */
+export type RequestEvent = FailedTry | FailedHost;
+
+/** Asks the node's helpers and providers for a credential whose turn has come; an `UnveiledCredential` is the answer. */
+export interface UnveilAsk {
+  readonly unveil: DeferredCredential;
+  /** What was fetched earlier was refused. */
+  readonly isFresh: boolean;
+}
+
 /** What a pull has done on the main thread: a staged layer is committed; bytes that came from the repository are noted. */
 export type PullAsk = StagedLayer | { readonly given: Digest };
 
 /** The calls of the pull worker. */
 export type PullWorkerCalls = {
-  readonly manifest: { payload: GetManifest; result: HandedManifest; event: FailedTry; ask: never };
-  readonly head: { payload: ManifestRequest; result: Digest | undefined; event: FailedTry; ask: never };
-  readonly pull: { payload: PullJob; result: StagedTree; event: PullProgress | FailedTry; ask: PullAsk };
+  readonly manifest: { payload: GetManifest; result: HandedManifest; event: RequestEvent; ask: UnveilAsk };
+  readonly head: { payload: ManifestRequest; result: Digest | undefined; event: RequestEvent; ask: UnveilAsk };
+  readonly pull: {
+    payload: PullJob;
+    result: StagedTree;
+    event: PullProgress | RequestEvent;
+    ask: PullAsk | UnveilAsk;
+  };
   readonly exchange: { payload: TreeExchangeOptions; result: number; event: never; ask: never };
 };
 

@@ -26,6 +26,7 @@ export { unmapProgramPages } from "./program-pages.ts";
 export { type BuildInfo, buildInfo, loadKoffi, startWorker, type WorkerName } from "./runtime.ts";
 export { nearestName } from "./nearest.ts";
 export { parseBool } from "./parse-bool.ts";
+export { RecentKeys } from "./recent-keys.ts";
 export { Semaphore } from "./semaphore.ts";
 export { SingleFlight } from "./single-flight.ts";
 export { unlessMissing } from "./unless-missing.ts";

@@ -34,15 +34,22 @@ test("a pull is waiting, in progress, then counted by its result", async () => {
   assert.deepEqual(await counts(), [2, 0, undefined, undefined]);
   first.started();
   assert.deepEqual(await counts(), [1, 1, undefined, undefined]);
-  first.fetched(700);
-  first.fetched(0);
-  first.fetched(300);
+  first.fetched(700, 0);
+  first.fetched(0, 0);
+  first.fetched(300, 200);
   first.ended("ok", 20);
   second.ended("cancelled", 0);
   assert.deepEqual(await counts(), [0, 0, 1, 1]);
   assert.equal(await seriesValue(metrics, "pulled_bytes_total"), 1000);
+  assert.equal(await seriesValue(metrics, "mirror_bytes_total"), 200);
   assert.equal(await seriesValue(metrics, "pull_duration_seconds_count"), 1);
   assert.equal(await seriesValue(metrics, "pull_duration_seconds_sum"), 20);
+});
+
+test("hosts that did not serve are counted by kind", async () => {
+  const metrics = new Metrics(build);
+  for (const result of ["corrupt", "not-found", "corrupt"] as const) metrics.hostFailed({ kind: "mirror", result });
+  assert.equal(await seriesValue(metrics, 'host_failures_total{kind="mirror",result="corrupt"}'), 2);
 });
 
 test("hits and misses are told apart", async () => {

@@ -55,6 +55,16 @@ export class Metrics {
   readonly #pulledBytes = new Counter(
     this.#named("pulled_bytes_total", "Bytes of layers that pulls received from registries"),
   );
+  readonly #mirrorBytes = new Counter(
+    this.#named("mirror_bytes_total", "Those of the pulled bytes that came from mirrors, not from the registry itself"),
+  );
+  readonly #hostFailures = new Counter({
+    ...this.#named(
+      "host_failures_total",
+      "Requests that a registry's host did not serve, by kind of host and of failure",
+    ),
+    labelNames: ["kind", "result"],
+  });
   readonly #hits = new Counter(
     this.#named("cache_hits_total", "Volumes whose tree was on the node when they were first asked for"),
   );
@@ -123,13 +133,21 @@ export class Metrics {
     };
     return {
       started: () => moveTo(this.#pullsInProgress),
-      fetched: (bytes: number) => this.#pulledBytes.inc(bytes),
+      fetched: (bytes: number, ofMirrors: number) => {
+        this.#pulledBytes.inc(bytes);
+        this.#mirrorBytes.inc(ofMirrors);
+      },
       ended: (result: PullResult, seconds: number) => {
         moveTo(undefined);
         this.#pulls.inc({ result });
         if (result === "ok") this.#pullSeconds.observe(seconds);
       },
     };
+  }
+
+  /** A host did not serve what was asked of it, and others are asked. */
+  hostFailed({ kind, result }: { readonly kind: "origin" | "mirror"; readonly result: ErrorKind }): void {
+    this.#hostFailures.inc({ kind, result });
   }
 
   /** Shows from now on how many volumes are published. */

@@ -8,8 +8,8 @@ export interface CallOptions<Event, Ask> {
   /** Tells the worker to stop; the call then rejects once the worker has let go of everything. */
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: Event) => void;
-  /** Does what the worker asks for; a rejection is the answer, too. Without it all that is asked is refused. */
-  readonly onAsk?: (ask: Ask) => Promise<void>;
+  /** Does what the worker asks for, and tells what it asked; a rejection is the answer, too. Without it all is refused. */
+  readonly onAsk?: (ask: Ask) => Promise<unknown>;
 }
 
 interface PendingCall {
@@ -97,14 +97,14 @@ export class WorkerHost<Calls extends CallTable> {
   }
 
   async #answer(worker: Worker, pending: PendingCall, ask: FromWorker & { kind: "ask" }): Promise<void> {
-    let error: ReturnType<typeof errorToData> | undefined;
+    const { askId } = ask;
     try {
       if (pending.options.onAsk === undefined) throw new Error("nobody does what the worker asks for");
-      await pending.options.onAsk(ask.value as never);
+      const value = await pending.options.onAsk(ask.value as never);
+      worker.postMessage({ kind: "answer", askId, error: undefined, value } satisfies ToWorker);
     } catch (reason) {
-      error = errorToData(reason);
+      worker.postMessage({ kind: "answer", askId, error: errorToData(reason) } satisfies ToWorker);
     }
-    worker.postMessage({ kind: "answer", askId: ask.askId, error } satisfies ToWorker);
   }
 
   #lost(worker: Worker, error: unknown): void {

@@ -6,7 +6,7 @@ export interface CallShape {
   readonly result: unknown;
   /** What the worker tells while it works; `never` if nothing. */
   readonly event: unknown;
-  /** What the worker needs done on the other side before it goes on; `never` if nothing. */
+  /** What the worker needs done, or to know, from the other side before it goes on; `never` if nothing. */
   readonly ask: unknown;
 }
 
@@ -17,7 +17,12 @@ export type CallTable = Readonly<Record<string, CallShape>>;
 export type ToWorker =
   | { readonly kind: "call"; readonly id: number; readonly name: string; readonly payload: unknown }
   | { readonly kind: "cancel"; readonly id: number }
-  | { readonly kind: "answer"; readonly askId: number; readonly error: ErrorData | undefined };
+  | {
+      readonly kind: "answer";
+      readonly askId: number;
+      readonly error: ErrorData | undefined;
+      readonly value?: unknown;
+    };
 
 /** From the worker to the caller's side. */
 export type FromWorker =

@@ -7,8 +7,8 @@ export interface CallContext<Shape extends CallShape> {
   /** Fires when the caller cancels. */
   readonly signal: AbortSignal;
   readonly emit: (event: Shape["event"]) => void;
-  /** Has something done on the other side; rejects as that side did. */
-  readonly ask: (ask: Shape["ask"]) => Promise<void>;
+  /** Has something done on the other side, or asks it something; settles as that side did. */
+  readonly ask: (ask: Shape["ask"]) => Promise<unknown>;
 }
 
 /** One handler for each call of the table. */
@@ -22,7 +22,7 @@ export type CallHandlers<Calls extends CallTable> = {
 /** Answers the calls that come over a worker's port, many at once. */
 export function serveCalls<Calls extends CallTable>(port: MessagePort, handlers: CallHandlers<Calls>): void {
   const running = new Map<number, AbortController>();
-  const asked = new Map<number, (error: DriverError | undefined) => void>();
+  const asked = new Map<number, PromiseWithResolvers<unknown>>();
   let lastAskId = 0;
   const send = (message: FromWorker) => port.postMessage(message);
 
@@ -32,12 +32,13 @@ export function serveCalls<Calls extends CallTable>(port: MessagePort, handlers:
     try {
       const handler = handlers[name];
       if (handler === undefined) throw new Error(`no call ${name}`);
-      const ask = (value: unknown) =>
-        new Promise<void>((resolve, reject) => {
-          const askId = ++lastAskId;
-          asked.set(askId, (error) => (error === undefined ? resolve() : reject(error)));
-          send({ kind: "ask", id, askId, value });
-        });
+      const ask = (value: unknown) => {
+        const answer = Promise.withResolvers<unknown>();
+        const askId = ++lastAskId;
+        asked.set(askId, answer);
+        send({ kind: "ask", id, askId, value });
+        return answer.promise;
+      };
       const emit = (value: unknown) => send({ kind: "event", id, value });
       send({ kind: "result", id, value: await handler(payload, { signal: controller.signal, emit, ask }) });
     } catch (error) {
@@ -52,8 +53,10 @@ export function serveCalls<Calls extends CallTable>(port: MessagePort, handlers:
     else if (message.kind === "cancel")
       running.get(message.id)?.abort(new DriverError("cancelled", "nobody waits for it any more"));
     else {
-      asked.get(message.askId)?.(message.error === undefined ? undefined : errorFromData(message.error));
+      const answer = asked.get(message.askId);
       asked.delete(message.askId);
+      if (message.error === undefined) answer?.resolve(message.value);
+      else answer?.reject(errorFromData(message.error));
     }
   });
 }

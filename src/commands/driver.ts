@@ -1,6 +1,6 @@
 import { promises as fs } from "node:fs";
 import { arch, release } from "node:os";
-import { Artifacts, CredentialFinder, PullWorker } from "../artifact/index.ts";
+import { Artifacts, CredentialFinder, HostFailureLog, PullWorker } from "../artifact/index.ts";
 import {
   type BuildInfo,
   type CacheFigures,
@@ -20,6 +20,7 @@ import { Cache, createLayout, lockDataDir } from "../cache/index.ts";
 import type { ServeConfig } from "../config/index.ts";
 import { createBoundedMounter, createMounter, type Mounter } from "../mount/index.ts";
 import { platformOfMachine } from "../oci/index.ts";
+import type { HostFailure } from "../registry/index.ts";
 import { Volumes } from "../volume/index.ts";
 import { Sockets } from "./sockets.ts";
 import { VolumesLater } from "./volumes-later.ts";
@@ -145,11 +146,16 @@ function cacheFigures({ collector, inventory }: Cache): CacheFigures {
 }
 
 function createArtifacts(cache: Cache, { config, memory, metrics, clock, log }: Surroundings): Artifacts {
-  const { dockerConfig, caFile, enforceNamespaces, maxPulls, maxUnpackRatio, allowRegistry } = config;
+  const { dockerConfig, caFile, registryHostsDir, enforceNamespaces, maxPulls, maxUnpackRatio, allowRegistry } = config;
+  const failures = new HostFailureLog({ clock, log });
+  const hostFailed = (failure: HostFailure) => {
+    metrics.hostFailed(failure);
+    failures.note(failure);
+  };
   return new Artifacts({
     cache,
-    worker: new PullWorker(clock),
-    credentials: new CredentialFinder({ dockerConfig, caFile, log }),
+    worker: new PullWorker(clock, { hostFailed }),
+    credentials: new CredentialFinder({ dockerConfig, caFile, registryHostsDir, log }),
     enforceNamespaces,
     maxPulls,
     maxUnpackRatio,

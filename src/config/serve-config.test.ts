@@ -32,6 +32,7 @@ const defaults: ServeConfig = {
   maxUnpackRatio: 200,
   cacheLimits,
   allowRegistry: [],
+  registryHostsDir: "/etc/containerd/certs.d",
   dockerConfig: undefined,
   caFile: undefined,
   selinuxLabel: "system_u:object_r:container_file_t:s0",
@@ -78,6 +79,7 @@ const samples: Record<Exclude<keyof ServeValues, "config">, { text: string; chan
   cacheLowPercent: { text: "11", changes: { cacheLimits: { ...cacheLimits, lowPercent: 11 } } },
   cacheMinPercent: { text: "1", changes: { cacheLimits: { ...cacheLimits, minPercent: 1 } } },
   allowRegistry: { text: "ghcr.io/a/**, b.io/c", changes: { allowRegistry: ["ghcr.io/a/**", "b.io/c"] } },
+  registryHostsDir: { text: "/hosts", changes: { registryHostsDir: "/hosts" } },
   dockerConfig: { text: "/etc/docker.json", changes: { dockerConfig: "/etc/docker.json" } },
   caFile: { text: "ca.pem", changes: { caFile: "/here/ca.pem" } },
   selinuxLabel: {

@@ -65,6 +65,7 @@ export function parseConfig(input: ConfigInput): ServeConfig {
     maxUnpackRatio: values.maxUnpackRatio,
     cacheLimits: cacheLimitsFrom(values),
     allowRegistry: Object.freeze(values.allowRegistry ?? []),
+    registryHostsDir: posix.resolve(cwd, values.registryHostsDir),
     dockerConfig: absolute(cwd, values.dockerConfig),
     caFile: absolute(cwd, values.caFile),
     selinuxLabel: values.selinuxLabel,

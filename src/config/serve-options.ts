@@ -45,6 +45,7 @@ export interface ServeValues {
   readonly cacheLowPercent: number;
   readonly cacheMinPercent: number;
   readonly allowRegistry: readonly string[] | undefined;
+  readonly registryHostsDir: string;
   readonly dockerConfig: string | undefined;
   readonly caFile: string | undefined;
   readonly selinuxLabel: string;
@@ -176,6 +177,12 @@ export const serveOptions: OptionTable<ServeValues> = {
     parser: registryGlobs(),
     defaultValue: undefined,
     defaultText: "all",
+  },
+  registryHostsDir: {
+    description: "folder with mirrors, CAs and TLS settings per registry, in the form of containerd's hosts.toml",
+    parser: path(),
+    defaultValue: "/etc/containerd/certs.d",
+    defaultText: "/etc/containerd/certs.d",
   },
   dockerConfig: {
     description: "docker config.json with credentials for all pulls on the node",

@@ -1,10 +1,9 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { Node } from "../../gen/csi/v1/csi_pb.js";
-import { type Clock, DriverError, errnoOf, type LogFields, type Logger } from "../base/index.ts";
+import { type Clock, DriverError, errnoOf, type LogFields, type Logger, RecentKeys } from "../base/index.ts";
 import type { PublishOutcome } from "../volume/index.ts";
 import { publishOutcome } from "./publish-outcome.ts";
-import { RecentKeys } from "./recent-keys.ts";
 import { shortenMiddle } from "./short-text.ts";
 import { codeName } from "./status.ts";
 

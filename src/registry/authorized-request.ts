@@ -2,10 +2,11 @@ import type { Clock } from "../base/index.ts";
 import type { Authorization, Authorizer } from "./auth/authorizer.ts";
 import { type Challenge, parseChallenges } from "./auth/challenge.ts";
 import { anonymous, type Credential } from "./credential.ts";
-import type { Endpoint } from "./endpoint.ts";
+import { type Endpoint, pingTargetOf } from "./endpoint.ts";
 import type { HttpRequest, HttpResponse } from "./http/http-types.ts";
 import { followRedirects } from "./http/redirect.ts";
 import { originKey, type Target } from "./http/target.ts";
+import { tlsForStranger } from "./http/tls-settings.ts";
 import { type StatusError, statusErrorFrom } from "./status-error.ts";
 
 /** One request to a registry. */
@@ -56,7 +57,10 @@ export async function requestAuthorized(tools: RequestTools, request: RegistryRe
       method: request.method,
       target: request.target,
       trust: endpoint.trust,
+      tls: endpoint.tls,
       headers: request.headers,
+      homeHeaders: endpoint.headers,
+      connectTimeoutMs: endpoint.connectTimeoutMs,
       signal,
       patienceMs: request.patienceMs,
       takesLong: request.takesLong,
@@ -109,8 +113,9 @@ async function answerPing({ tools, request, progress }: Refusal): Promise<boolea
   const { endpoint, credential, signal } = request;
   if (credential.kind === "anonymous" || progress.hasPinged) return false;
   progress.hasPinged = true;
-  const target = { ...endpoint.base, path: "/v2/" };
-  const response = await tools.send({ method: "GET", target, trust: endpoint.trust, headers: new Map(), signal });
+  const target = pingTargetOf(endpoint);
+  const { trust, tls, headers } = endpoint;
+  const response = await tools.send({ method: "GET", target, trust, tls, headers, signal });
   response.body.discard();
   if (response.status !== 401) return false;
   const challenges = parseChallenges(response.headers.get("www-authenticate") ?? []);
@@ -131,6 +136,9 @@ async function answerAsGuest(refusal: Refusal, asked: Target): Promise<boolean> 
     ...request.endpoint,
     base: { ...asked, path: request.endpoint.base.path },
     transport: asked.scheme === "http" ? "http" : request.endpoint.trust === "unverified" ? "insecure" : "https",
+    tls: tlsForStranger(request.endpoint.tls),
+    headers: new Map(),
+    isVouched: false,
   };
   const refused = refusedAt(progress, asked);
   const shown = progress.guests.get(originKey(asked));

@@ -14,6 +14,16 @@ import { TransportError } from "./http/transport-error.ts";
 import type { Retrier } from "./retry.ts";
 import { StatusError, statusErrorFrom } from "./status-error.ts";
 
+/** What fetching a blob from one host is for, in messages. */
+export function blobPurpose(
+  { repository, descriptor }: Pick<BlobQuery, "repository" | "descriptor">,
+  endpoint: Endpoint,
+  tried: readonly string[],
+): Purpose {
+  const subject = `${descriptor.digest} of ${repository.registry}/${repository.repository}`;
+  return { action: "fetch blob", subject, repository, host: hostLabel(endpoint.base), tried };
+}
+
 /** Where a blob's bytes go, never more than its size. */
 export interface BlobSink {
   /**
@@ -33,6 +43,8 @@ export interface BlobSink {
 export interface BlobQuery extends Asker {
   readonly repository: Repository;
   readonly descriptor: Pick<Descriptor, "digest" | "size">;
+  /** The host that is asked; undefined: the registry itself. */
+  readonly endpoint?: Endpoint | undefined;
   readonly credential: Credential;
   readonly sink: BlobSink;
   /** What the sink has already, and what comes now; to be handed in again where another request goes on. */
@@ -78,19 +90,13 @@ class BlobDownload {
   #claimsCoding = false;
 
   constructor(tools: ClientTools, query: BlobQuery) {
-    const { repository, descriptor, credential } = query;
+    const { repository, endpoint, descriptor, credential } = query;
     this.#tools = tools;
     this.#query = query;
-    this.#endpoint = endpointOf(repository);
+    this.#endpoint = endpoint ?? endpointOf(repository);
     const { shown, withheld } = presentable(this.#endpoint, [credential]);
     this.#credential = shown[0] ?? anonymous;
-    this.#purpose = {
-      action: "fetch blob",
-      subject: `${descriptor.digest} of ${repository.registry}/${repository.repository}`,
-      repository,
-      host: hostLabel(this.#endpoint.base),
-      tried: [this.#credential.source, ...withheld],
-    };
+    this.#purpose = blobPurpose(query, this.#endpoint, [this.#credential.source, ...withheld]);
     this.#retrier = createRetrier(tools, query, this.#purpose);
     this.#progress = query.progress ?? new BlobProgress(descriptor);
   }

@@ -1,12 +1,14 @@
 import { DriverError, type Logger } from "../base/index.ts";
 import type { RequestTools } from "./authorized-request.ts";
-import { anonymous, type Credential } from "./credential.ts";
+import { anonymous, type CredentialOffer } from "./credential.ts";
 import { type Endpoint, isSafeForNodeCredentials } from "./endpoint.ts";
+import type { HostRest } from "./host-rest.ts";
 import { failureFrom, type Purpose } from "./failure.ts";
 import { Retrier, type RetryPolicy, type WhilePausing } from "./retry.ts";
 
 /** What the operations of a client share. */
 export interface ClientTools extends RequestTools {
+  readonly rest: HostRest;
   readonly log: Logger;
   readonly retryPolicy: RetryPolicy;
 }
@@ -31,12 +33,12 @@ export function createRetrier(tools: ClientTools, asker: Asker, purpose: Purpose
 }
 
 /** Which credentials may be shown to an endpoint, in order; `withheld` names the others and why, for messages. */
-export function presentable(
+export function presentable<Offer extends CredentialOffer>(
   endpoint: Endpoint,
-  credentials: readonly Credential[],
-): { readonly shown: readonly Credential[]; readonly withheld: readonly string[] } {
+  credentials: readonly Offer[],
+): { readonly shown: readonly (Offer | typeof anonymous)[]; readonly withheld: readonly string[] } {
   const isSafe = isSafeForNodeCredentials(endpoint);
-  const isShown = (one: Credential) => isSafe || one.kind === "anonymous" || one.owner === "pod";
+  const isShown = (one: Offer) => isSafe || one.kind === "anonymous" || one.owner === "pod";
   const shown = credentials.filter(isShown);
   const how = endpoint.transport === "http" ? "plain http" : "unverified TLS";
   const withheld = credentials.filter((one) => !isShown(one)).map(({ source }) => `${source} (not shown over ${how})`);

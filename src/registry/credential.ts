@@ -18,6 +18,33 @@ export type Credential =
       readonly owner: CredentialOwner;
     };
 
+/**
+ * A credential that is fetched only when its turn comes: from a credential helper or provider of the node. `key` says
+ * which one, to whoever knows them.
+ */
+export interface DeferredCredential {
+  readonly kind: "deferred";
+  readonly key: string;
+  readonly source: string;
+  readonly owner: "node";
+}
+
+/** What may be tried: known already, or still to be fetched. */
+export type CredentialOffer = Credential | DeferredCredential;
+
+/** What came of fetching a deferred credential. */
+export interface UnveiledCredential {
+  /** Undefined where there is none for this registry. */
+  readonly credential: Credential | undefined;
+  /** It was fetched earlier: if it is refused, a fresh one may be let in. */
+  readonly isReused: boolean;
+  /** What went wrong with the helper or provider, for messages. */
+  readonly problem: string | undefined;
+}
+
+/** Fetches a deferred credential; never rejects but with the reason of a cancel. With `isFresh`, what was fetched earlier does not count. */
+export type Unveil = (offer: DeferredCredential, isFresh: boolean) => Promise<UnveiledCredential>;
+
 /** Whose a credential is. */
 export type CredentialOwner = "pod" | "node";
 

@@ -1,6 +1,10 @@
+import { createHash } from "node:crypto";
 import { DriverError } from "../base/index.ts";
+import type { HostKind, RegistryHost } from "./hosts/registry-host.ts";
+import { apiHostOf, isHostOfRegistry } from "./hosts/registry-names.ts";
 import type { TlsTrust } from "./http/http-types.ts";
-import { isLoopback, parseTarget, type Target } from "./http/target.ts";
+import { isLoopback, originKey, parseTarget, type Target } from "./http/target.ts";
+import type { TlsSettings } from "./http/tls-settings.ts";
 
 /** How a registry is spoken to: verified TLS, TLS without verification, or plain http. */
 export type Transport = "https" | "insecure" | "http";
@@ -13,29 +17,92 @@ export interface Repository {
   readonly transport: Transport;
 }
 
-/** The API of a registry: where its `/v2` is, and whether its certificate counts. */
+/** The API of a host that answers for a repository: where its `/v2` is, and whether its certificate counts. */
 export interface Endpoint {
+  readonly kind: HostKind;
   /** Path: `/v2/<repository>`, to which `/manifests/...` and `/blobs/...` are added. */
   readonly base: Target;
+  /** The path of the API itself: `/v2`. */
+  readonly rootPath: string;
   readonly trust: TlsTrust;
   readonly transport: Transport;
   readonly repository: string;
+  readonly tls: TlsSettings | undefined;
+  /** Sent with every request to this host, and to no other. */
+  readonly headers: ReadonlyMap<string, string>;
+  /** What a host that is not the registry itself is told of whom it answers for, containerd's `ns`. */
+  readonly namespace: string | undefined;
+  /** True if the node's administrator says that it is reached this way, even if that is not verified TLS. */
+  readonly isVouched: boolean;
+  readonly connectTimeoutMs: number | undefined;
 }
 
-/** Where a repository's API is. Docker Hub's has a host name of its own. */
+/** Where a repository's API is when nothing more is known than its name. Docker Hub's has a host name of its own. */
 export function endpointOf({ registry, repository, transport }: Repository): Endpoint {
-  const host = registry === "docker.io" ? "registry-1.docker.io" : registry;
-  const base = parseTarget(`${transport === "http" ? "http" : "https"}://${host}/v2/${repository}`);
-  if (base === undefined) throw new DriverError("bad-input", `registry ${JSON.stringify(registry)} is no host name`);
-  return { base, transport, repository, trust: transport === "insecure" ? "unverified" : "verified" };
+  const root = parseTarget(`${transport === "http" ? "http" : "https"}://${apiHostOf(registry)}/v2`);
+  if (root === undefined) throw new DriverError("bad-input", `registry ${JSON.stringify(registry)} is no host name`);
+  return {
+    kind: "origin",
+    base: { ...root, path: `${root.path}/${repository}` },
+    rootPath: root.path,
+    trust: transport === "insecure" ? "unverified" : "verified",
+    transport,
+    repository,
+    tls: undefined,
+    headers: new Map(),
+    namespace: undefined,
+    isVouched: false,
+    connectTimeoutMs: undefined,
+  };
+}
+
+/** Where a repository's API is at one of its registry's hosts. */
+export function endpointAt(repository: Repository, host: RegistryHost): Endpoint {
+  const own = endpointOf(repository);
+  const { kind, root, connectTimeoutMs } = host;
+  // What a volume says of its registry counts for that one only. Then nothing goes there that the node's own way was
+  // meant to protect: headers may be secret, and a certificate shows who the node is.
+  if (kind === "origin" && repository.transport !== "https") return { ...own, connectTimeoutMs };
+  const { path: rootPath, ...origin } = root ?? { ...own.base, path: own.rootPath };
+  const trust = host.trust ?? "verified";
+  return {
+    kind,
+    base: { ...origin, path: `${rootPath}/${repository.repository}` },
+    rootPath,
+    trust,
+    transport: origin.scheme === "http" ? "http" : trust === "unverified" ? "insecure" : "https",
+    repository: repository.repository,
+    tls: host.tls,
+    headers: new Map(Object.entries(host.headers)),
+    namespace: isHostOfRegistry(origin, repository.registry) ? undefined : repository.registry,
+    isVouched: true,
+    connectTimeoutMs,
+  };
 }
 
 /** The endpoint's target for a path below the repository. */
-export function targetIn(endpoint: Endpoint, path: string): Target {
-  return { ...endpoint.base, path: endpoint.base.path + path };
+export function targetIn({ base, namespace }: Endpoint, path: string): Target {
+  const query = namespace === undefined ? "" : `?ns=${encodeURIComponent(namespace)}`;
+  return { ...base, path: base.path + path + query };
+}
+
+/** Where a registry tells how to log in: the root of its API. */
+export function pingTargetOf(endpoint: Endpoint): Target {
+  return targetIn({ ...endpoint, base: { ...endpoint.base, path: endpoint.rootPath } }, "/");
+}
+
+/** One text per host of a registry, for maps: one machine may be a mirror of several, told apart by path, `ns` or header. */
+export function hostKey({ trust, base, rootPath, namespace, headers }: Endpoint): string {
+  const way = JSON.stringify([rootPath, namespace ?? "", ...headers]);
+  return `${trust} ${originKey(base)} ${createHash("sha256").update(way).digest("base64")}`;
+}
+
+/** One text per repository at a host. */
+export function endpointKey(endpoint: Endpoint): string {
+  return `${hostKey(endpoint)} ${endpoint.repository}`;
 }
 
 /** True if what belongs to the node may be shown there (contract.md, Credentials). */
 export function isSafeForNodeCredentials(endpoint: Endpoint): boolean {
-  return endpoint.transport === "https" || isLoopback(endpoint.base);
+  return endpoint.transport === "https" || endpoint.isVouched || isLoopback(endpoint.base);
 }

@@ -9,16 +9,18 @@ import {
   parseDigest,
 } from "../oci/index.ts";
 import { requestAuthorized } from "./authorized-request.ts";
-import { type Asker, type ClientTools, createRetrier, presentable } from "./client-tools.ts";
+import { Admission, NotLetIn } from "./admission.ts";
+import { type ClientTools, createRetrier } from "./client-tools.ts";
 import type { Credential } from "./credential.ts";
-import { type Endpoint, endpointOf, type Repository, targetIn } from "./endpoint.ts";
+import { type Endpoint, targetIn } from "./endpoint.ts";
+import { type AskedHost, askHosts, type HostsQuery, hostsFor } from "./first-host.ts";
 import { failureFrom, opening, type Purpose } from "./failure.ts";
 import { headerOf } from "./http/http-message.ts";
 import type { HttpResponse } from "./http/http-types.ts";
 import { hostLabel } from "./http/target.ts";
 import { onceMoreIfCorrupt } from "./once-more.ts";
 import { withRetries } from "./retry.ts";
-import { StatusError, statusErrorFrom } from "./status-error.ts";
+import { statusErrorFrom } from "./status-error.ts";
 
 /** A manifest's bytes, hashed here, and with which credential they were given. */
 export interface FetchedManifest {
@@ -36,52 +38,60 @@ export interface ClaimedManifest {
 }
 
 /** Which manifest is asked for, by tag or by digest. */
-export interface ManifestQuery extends Asker {
-  readonly repository: Repository;
+export interface ManifestQuery extends HostsQuery {
   readonly tagOrDigest: string;
-  readonly credentials: readonly Credential[];
 }
 
 /** See `RegistryClient.fetchManifest`. */
-export async function fetchManifest(tools: ClientTools, query: ManifestQuery): Promise<FetchedManifest> {
-  const endpoint = endpointOf(query.repository);
-  const { shown, withheld } = presentable(endpoint, query.credentials);
-  const tried = [...shown.map(({ source }) => source), ...withheld];
-  const purpose = purposeOf(query, endpoint, tried);
+export function fetchManifest(tools: ClientTools, query: ManifestQuery): Promise<FetchedManifest> {
+  const way = { needs: capabilityFor(query), rest: tools.rest };
+  return askHosts(query, way, (host) => fetchFrom(tools, query, host));
+}
+
+async function fetchFrom(tools: ClientTools, query: ManifestQuery, host: AskedHost): Promise<FetchedManifest> {
+  const { endpoint, credentials } = host;
+  const { admission = new Admission() } = query;
+  const purpose = purposeOf(query, endpoint, []);
   const retrier = createRetrier(tools, query, purpose);
-  let firstRefusal: StatusError | undefined;
-  for (const credential of shown) {
-    try {
-      return await onceMoreIfCorrupt(() =>
+  try {
+    return await admission.enter(endpoint, credentials, (credential) =>
+      onceMoreIfCorrupt(() =>
         withRetries(retrier, async (patienceMs) => {
           const response = await ask(tools, query, { method: "GET", endpoint, credential, patienceMs });
           return await readManifest(tools, response, { query, credential, purpose });
         }),
-      );
-    } catch (error) {
-      if (!(error instanceof StatusError && error.isRefusal)) throw failureFrom(error, purpose, tools.clock);
-      firstRefusal ??= error;
-    }
+      ),
+    );
+  } catch (error) {
+    if (!(error instanceof NotLetIn)) throw failureFrom(error, purpose, tools.clock);
+    throw failureFrom(error.first, { ...purpose, tried: error.tried }, tools.clock);
   }
-  throw failureFrom(firstRefusal, purpose, tools.clock);
 }
 
 /** See `RegistryClient.headManifest`. */
 export async function headManifest(tools: ClientTools, query: ManifestQuery): Promise<ClaimedManifest | undefined> {
-  const endpoint = endpointOf(query.repository);
-  for (const credential of presentable(endpoint, query.credentials).shown) {
+  const { admission = new Admission() } = query;
+  for (const { endpoint, credentials, problem } of hostsFor(query, capabilityFor(query), tools.rest)) {
+    if (problem !== undefined) continue;
     try {
-      const response = await ask(tools, query, { method: "HEAD", endpoint, credential, patienceMs: undefined });
-      response.body.discard();
-      const digest = headerOf(response.headers, "docker-content-digest");
-      return digest === undefined ? undefined : { digest: parseDigest(digest), credential };
-    } catch (error) {
+      const claimed = await admission.enter(endpoint, credentials, async (credential) => {
+        const response = await ask(tools, query, { method: "HEAD", endpoint, credential, patienceMs: undefined });
+        response.body.discard();
+        const digest = headerOf(response.headers, "docker-content-digest");
+        return digest === undefined ? undefined : { digest: parseDigest(digest), credential };
+      });
+      if (claimed !== undefined) return claimed;
+    } catch {
       query.signal?.throwIfAborted();
       // A HEAD decides nothing but "unchanged": whatever else it says, GET will say it better.
-      if (!(error instanceof StatusError && error.isRefusal)) return undefined;
     }
   }
   return undefined;
+}
+
+/** A digest may be had of any host that gives manifests; what a tag is now, only of those that may say so. */
+function capabilityFor(query: ManifestQuery): "pull" | "resolve" {
+  return askedDigest(query) === undefined ? "resolve" : "pull";
 }
 
 interface Ask {

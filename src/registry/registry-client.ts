@@ -1,6 +1,8 @@
 import type { Clock, Logger } from "../base/index.ts";
 import { Authorizer } from "./auth/authorizer.ts";
 import { type BlobQuery, type FetchedBlob, fetchBlob } from "./blob-request.ts";
+import { HostRest } from "./host-rest.ts";
+import { fetchHostedBlob, type HostedBlobQuery } from "./hosted-blob.ts";
 import { ConnectionPool } from "./http/connection-pool.ts";
 import { defaultHttpLimits, type HttpLimits } from "./http/http-types.ts";
 import {
@@ -15,8 +17,8 @@ import { defaultRetryPolicy, type RetryPolicy } from "./retry.ts";
 /** Speaks the OCI distribution protocol (distribution-spec 1.1, Pull) with any number of registries. */
 export interface RegistryClient {
   /**
-   * Fetches a manifest, trying each credential in order: a 401, 403 or 404 means the next one, and if all are refused
-   * the first refusal is the error ("unauthenticated", "forbidden", "not-found"). Other errors: "unavailable" after
+   * Fetches a manifest from the first host that serves it, trying each credential in order: a 401, 403 or 404 means the
+   * next one, and if all are refused the first refusal is that host's error ("unauthenticated", "forbidden", "not-found"). Other errors: "unavailable" after
    * retries, "refused" for more than 4 MiB, "corrupt" for bytes that do not match the asked digest, or the signal's
    * reason.
    */
@@ -29,6 +31,11 @@ export interface RegistryClient {
    * `fetchManifest` ("corrupt": what the sink has is worthless), with the sink's own error, or the signal's reason.
    */
   fetchBlob(query: BlobQuery): Promise<FetchedBlob>;
+  /**
+   * Fetches a blob from the first host that has it, with the first credential that is let in there. Rejects as
+   * `fetchBlob` does, when no host is left.
+   */
+  fetchHostedBlob(query: HostedBlobQuery): Promise<FetchedBlob>;
   /** Ends all connections; what is under way fails. */
   close(): void;
 }
@@ -52,11 +59,14 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const pool = new ConnectionPool({ clock, limits, userAgent, caCertificates });
   const send = pool.request.bind(pool);
   const authorizer = new Authorizer({ send, clock });
-  const tools = { send, authorizer, clock, log, retryPolicy: { ...defaultRetryPolicy, ...options.retryPolicy } };
+  const rest = new HostRest(clock);
+  const retryPolicy = { ...defaultRetryPolicy, ...options.retryPolicy };
+  const tools = { send, authorizer, rest, clock, log, retryPolicy };
   return {
     fetchManifest: (query) => fetchManifest(tools, query),
     headManifest: (query) => headManifest(tools, query),
     fetchBlob: (query) => fetchBlob(tools, query),
+    fetchHostedBlob: (query) => fetchHostedBlob(tools, query),
     close: () => pool.close(),
   };
 }

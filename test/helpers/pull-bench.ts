@@ -1,12 +1,21 @@
+import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { LayerUnpacker } from "../../src/artifact/layer-unpacker.ts";
 import { planOf } from "../../src/artifact/plan.ts";
 import { PullRun } from "../../src/artifact/pull-run.ts";
-import type { FailedTry, PullAsk, PullJob, PullProgress, StagedTree } from "../../src/artifact/worker-calls.ts";
+import type {
+  FailedTry,
+  PullAsk,
+  PullJob,
+  PullProgress,
+  RequestEvent,
+  StagedTree,
+  UnveilAsk,
+} from "../../src/artifact/worker-calls.ts";
 import { type Clock, KeyedLock, systemClock } from "../../src/base/index.ts";
 import { type Digest, parseManifest } from "../../src/oci/index.ts";
-import { anonymous, createRegistryClient } from "../../src/registry/index.ts";
+import { Admission, anonymous, createRegistryClient } from "../../src/registry/index.ts";
 import { type FoundEntry, listTree } from "../fixtures/unpacking.ts";
 import { type BuiltManifest, EmbeddedRegistry, type EmbeddedRegistryOptions, push } from "../registry/index.ts";
 import { type CacheArea, useCache } from "./cache-area.ts";
@@ -53,22 +62,24 @@ export async function usePulls(
   const area = await useCache(options.parent === undefined ? {} : { parent: options.parent });
   const registry = await EmbeddedRegistry.start(options);
   const client = createRegistryClient({ clock: systemClock, log: area.log, caCertificates: [], userAgent: "test" });
-  const tools = { client, unpacker: new LayerUnpacker(hasty), fetching: new KeyedLock(), nowMs: hasty.monotonicMs };
+  const shared = { client, unpacker: new LayerUnpacker(hasty), fetching: new KeyedLock(), nowMs: hasty.monotonicMs };
   const given: Digest[] = [];
   const events: (PullProgress | FailedTry)[] = [];
-  const ask = (asked: PullAsk) => {
+  const ask = async (asked: PullAsk | UnveilAsk) => {
+    assert.ok(!("unveil" in asked), "nothing is deferred here");
     if (!("given" in asked)) return area.cache.commitLayer(asked);
     given.push(asked.given);
-    return Promise.resolve();
   };
   const pull = async (manifest: BuiltManifest, how: PullOptions = {}) => {
     const { signal = new AbortController().signal, onEvent, ...job } = how;
-    const emit = (event: PullProgress | FailedTry) => {
+    const emit = (event: PullProgress | RequestEvent) => {
+      if ("failedHost" in event) return;
       events.push(event);
       onEvent?.(event);
     };
     return area.cache.withStaging(async (staging) => {
       const whole = { ...jobFor(manifest, registry, area), staging, ...job };
+      const tools = { ...shared, admission: new Admission() };
       const staged = await new PullRun(whole, { signal, emit, ask }, tools).run();
       return { staged, found: listTree(staged.folder) };
     });

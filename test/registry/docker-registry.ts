@@ -9,6 +9,8 @@ export interface DockerRegistryOptions {
   /** Ask for the one user that is known, `DOCKER_REGISTRY_USER`. */
   readonly basicAuth?: boolean;
   readonly tls?: Certificates;
+  /** A pull-through cache in front of the registry at this URL. */
+  readonly proxyOf?: string;
 }
 
 /** The user that a registry with `basicAuth` lets in. */
@@ -85,6 +87,7 @@ async function writeConfig(folder: string, options: DockerRegistryOptions): Prom
     storage: { filesystem: { rootdirectory: join(folder, "storage") }, delete: { enabled: true } },
     http,
     ...(options.basicAuth ? { auth } : {}),
+    ...(options.proxyOf === undefined ? {} : { proxy: { remoteurl: options.proxyOf } }),
   };
   await writeFile(join(folder, "config.yml"), JSON.stringify(config));
 }

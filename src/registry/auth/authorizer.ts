@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { type Clock, SingleFlight } from "../../base/index.ts";
 import type { Credential } from "../credential.ts";
-import type { Endpoint } from "../endpoint.ts";
-import { originKey } from "../http/target.ts";
+import { type Endpoint, endpointKey } from "../endpoint.ts";
+import { originKey, type Target } from "../http/target.ts";
+import { tlsForStranger } from "../http/tls-settings.ts";
 import { untilAborted } from "../until-aborted.ts";
 import { type AnswerWay, type AskingServer, chooseAnswerWay } from "./answer-way.ts";
 import type { Challenge } from "./challenge.ts";
@@ -98,7 +99,7 @@ export class Authorizer {
     const { realm, service, scope } = way;
     return this.#fetching.run(`${key} ${JSON.stringify(way)}`, async () => {
       const askedAtMs = this.#clock.monotonicMs();
-      const token = await fetchToken(this.#fetcher, { realm, trust: endpoint.trust, service, scope, credential });
+      const token = await fetchToken(this.#fetcher, { realm, ...waysTo(realm, endpoint), service, scope, credential });
       this.#remember(key, { way, token: { value: token.value, goodUntilMs: askedAtMs + token.lifetimeMs * 0.9 } });
       return token;
     });
@@ -117,9 +118,16 @@ export class Authorizer {
   }
 }
 
+/** How a token server is spoken to: as its registry where it is the same host, else with nothing of that one's own. */
+function waysTo(realm: Target, { base, trust, tls, headers, isVouched }: Endpoint) {
+  const isSameHost = originKey(realm) === originKey(base);
+  if (!isSameHost) return { trust, tls: tlsForStranger(tls), homeHeaders: undefined, isVouched: false };
+  return { trust, tls, homeHeaders: headers, isVouched };
+}
+
 /** One text per origin, trust, repository and credential; of the credential only a hash. */
 function keyOf(endpoint: Endpoint, credential: Credential): string {
   const { source: _, ...secret } = credential;
   const hash = createHash("sha256").update(JSON.stringify(secret)).digest("base64");
-  return `${endpoint.trust} ${originKey(endpoint.base)} ${endpoint.repository} ${hash}`;
+  return `${endpointKey(endpoint)} ${hash}`;
 }

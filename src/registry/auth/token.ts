@@ -3,6 +3,7 @@ import type { Credential } from "../credential.ts";
 import type { HttpRequest, HttpResponse, TlsTrust } from "../http/http-types.ts";
 import { followRedirects } from "../http/redirect.ts";
 import { hostLabel, isLoopback, type Target } from "../http/target.ts";
+import type { TlsSettings } from "../http/tls-settings.ts";
 import { TransportError } from "../http/transport-error.ts";
 import { StatusError, statusErrorFrom } from "../status-error.ts";
 
@@ -10,6 +11,11 @@ import { StatusError, statusErrorFrom } from "../status-error.ts";
 export interface TokenRequest {
   readonly realm: Target;
   readonly trust: TlsTrust;
+  readonly tls?: TlsSettings | undefined;
+  /** What is configured for this host alone. */
+  readonly homeHeaders?: ReadonlyMap<string, string> | undefined;
+  /** The node's administrator says that this host is reached this way. */
+  readonly isVouched?: boolean;
   readonly service: string | undefined;
   /** One or several, separated by blanks. */
   readonly scope: string;
@@ -60,8 +66,8 @@ export async function fetchToken(fetcher: TokenFetcher, asked: TokenRequest): Pr
  * How far the token server is trusted: as its registry, but what belongs to the node goes to other machines over verified
  * TLS only. A registry on this machine may be anybody's, and names whatever token server it likes.
  */
-function trustOf({ realm, trust, credential }: TokenRequest): TlsTrust {
-  if (credential.kind === "anonymous" || credential.owner === "pod" || isLoopback(realm)) return trust;
+function trustOf({ realm, trust, credential, isVouched }: TokenRequest): TlsTrust {
+  if (credential.kind === "anonymous" || credential.owner === "pod" || isLoopback(realm) || isVouched) return trust;
   if (realm.scheme === "https") return "verified";
   throw new TransportError("challenge", hostLabel(realm), "it asks for the node's credentials over plain http");
 }
@@ -79,14 +85,16 @@ function fetchByGet(fetcher: TokenFetcher, request: TokenRequest): Promise<Token
       method: "GET",
       target,
       trust: request.trust,
+      tls: request.tls,
       headers: new Map([["Accept", "application/json"]]),
+      homeHeaders: request.homeHeaders,
       authorizationFor: (_, hasStrayed) => (hasStrayed ? undefined : authorization),
     }),
   );
 }
 
 function fetchByPost(fetcher: TokenFetcher, request: TokenRequest): Promise<Token> {
-  const { realm, service, scope, credential } = request;
+  const { realm, trust, tls, service, scope, credential } = request;
   const form = new URLSearchParams();
   if (credential.kind === "identity-token") {
     form.set("grant_type", "refresh_token");
@@ -100,11 +108,12 @@ function fetchByPost(fetcher: TokenFetcher, request: TokenRequest): Promise<Toke
   form.set("client_id", clientId);
   form.set("scope", scope);
   const headers = new Map([
+    ...(request.homeHeaders ?? []),
     ["Accept", "application/json"],
     ["Content-Type", "application/x-www-form-urlencoded"],
   ]);
   return read(fetcher, realm, () =>
-    fetcher.send({ method: "POST", target: realm, trust: request.trust, headers, body: form.toString() }),
+    fetcher.send({ method: "POST", target: realm, trust, tls, headers, body: form.toString() }),
   );
 }
 

@@ -4,6 +4,7 @@ import { Connection } from "./connection.ts";
 import type { Exchange } from "./exchange.ts";
 import type { HttpLimits, HttpRequest, HttpResponse } from "./http-types.ts";
 import { hostLabel, originKey } from "./target.ts";
+import type { TlsSettings } from "./tls-settings.ts";
 import { TransportError } from "./transport-error.ts";
 
 /** What a pool needs. */
@@ -25,12 +26,16 @@ interface Host {
   users: number;
 }
 
+// Each holds all roots. Settings change seldom, and most hosts have none of their own.
+const maxSecureContexts = 16;
+
 /** Sends requests over HTTP/1.1 connections that are kept, and bounded in number, per origin. */
 export class ConnectionPool {
   readonly #options: ConnectionPoolOptions;
   readonly #hosts = new Map<string, Host>();
   readonly #connections = new Set<Connection>();
-  #secureContext: SecureContext | undefined;
+  /** By the settings' id; without one, for the roots alone. */
+  readonly #secureContexts = new Map<string, SecureContext>();
   #isClosed = false;
 
   constructor(options: ConnectionPoolOptions) {
@@ -88,7 +93,7 @@ export class ConnectionPool {
   }
 
   #hostOf(request: HttpRequest): Host {
-    const key = `${request.trust} ${originKey(request.target)}`;
+    const key = `${request.trust} ${originKey(request.target)} ${request.tls?.id ?? ""}`;
     const known = this.#hosts.get(key);
     if (known !== undefined) return known;
     const { connectionsPerHost, smallConnectionsPerHost } = this.#options.limits;
@@ -134,24 +139,24 @@ export class ConnectionPool {
   async #connect(request: HttpRequest): Promise<Connection> {
     const { clock, limits } = this.#options;
     const { target, trust } = request;
-    const secureContext =
-      target.scheme === "https" && trust === "verified" ? this.#contextWithRoots(request) : undefined;
+    const secureContext = target.scheme === "https" ? this.#contextFor(request) : undefined;
     const connection = await Connection.open({ origin: target, trust, secureContext, clock, limits }, request);
     this.#connections.add(connection);
     if (this.#isClosed) connection.close();
     return connection;
   }
 
-  #contextWithRoots(request: HttpRequest): SecureContext | undefined {
-    const { caCertificates } = this.#options;
-    if (caCertificates.length === 0) return undefined;
-    try {
-      this.#secureContext ??= createSecureContext({ ca: [...rootCertificates, ...caCertificates] });
-      return this.#secureContext;
-    } catch (error) {
-      const message = "the certificates given beside the built-in roots cannot be read";
-      throw new TransportError("certificate", hostLabel(request.target), message, error);
-    }
+  #contextFor({ target, trust, tls }: HttpRequest): SecureContext | undefined {
+    const added = trust === "verified" ? [...this.#options.caCertificates, ...(tls?.caCertificates ?? [])] : [];
+    const shown = tls?.clientCertificates ?? [];
+    if (added.length === 0 && shown.length === 0) return undefined;
+    const id = `${trust} ${tls?.id ?? ""}`;
+    const context = this.#secureContexts.get(id) ?? createContext(added, shown, hostLabel(target));
+    this.#secureContexts.delete(id);
+    this.#secureContexts.set(id, context);
+    const [oldest] = this.#secureContexts.keys();
+    if (this.#secureContexts.size > maxSecureContexts && oldest !== undefined) this.#secureContexts.delete(oldest);
+    return context;
   }
 
   #discard(connection: Connection): void {
@@ -192,5 +197,21 @@ export class ConnectionPool {
     ]);
     if (request.body !== undefined) headers.set("Content-Length", String(Buffer.byteLength(request.body, "latin1")));
     return headers;
+  }
+}
+
+function createContext(
+  added: readonly string[],
+  shown: TlsSettings["clientCertificates"],
+  host: string,
+): SecureContext {
+  try {
+    const cert = shown.map(({ certificate }) => certificate);
+    const key = shown.map((pair) => pair.key);
+    return createSecureContext({ ca: [...rootCertificates, ...added], ...(shown.length === 0 ? {} : { cert, key }) });
+  } catch (error) {
+    // The library's own text may tell of a key.
+    const message = "the certificates given for it, beside the built-in roots, cannot be used";
+    throw new TransportError("certificate", host, message, error);
   }
 }

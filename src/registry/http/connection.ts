@@ -41,7 +41,11 @@ export class Connection {
     const { limits } = options;
     const socket = await openSocket({
       ...options,
-      timeoutMs: Math.min(limits.connectTimeoutMs, request.patienceMs ?? Number.POSITIVE_INFINITY),
+      timeoutMs: Math.min(
+        limits.connectTimeoutMs,
+        request.patienceMs ?? Number.POSITIVE_INFINITY,
+        request.connectTimeoutMs ?? Number.POSITIVE_INFINITY,
+      ),
       signal: request.signal,
       nextBuffer: () => connection.#nextBuffer(),
       onBytes: (count) => connection.#onBytes(count),

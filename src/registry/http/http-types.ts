@@ -1,5 +1,6 @@
 import type { HeaderFields } from "./http-message.ts";
 import type { Target } from "./target.ts";
+import type { TlsSettings } from "./tls-settings.ts";
 
 /** Whether a server's certificate is verified (https only). */
 export type TlsTrust = "verified" | "unverified";
@@ -9,6 +10,7 @@ export interface HttpRequest {
   readonly method: "GET" | "HEAD" | "POST";
   readonly target: Target;
   readonly trust: TlsTrust;
+  readonly tls?: TlsSettings | undefined;
   /** By name as sent; Host, Content-Length and User-Agent are added. */
   readonly headers: ReadonlyMap<string, string>;
   /** A POST's form. */
@@ -16,6 +18,8 @@ export interface HttpRequest {
   readonly signal?: AbortSignal | undefined;
   /** Less time to connect and to answer than the limits give, in milliseconds. */
   readonly patienceMs?: number | undefined;
+  /** Less time to connect alone. */
+  readonly connectTimeoutMs?: number | undefined;
   /** True for bodies that may take minutes: they have places of their own, and keep nobody else waiting. */
   readonly takesLong?: boolean | undefined;
 }
