@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import { runTool } from "./run-tool.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -31,11 +31,25 @@ export async function bundleSources(folder: string): Promise<Bundles> {
       "import.meta.url": '"file:///oras-csi"',
       ORAS_CSI_COMMIT: JSON.stringify(await currentCommit()),
     },
+    plugins: [emptyModules],
     logLevel: "warning",
   });
   const path = (name: string) => join(folder, `${name}.cjs`);
   return { main: path("main"), workers: Object.fromEntries(workers.map((name) => [`${name}.cjs`, path(name)])) };
 }
+
+/**
+ * Parts of prom-client that load at start and never run here: exemplars from traces, and a client for push gateways with
+ * Node's own HTTP client.
+ */
+const emptyModules: Plugin = {
+  name: "empty-modules",
+  setup(bundling) {
+    bundling.onLoad({ filter: /\/node_modules\/(@opentelemetry\/api|prom-client\/lib\/pushgateway)[/.]/ }, () => ({
+      contents: "module.exports = {};",
+    }));
+  },
+};
 
 function nodeMajor(): string {
   const { optionalDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
