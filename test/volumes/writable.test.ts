@@ -180,12 +180,33 @@ test(`${MANY_FILES} files in an upper layer are deleted behind an unpublish, als
   const again = sandbox.kubelet.volume({ attributes: asked, readOnly: false });
   await again.publish();
   await again.unpublish();
+  await untilSwept(sandbox);
+});
+
+test("folders deeper than a path can say go with their volume, and their space comes back", REAL, async () => {
+  await using registry = await EmbeddedRegistry.start();
+  const asked = attributes(await pushThing(registry, artifact([fileLayer("a", "a\n")])));
+  await using sandbox = await Sandbox.start();
+  const volume = sandbox.kubelet.volume({ attributes: asked, readOnly: false });
+  await volume.publish();
+  const deepen = `
+    const name = "d".repeat(250);
+    for (let i = 0; i < 40; i++) { fs.mkdirSync(name); process.chdir(name); }
+    fs.writeFileSync("mine", "m");`;
+  execFileSync(process.execPath, ["--eval", deepen], { cwd: volume.targetPath });
+  await volume.unpublish();
+  await assertNothingLeft(sandbox);
+  await untilSwept(sandbox);
+});
+
+/** Waits until all that was taken away is deleted. */
+async function untilSwept(sandbox: Sandbox): Promise<void> {
   const deadline = performance.now() + SWEPT_DEADLINE_MS;
   while ((await sandbox.dataNames("tmp")).length > 0) {
     assert.ok(performance.now() < deadline, "tmp/ was not emptied");
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-});
+}
 
 /** How many files a folder holds, counted by find: some may go meanwhile. */
 function filesBelow(folder: string): number {
