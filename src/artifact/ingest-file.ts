@@ -1,5 +1,6 @@
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, read, rmSync, writeSync } from "node:fs";
-import { type ByteRange, errnoOf } from "../base/index.ts";
+import { closeSync, constants, fdatasync, fstatSync, ftruncateSync, openSync, read, rmSync, writeSync } from "node:fs";
+import { promisify } from "node:util";
+import { type ByteRange, ByteRanges, errnoOf } from "../base/index.ts";
 import { readIngestMap, removeIngestMap, writeIngestMap } from "./ingest-map.ts";
 
 /** Which blob comes in, and from whom. */
@@ -16,9 +17,15 @@ export interface IngestOptions {
 /** Less than this is sooner fetched again than looked after. */
 const WORTH_KEEPING_BYTES = 64 * 1024;
 
+/** Of a file that comes in parts, the map is written anew after so many bytes. */
+const SAVE_BYTES = 32 * 1024 * 1024;
+
+const syncData = promisify(fdatasync);
+
 /**
- * A blob on its way in. What an earlier pull left is gone on with; a map beside the file says whose bytes those are.
- * Writing is synchronous: for a worker.
+ * A blob on its way in. What an earlier pull left is gone on with; a map beside the file says whose bytes those are,
+ * and, once they come in parts, which ones are there. A map of parts is written after their bytes were synced. Writing
+ * is synchronous: for a worker.
  */
 export class IngestFile {
   readonly path: string;
@@ -26,8 +33,12 @@ export class IngestFile {
   readonly there: readonly ByteRange[];
   readonly #options: IngestOptions;
   readonly #fd: number;
-  #writtenBytes = 0;
+  readonly #ranges: ByteRanges;
   #hasMap: boolean;
+  /** There is a gap, or was one: the length of the file says nothing. */
+  #isInParts: boolean;
+  #unsavedBytes = 0;
+  #saving: Promise<void> | undefined;
   #open = true;
 
   constructor(options: IngestOptions) {
@@ -36,16 +47,22 @@ export class IngestFile {
     const left = openLeft(options);
     this.#fd = left?.fd ?? openAnew(options.path);
     this.there = left?.there ?? [];
+    this.#ranges = new ByteRanges(this.there);
     this.#hasMap = left !== undefined;
+    this.#isInParts = left?.isInParts === true;
   }
 
   /** Writes bytes where they belong. A full disk is an error here, though the system call calls it a short write. */
   write(chunk: Uint8Array, offset: number): void {
+    const end = offset + chunk.length;
+    if (!this.#isInParts && offset !== this.#ranges.prefix && chunk.length > 0) this.#beginParts();
     for (let done = 0; done < chunk.length; ) {
       done += writeSync(this.#fd, chunk, done, chunk.length - done, offset + done);
     }
-    this.#writtenBytes += chunk.length;
-    if (!this.#hasMap && this.#writtenBytes >= WORTH_KEEPING_BYTES) this.#beginMap();
+    this.#ranges.add({ start: offset, end });
+    this.#unsavedBytes += chunk.length;
+    if (!this.#hasMap && end >= WORTH_KEEPING_BYTES) this.#writeMap(undefined);
+    if (this.#isInParts && this.#unsavedBytes >= SAVE_BYTES) this.#beginSave();
   }
 
   /** Reads back what was written; how many bytes that were. */
@@ -56,35 +73,64 @@ export class IngestFile {
   }
 
   /** Throws away what was written: the source starts over. */
-  restart(): void {
+  async restart(): Promise<void> {
+    await this.#saving;
     removeIngestMap(this.path);
     this.#hasMap = false;
-    this.#writtenBytes = 0;
+    this.#isInParts = false;
+    this.#ranges.clear();
     ftruncateSync(this.#fd, 0);
   }
 
   /** No more is written. */
-  close(): void {
+  async close(): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
+    await this.#saving;
     closeSync(this.#fd);
   }
 
   /** Closes the file and leaves it to the next pull, if it is worth that. */
-  keep(): void {
-    if (this.#hasMap) this.close();
-    else this.discard();
+  async keep(): Promise<void> {
+    if (!this.#hasMap) return await this.discard();
+    await this.#saving;
+    if (this.#isInParts && this.#unsavedBytes > 0) this.#beginSave();
+    await this.close();
   }
 
   /** Closes and removes the file; only what belongs to it goes if it was renamed away. */
-  discard(): void {
-    this.close();
+  async discard(): Promise<void> {
+    await this.close();
     rmSync(this.path, { force: true });
     removeIngestMap(this.path);
   }
 
-  #beginMap(): void {
-    writeIngestMap(this.path, { origin: this.#options.origin, parts: undefined });
+  /** Bytes are about to come beyond a gap: from now on the map counts, not the file's length. */
+  #beginParts(): void {
+    this.#isInParts = true;
+    this.#writeMap(this.#ranges.list());
+  }
+
+  #beginSave(): void {
+    this.#unsavedBytes = 0;
+    this.#saving ??= this.#save().finally(() => {
+      this.#saving = undefined;
+    });
+  }
+
+  /** What cannot be synced is not in the map, and is fetched again if the file is ever gone on with. */
+  async #save(): Promise<void> {
+    const parts = this.#ranges.list();
+    try {
+      await syncData(this.#fd);
+      if (this.#isInParts) this.#writeMap(parts);
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+    }
+  }
+
+  #writeMap(parts: readonly ByteRange[] | undefined): void {
+    writeIngestMap(this.path, { origin: this.#options.origin, parts });
     this.#hasMap = true;
   }
 }
@@ -103,7 +149,7 @@ function openLeft({ path, sizeBytes, origin, takesAnyOrigin }: IngestOptions) {
   const endBytes = Math.min(fstatSync(fd).size, sizeBytes);
   const parts = map.parts ?? [{ start: 0, end: endBytes }];
   const there = parts.map(({ start, end }) => ({ start, end: Math.min(end, endBytes) }));
-  return { fd, there: there.filter(({ start, end }) => start < end) };
+  return { fd, there: there.filter(({ start, end }) => start < end), isInParts: map.parts !== undefined };
 }
 
 function openAnew(path: string): number {

@@ -54,7 +54,7 @@ export class LayerFetcher {
   async fetchFile(layer: PlacedLayer, signal: AbortSignal): Promise<void> {
     await this.#withIngest(layer, async (ingest) => {
       await this.#fetchInto(layer, ingest, noFollower, signal);
-      ingest.close();
+      await ingest.close();
       await this.#options.blobs.commit(ingest.path, layer.descriptor.digest);
     });
   }
@@ -114,12 +114,12 @@ export class LayerFetcher {
     });
     try {
       const done = await work(ingest);
-      ingest.discard();
+      await ingest.discard();
       return done;
     } catch (error) {
       const failure = diskErrorFrom(error, `pull ${job.reference}`);
-      if (failure instanceof DriverError && worthKeeping.has(failure.kind)) ingest.keep();
-      else ingest.discard();
+      const isKept = failure instanceof DriverError && worthKeeping.has(failure.kind);
+      await (isKept ? ingest.keep() : ingest.discard());
       throw error;
     }
   }
@@ -146,7 +146,7 @@ export class LayerFetcher {
         progress.restart();
         counts.advance(-presentBytes);
         presentBytes = 0;
-        receiver.restart();
+        await receiver.restart();
         await follower.restarted();
       },
       hashed: follower.written,
@@ -170,7 +170,7 @@ interface Receiver {
   /** What an earlier pull left. */
   readonly there: IngestFile["there"];
   write(chunk: Uint8Array, offset: number): void;
-  restart(): void;
+  restart(): void | Promise<void>;
   read?(into: Buffer, offset: number): Promise<number>;
 }
 

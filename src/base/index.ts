@@ -29,6 +29,7 @@ export { parseBool } from "./parse-bool.ts";
 export { RecentKeys } from "./recent-keys.ts";
 export { Semaphore } from "./semaphore.ts";
 export { SingleFlight } from "./single-flight.ts";
+export { ThreadLoad } from "./thread-load.ts";
 export { unlessMissing } from "./unless-missing.ts";
 export { type CallOptions, WorkerHost, workerLost } from "./worker-host.ts";
 export { type CallContext, serveCalls } from "./worker-serve.ts";

@@ -71,3 +71,16 @@ test("a signal that lives long gathers no listeners", async () => {
   }
   assert.equal(getEventListeners(signal, "abort").length, 0);
 });
+
+test("who does not wait gets a free place or none", async () => {
+  const semaphore = new Semaphore(1);
+  const release = semaphore.tryAcquire();
+  assert.ok(release);
+  assert.equal(semaphore.tryAcquire(), undefined);
+  const waiting = semaphore.acquire();
+  release();
+  release();
+  assert.equal(semaphore.tryAcquire(), undefined);
+  (await waiting)();
+  assert.ok(semaphore.tryAcquire());
+});

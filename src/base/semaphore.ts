@@ -17,6 +17,17 @@ export class Semaphore {
     signal?.throwIfAborted();
     if (this.#free > 0) this.#free--;
     else await this.#wait(signal);
+    return this.#held();
+  }
+
+  /** A place without waiting, and what gives it back; undefined if none is free. */
+  tryAcquire(): (() => void) | undefined {
+    if (this.#free === 0) return undefined;
+    this.#free--;
+    return this.#held();
+  }
+
+  #held(): () => void {
     let held = true;
     return () => {
       if (!held) return;

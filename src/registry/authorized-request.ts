@@ -20,6 +20,7 @@ export interface RegistryRequest {
   /** See `HttpRequest`. */
   readonly patienceMs?: number | undefined;
   readonly takesLong?: boolean | undefined;
+  readonly onlyIfFree?: boolean | undefined;
 }
 
 /** What requests are sent with. */
@@ -64,6 +65,7 @@ export async function requestAuthorized(tools: RequestTools, request: RegistryRe
       signal,
       patienceMs: request.patienceMs,
       takesLong: request.takesLong,
+      onlyIfFree: request.onlyIfFree,
       authorizationFor: (target, hasStrayed) =>
         (hasStrayed ? progress.guests.get(originKey(target)) : progress.own)?.value,
     });

@@ -17,6 +17,7 @@ export class BlobProgress {
   readonly #ranges: ByteRanges;
   #hash: Hash;
   #hashedBytes = 0;
+  #wasWrong = false;
 
   constructor(descriptor: Pick<Descriptor, "digest" | "size">, there: readonly ByteRange[] = []) {
     this.size = descriptor.size;
@@ -42,6 +43,11 @@ export class BlobProgress {
   /** True if bytes from the start are there that the hash has not seen. */
   get isBehind(): boolean {
     return this.#ranges.prefix > this.#hashedBytes;
+  }
+
+  /** True once a whole blob had another digest: what is fetched then is fetched in order, over one connection. */
+  get wasWrong(): boolean {
+    return this.#wasWrong;
   }
 
   /** Which bytes are there. */
@@ -90,9 +96,11 @@ export class BlobProgress {
     this.#hashedBytes = 0;
   }
 
-  /** The digest of what was hashed, in hex. */
-  hex(): string {
-    return this.#hash.copy().digest("hex");
+  /** The digest of what was hashed, in hex; `wanted` is what it should be. */
+  finish(wanted: string): string {
+    const found = this.#hash.copy().digest("hex");
+    this.#wasWrong ||= found !== wanted;
+    return found;
   }
 
   #feed(chunk: Buffer): void {

@@ -1,16 +1,19 @@
 import { type ByteRange, DriverError } from "../base/index.ts";
 import { type Descriptor, digestParts } from "../oci/index.ts";
-import { requestAuthorized } from "./authorized-request.ts";
+import { type RegistryRequest, requestAuthorized } from "./authorized-request.ts";
 import { isPage, noBlob, partOf, type RangeForm, rangeHeader } from "./blob-answer.ts";
+import { BlobHelpers, SHARED_BLOB_BYTES } from "./blob-helpers.ts";
 import { BlobProgress, type ReadBack } from "./blob-progress.ts";
 import { type Asker, type ClientTools, createRetrier, presentable } from "./client-tools.ts";
 import { contentCodingOf, decodeInto } from "./content-coding.ts";
 import { anonymous, type Credential } from "./credential.ts";
 import { type Endpoint, endpointOf, type Repository, targetIn } from "./endpoint.ts";
 import { failureFrom, opening, type Purpose } from "./failure.ts";
-import type { HttpResponse } from "./http/http-types.ts";
+import type { HttpBody, HttpResponse } from "./http/http-types.ts";
 import { hostLabel } from "./http/target.ts";
 import { TransportError } from "./http/transport-error.ts";
+import { type PartClaim, PartClaims } from "./part-claims.ts";
+import { type PartReception, receivePart } from "./receive-part.ts";
 import type { Retrier } from "./retry.ts";
 import { StatusError, statusErrorFrom } from "./status-error.ts";
 
@@ -60,9 +63,6 @@ export interface FetchedBlob {
 // So much of a blob between two failures shows that the host is alive: its tries are counted anew.
 const progressBytes = 1024 * 1024;
 
-/** Ends a body early: all that is wanted of it came. */
-class Enough extends Error {}
-
 /** See `RegistryClient.fetchBlob`. */
 export async function fetchBlob(tools: ClientTools, query: BlobQuery): Promise<FetchedBlob> {
   return await new BlobDownload(tools, query).run();
@@ -77,9 +77,14 @@ class BlobDownload {
   readonly #purpose: Purpose;
   readonly #retrier: Retrier;
   readonly #progress: BlobProgress;
+  readonly #claims: PartClaims;
+  readonly #helpers: BlobHelpers | undefined;
   /** The hash on its way to the bytes that came before it or out of order. */
   #catchingUp: Promise<void> | undefined;
   #failed = new AbortController();
+  /** Fires when the caller gives up, or when one connection's failure ends the others. */
+  readonly #stop = new AbortController();
+  #hasWaited = false;
   #transferred = 0;
   #mostReceived = 0;
   #rangeForm: RangeForm = "bounded";
@@ -99,9 +104,24 @@ class BlobDownload {
     this.#purpose = blobPurpose(query, this.#endpoint, [this.#credential.source, ...withheld]);
     this.#retrier = createRetrier(tools, query, this.#purpose);
     this.#progress = query.progress ?? new BlobProgress(descriptor);
+    this.#claims = new PartClaims(() => this.#progress.gaps());
+    this.#helpers = this.#createHelpers();
   }
 
   async run(): Promise<FetchedBlob> {
+    const { signal } = this.#query;
+    const onAbort = () => this.#stop.abort(signal?.reason);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    if (signal?.aborted) onAbort();
+    try {
+      await this.#fetchInSomeReading();
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+    return { transferredBytes: this.#transferred };
+  }
+
+  async #fetchInSomeReading(): Promise<void> {
     try {
       await this.#fetch();
     } catch (error) {
@@ -111,7 +131,6 @@ class BlobDownload {
       await this.#restart();
       await this.#fetch();
     }
-    return { transferredBytes: this.#transferred };
   }
 
   async #fetch(): Promise<void> {
@@ -122,15 +141,17 @@ class BlobDownload {
       while (this.#progress.isBehind) {
         this.#followWithHash();
         await this.#catchingUp;
-        this.#query.signal?.throwIfAborted();
+        this.#stop.signal.throwIfAborted();
       }
     } catch (error) {
       this.#failed.abort();
       await this.#catchingUp?.catch(() => undefined);
       throw error;
+    } finally {
+      await this.#helpers?.stop();
     }
     const { algorithm, hex } = digestParts(digest);
-    const found = this.#progress.hex();
+    const found = this.#progress.finish(hex);
     if (found !== hex) throw this.#corrupt(`the bytes that came have another digest (${algorithm}:${found})`);
   }
 
@@ -163,55 +184,56 @@ class BlobDownload {
   /** One request for the first part that is missing. */
   async #attempt(patienceMs: number): Promise<void> {
     const { size } = this.#query.descriptor;
-    const wanted = this.#progress.gaps()[0] ?? { start: 0, end: size };
-    const range = rangeHeader(wanted, size, this.#rangeForm);
-    const response = await this.#ask(range, patienceMs);
+    const claim = size === 0 ? { at: 0, end: 0 } : this.#claims.take(this.#helpers?.partBytes ?? size);
+    // Others fetch all that is left: one of them may leave its part to this one.
+    if (claim === undefined) return await this.#helpers?.next();
+    try {
+      await this.#fetchPart(claim, patienceMs);
+    } finally {
+      this.#claims.release(claim);
+    }
+  }
+
+  async #fetchPart(claim: PartClaim, patienceMs: number): Promise<void> {
+    const { size } = this.#query.descriptor;
+    const range = rangeHeader({ start: claim.at, end: claim.end }, size, this.#rangeForm);
+    const response = await this.#ask(range, { signal: this.#stop.signal, patienceMs });
     if (response.status === 206) {
       const part = partOf(response, size);
-      if (part?.start === wanted.start) return await this.#receivePart(response, part, wanted);
+      if (part?.start === claim.at) return await this.#receivePart(response, part, claim);
       // Another part than was asked for: what this server makes of such ranges cannot be used.
       if (range === undefined) throw noBlob(response);
       response.body.discard();
       this.#changeRangeForm();
-      return await this.#attempt(patienceMs);
+      return await this.#fetchPart(claim, patienceMs);
     }
     if (response.status !== 200) throw await statusErrorFrom(response, "registry", this.#tools.clock);
-    await this.#receiveWhole(response);
+    await this.#receiveWhole(response, claim);
   }
 
-  #ask(range: string | undefined, patienceMs: number): Promise<HttpResponse> {
-    const { descriptor, signal } = this.#query;
+  #ask(
+    range: string | undefined,
+    how: Pick<RegistryRequest, "signal" | "patienceMs" | "onlyIfFree">,
+  ): Promise<HttpResponse> {
     return requestAuthorized(this.#tools, {
       endpoint: this.#endpoint,
       credential: this.#credential,
       method: "GET",
-      target: targetIn(this.#endpoint, `/blobs/${descriptor.digest}`),
+      target: targetIn(this.#endpoint, `/blobs/${this.#query.descriptor.digest}`),
       headers: new Map(range === undefined ? [] : [["Range", range]]),
-      signal,
-      patienceMs,
       takesLong: true,
+      ...how,
     });
   }
 
-  async #receivePart({ body, target }: HttpResponse, part: ByteRange, wanted: ByteRange): Promise<void> {
-    const end = Math.min(part.end, wanted.end);
+  async #receivePart({ body, target }: HttpResponse, part: ByteRange, claim: PartClaim): Promise<void> {
     this.#refusedRanges = 0;
-    let at = part.start;
-    try {
-      await body.readInto((chunk) => {
-        const wantedOfIt = chunk.subarray(0, end - at);
-        const taken = this.#take(wantedOfIt, at);
-        at += wantedOfIt.length;
-        if (at === end && part.end > end) throw new Enough();
-        return taken;
-      });
-    } catch (error) {
-      if (!(error instanceof Enough)) throw error;
-    }
-    if (at < end) throw new TransportError("cut", hostLabel(target), "the connection was cut in mid-answer");
+    this.#helpers?.watch(claim);
+    const wrongLength = () => new TransportError("cut", hostLabel(target), "the connection was cut in mid-answer");
+    await receivePart(body, { part, claim, take: this.#take, wrongLength });
   }
 
-  async #receiveWhole(response: HttpResponse): Promise<void> {
+  async #receiveWhole(response: HttpResponse, claim: PartClaim): Promise<void> {
     const { body, headers } = response;
     const { size } = this.#query.descriptor;
     const isResumed = this.#progress.receivedBytes > 0;
@@ -227,32 +249,29 @@ class BlobDownload {
       const [came, how] = [body.length ?? 0, (body.length ?? 0) < size ? "short" : "long"];
       throw this.#corrupt(`${came} bytes came where ${size} are due: it is too ${how}`);
     }
-    let at = 0;
-    const sink = (chunk: Buffer) => {
-      if (at + chunk.length > size) throw this.#corrupt(`it is longer than ${size} bytes`);
-      const taken = this.#take(chunk, at);
-      at += chunk.length;
-      return taken;
-    };
-    if (decodes) await this.#decode(response, coding, sink);
-    else await body.readInto(sink);
-    if (at < size) throw this.#corrupt(`it is shorter than ${size} bytes`);
+    claim.at = 0;
+    claim.end = size;
+    const wrongLength = (how: string) => this.#corrupt(`it is ${how} than ${size} bytes`);
+    const reception = { part: { start: 0, end: size }, claim, take: this.#take, wrongLength };
+    if (decodes) return await this.#decode(response, coding, reception);
+    this.#helpers?.watch(claim);
+    await receivePart(body, reception);
   }
 
-  async #decode(response: HttpResponse, coding: string, sink: (chunk: Buffer) => void | Promise<void>): Promise<void> {
+  async #decode({ body }: HttpResponse, coding: string, reception: PartReception): Promise<void> {
     this.#decodes = true;
     // A range would be one of the encoded bytes.
     this.#rangeForm = "none";
+    const decoded: HttpBody = { ...body, readInto: (sink) => decodeInto(body, coding, sink) };
     try {
-      await decodeInto(response.body, coding, sink);
+      await receivePart(decoded, reception);
     } catch (error) {
-      if (!(error instanceof Error && /^(Z_|ERR_|ZSTD_)/.test(String((error as NodeJS.ErrnoException).code))))
-        throw error;
+      if (!isDecodingError(error)) throw error;
       throw this.#corrupt(`it is not ${coding}, though its answer says so`);
     }
   }
 
-  #take(chunk: Buffer, offset: number): void | Promise<void> {
+  readonly #take = (chunk: Buffer, offset: number): void | Promise<void> => {
     this.#transferred += chunk.length;
     const written = this.#query.sink.write(chunk, offset);
     const taken = () => {
@@ -261,7 +280,27 @@ class BlobDownload {
       else this.#query.sink.hashed?.(this.#progress.hashedBytes);
     };
     if (written === undefined) return taken();
+    this.#hasWaited = true;
     return written.then(taken);
+  };
+
+  #createHelpers(): BlobHelpers | undefined {
+    const { sink, descriptor } = this.#query;
+    if (sink.read === undefined || descriptor.size < SHARED_BLOB_BYTES || this.#progress.wasWrong) return undefined;
+    return new BlobHelpers({
+      clock: this.#tools.clock,
+      progress: this.#progress,
+      claims: this.#claims,
+      threadLoad: this.#tools.threadLoad,
+      ask: (range, signal) => this.#ask(range, { signal, onlyIfFree: true }),
+      take: this.#take,
+      sinkWaited: () => {
+        const hasWaited = this.#hasWaited;
+        this.#hasWaited = false;
+        return hasWaited;
+      },
+      onFailure: (error) => this.#stop.abort(error),
+    });
   }
 
   /** Hashes what was there before, or came out of order, beside what comes. */
@@ -278,6 +317,7 @@ class BlobDownload {
   }
 
   async #restart(): Promise<void> {
+    await this.#helpers?.stop();
     this.#progress.restart();
     // It may still read what is about to go.
     await this.#catchingUp?.catch(() => undefined);
@@ -307,4 +347,8 @@ class BlobDownload {
   #corrupt(why: string): DriverError {
     return new DriverError("corrupt", `${opening(this.#purpose)}: ${why}`);
   }
+}
+
+function isDecodingError(error: unknown): boolean {
+  return error instanceof Error && /^(Z_|ERR_|ZSTD_)/.test(String((error as NodeJS.ErrnoException).code));
 }

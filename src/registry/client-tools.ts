@@ -11,6 +11,8 @@ export interface ClientTools extends RequestTools {
   readonly rest: HostRest;
   readonly log: Logger;
   readonly retryPolicy: RetryPolicy;
+  /** The share of the time in which this thread was busy, since it was asked last. */
+  readonly threadLoad: () => number;
 }
 
 /** Who asks, and who is told how it goes. */

@@ -85,6 +85,7 @@ function transportFailure(error: TransportError, purpose: Purpose): DriverError 
 const reach = "check that this node can reach it";
 const advice: Readonly<Record<TransportFault, string>> = {
   name: "check the host in the reference, and the node's DNS",
+  busy: "the driver tries again with the next call",
   connect: reach,
   timeout: reach,
   stalled: reach,

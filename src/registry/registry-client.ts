@@ -1,4 +1,4 @@
-import type { Clock, Logger } from "../base/index.ts";
+import { type Clock, type Logger, ThreadLoad } from "../base/index.ts";
 import { Authorizer } from "./auth/authorizer.ts";
 import { type BlobQuery, type FetchedBlob, fetchBlob } from "./blob-request.ts";
 import { HostRest } from "./host-rest.ts";
@@ -50,6 +50,8 @@ export interface RegistryClientOptions {
   /** Where they differ from the defaults. */
   readonly limits?: Partial<HttpLimits>;
   readonly retryPolicy?: Partial<RetryPolicy>;
+  /** The share of the time in which the client's thread was busy, since it was asked last: measured if left out. */
+  readonly threadLoad?: () => number;
 }
 
 /** A client with connections and tokens of its own; nothing is sent before the first request. */
@@ -60,8 +62,10 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const send = pool.request.bind(pool);
   const authorizer = new Authorizer({ send, clock });
   const rest = new HostRest(clock);
+  const load = new ThreadLoad();
+  const threadLoad = options.threadLoad ?? (() => load.sample());
   const retryPolicy = { ...defaultRetryPolicy, ...options.retryPolicy };
-  const tools = { send, authorizer, rest, clock, log, retryPolicy };
+  const tools = { send, authorizer, rest, clock, log, retryPolicy, threadLoad };
   return {
     fetchManifest: (query) => fetchManifest(tools, query),
     headManifest: (query) => headManifest(tools, query),

@@ -129,3 +129,36 @@ for (const { kind, file, make } of makers) {
     assert.deepEqual(await sandbox.dataNames("ingest"), []);
   });
 }
+
+test("a large blob comes in parts, and all of them are gone on with after kill -9", REAL, async () => {
+  const size = 72_000_000;
+  const large = randomBytes(size);
+  const layer = fileLayer("large", large);
+  await using registry = await EmbeddedRegistry.start({ bytesPerSecond: 6_000_000 });
+  const reference = await pushThing(registry, artifact([layer]));
+  registry.log.clear();
+  await using sandbox = await Sandbox.start();
+  const first = sandbox.kubelet.volume({ attributes: attributes(reference) });
+  const killed = assert.rejects(first.publish());
+  const map = join(sandbox.dataDir, "ingest", `${layer.digest.replace(":", "-")}.parts`);
+  const partBytes = async (): Promise<number[]> => {
+    const { parts = [] } = JSON.parse(await readFile(map, "utf8").catch(() => "{}"));
+    return parts.map(([start, end]: [number, number]) => end - start);
+  };
+  let saved: number[] = [];
+  while (saved.length < 2) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    saved = await partBytes();
+  }
+  await sandbox.driver.stop("SIGKILL");
+  await killed;
+  const savedBytes = (await partBytes()).reduce((sum, bytes) => sum + bytes, 0);
+  assert.ok(savedBytes < size);
+
+  registry.log.clear();
+  await sandbox.startDriver();
+  await first.publish();
+  assert.ok((await readFile(join(first.targetPath, "large"))).equals(large));
+  // What one connection had on its way when others took over is sent twice.
+  assert.ok(sentBytes(registry) < size - savedBytes + 4_000_000, `${sentBytes(registry)} sent, ${savedBytes} there`);
+});

@@ -104,10 +104,10 @@ export class ConnectionPool {
   }
 
   /** Waits for a place; what it resolves with gives the place back, once. */
-  async #enter(host: Host, { takesLong, signal }: HttpRequest): Promise<() => void> {
+  async #enter(host: Host, request: HttpRequest): Promise<() => void> {
     host.users++;
     try {
-      const free = await host.places[takesLong ? "long" : "small"].acquire(signal);
+      const free = await acquirePlace(host.places[request.takesLong ? "long" : "small"], request);
       let isIn = true;
       return () => {
         if (!isIn) return;
@@ -214,4 +214,11 @@ function createContext(
     const message = "the certificates given for it, beside the built-in roots, cannot be used";
     throw new TransportError("certificate", host, message, error);
   }
+}
+
+async function acquirePlace(places: Semaphore, { onlyIfFree, signal, target }: HttpRequest): Promise<() => void> {
+  if (!onlyIfFree) return await places.acquire(signal);
+  const free = places.tryAcquire();
+  if (free === undefined) throw new TransportError("busy", hostLabel(target), "all connections to it are in use");
+  return free;
 }

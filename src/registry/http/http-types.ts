@@ -22,6 +22,8 @@ export interface HttpRequest {
   readonly connectTimeoutMs?: number | undefined;
   /** True for bodies that may take minutes: they have places of their own, and keep nobody else waiting. */
   readonly takesLong?: boolean | undefined;
+  /** True for what can do without: it fails as "busy" where it would have to wait for a place. */
+  readonly onlyIfFree?: boolean | undefined;
 }
 
 /** Takes a part of a body. The chunk is valid during the call, or until the returned promise settles: the socket rests. */

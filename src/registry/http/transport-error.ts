@@ -3,6 +3,7 @@ import { errnoOf } from "../../base/index.ts";
 /** Why no whole HTTP answer came. */
 export type TransportFault =
   | "name"
+  | "busy"
   | "connect"
   | "timeout"
   | "certificate"
