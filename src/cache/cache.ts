@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
-import { type Clock, KeyedLock, type Logger } from "../base/index.ts";
+import { type Clock, describeError, KeyedLock, type Logger } from "../base/index.ts";
 import type { Descriptor } from "../oci/index.ts";
 import { Blobs } from "./blobs.ts";
+import { Cleanups } from "./cleanups.ts";
 import { Collector } from "./collector.ts";
 import { Contents } from "./contents.ts";
 import { type DataDir, openDataDir } from "./data-dir.ts";
@@ -45,10 +46,12 @@ export class Cache {
   readonly leases = new Leases();
   readonly pins: Pins;
   readonly inventory: Inventory;
+  readonly cleanups: Cleanups;
   readonly collector: Collector;
   readonly room: Room;
   readonly limits: CacheLimits;
   readonly #committing = new KeyedLock();
+  #cleaning: Promise<void> = Promise.resolve();
   readonly #syncFileSystem: CacheOptions["syncFileSystem"];
 
   private constructor(dataDir: DataDir, options: CacheOptions) {
@@ -64,15 +67,18 @@ export class Cache {
     const { layout } = dataDir;
     const pins = new Pins(dataDir, clock);
     const contents = new Contents({ dataDir, sweeper, clock });
-    const inventory = new Inventory({ dataDir, contents, pins, clock, log });
+    const cleanups = new Cleanups({ dataDir, onDue: (id) => this.#cleanUp(id, log), clock, log });
+    const inventory = new Inventory({ dataDir, contents, pins, cleanups, trees: this.trees, clock, log });
     const { observer, limits = defaultCacheLimits } = options;
-    const stored = { dataDir, blobs, leases, pins, contents, inventory, sweeper };
+    const stored = { dataDir, blobs, leases, pins, cleanups, contents, inventory, sweeper };
     const evictor = new Evictor({ ...stored, observer, clock, log });
     const partials = new Partials(layout, clock);
     this.limits = limits;
     this.pins = pins;
     this.inventory = inventory;
-    this.collector = new Collector({ layout, evictor, contents, partials, inventory, sweeper, limits, clock, log });
+    this.cleanups = cleanups;
+    const collected = { layout, evictor, contents, partials, inventory, cleanups, sweeper, limits };
+    this.collector = new Collector({ ...collected, clock, log });
     this.room = new Room({ collector: this.collector, layout, limits });
   }
 
@@ -128,8 +134,16 @@ export class Cache {
     });
   }
 
+  #cleanUp(id: TreeId, log: Logger): void {
+    this.#cleaning = this.collector
+      .cleanUp(id)
+      .catch((error: unknown) => log.warn("cannot remove a tree", { tree: id, reason: describeError(error) }));
+  }
+
   /** Stops background work. */
   async close(): Promise<void> {
+    this.cleanups.close();
+    await this.#cleaning;
     await this.collector.close();
     await this.inventory.close();
     await this.sweeper.close();

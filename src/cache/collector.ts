@@ -1,5 +1,6 @@
 import { type Clock, describeError, type Logger, Semaphore } from "../base/index.ts";
 import type { Digest } from "../oci/index.ts";
+import type { Cleanups } from "./cleanups.ts";
 import type { Contents } from "./contents.ts";
 import {
   type DiskSpace,
@@ -50,6 +51,7 @@ export interface CollectorOptions {
   readonly contents: Contents;
   readonly partials: Partials;
   readonly inventory: Inventory;
+  readonly cleanups: Cleanups;
   readonly sweeper: Sweeper;
   readonly limits: CacheLimits;
   readonly clock: Clock;
@@ -138,6 +140,14 @@ export class Collector {
     return this.#options.evictor.evictTree(id, reason);
   }
 
+  /** Takes a tree away whose time is up, if it still is when its turn comes. */
+  async cleanUp(id: TreeId): Promise<void> {
+    await this.#inTurn(async (gone) => {
+      const { cleanups, evictor } = this.#options;
+      if (cleanups.isDue(id)) gone.addTree(await evictor.evictTree(id, "cleanup"));
+    });
+  }
+
   /** Takes away all that has neither lease nor pin. */
   prune(): Promise<Collected> {
     const all = async () => ({ bytes: Number.POSITIVE_INFINITY, inodes: 0 });
@@ -204,8 +214,13 @@ export class Collector {
 
   /** What goes whether or not there is room. */
   async #dropOld(gone: Tally): Promise<void> {
-    const { inventory, evictor, partials, limits, clock } = this.#options;
+    const { inventory, cleanups, evictor, partials, limits, clock } = this.#options;
     const { ttlMs } = limits;
+    for (const id of cleanups.due()) {
+      const eviction = await evictor.evictTree(id, "cleanup");
+      if (eviction.outcome === "unknown") await cleanups.forget(id);
+      gone.addTree(eviction);
+    }
     for (const id of inventory.withoutRecord()) await evictor.dropFolder(id);
     for (const partial of await partials.list())
       if (partial.restedMs >= UNWANTED_MS) gone.add(await evictor.dropPartial(partial, "ttl"));

@@ -1,6 +1,7 @@
 import type { Clock, Logger } from "../base/index.ts";
 import { type Digest, parseManifest } from "../oci/index.ts";
 import type { Blobs } from "./blobs.ts";
+import type { Cleanups } from "./cleanups.ts";
 import { type Content, type Contents, useOf } from "./contents.ts";
 import type { DataDir } from "./data-dir.ts";
 import { type DiskUse, nothingUsed, sumOfUses } from "./disk-space.ts";
@@ -34,6 +35,7 @@ export interface EvictorOptions {
   readonly blobs: Blobs;
   readonly leases: Leases;
   readonly pins: Pins;
+  readonly cleanups: Cleanups;
   readonly contents: Contents;
   readonly inventory: Inventory;
   readonly sweeper: Sweeper;
@@ -61,7 +63,7 @@ export class Evictor {
 
   /** Takes a tree away with all that only it is made of, unless it has a lease or a pin. */
   async evictTree(id: TreeId, reason: EvictReason): Promise<Eviction> {
-    const { dataDir, leases, pins, inventory, sweeper, observer, log } = this.#options;
+    const { dataDir, leases, pins, cleanups, inventory, sweeper, observer, log } = this.#options;
     const { layout } = dataDir;
     const only = inventory.onlyIn(id);
     let outcome = "leased" as Eviction["outcome"];
@@ -72,6 +74,7 @@ export class Evictor {
       await sweeper.discardOrEmpty(layout.treeRecord(id));
       inventory.delete(id);
       await sweeper.discardOrEmpty(layout.treeFolder(id));
+      await cleanups.forget(id);
     });
     if (outcome !== "evicted") return { outcome, freed: nothingUsed };
     observer?.treeEvicted(reason);

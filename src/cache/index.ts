@@ -1,5 +1,6 @@
 export { BLOB_MODE, Blobs } from "./blobs.ts";
 export { Cache, type CacheOptions } from "./cache.ts";
+export type { Cleanups, KeepMs } from "./cleanups.ts";
 export type { CacheUsage, Collected, Collector, Fullness } from "./collector.ts";
 export { lockDataDir } from "./data-dir-lock.ts";
 export { type DiskSpace, type DiskUse, nothingUsed, sumOfUses } from "./disk-space.ts";

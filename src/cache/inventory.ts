@@ -1,12 +1,13 @@
 import { promises as fs } from "node:fs";
 import { type Clock, describeError, errnoOf, type Logger, unlessMissing } from "../base/index.ts";
-import { type Digest, parseDigest } from "../oci/index.ts";
+import type { Digest } from "../oci/index.ts";
+import type { Cleanups } from "./cleanups.ts";
 import type { Content, Contents } from "./contents.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
 import { ageMs, type Moment, momentAt } from "./moment.ts";
 import type { Pins } from "./pins.ts";
-import { numberAt, textAt } from "./state-file.ts";
+import type { Trees } from "./trees.ts";
 
 /** A tree as garbage collection sees it. */
 export interface StoredTree {
@@ -29,6 +30,8 @@ export interface InventoryOptions {
   readonly dataDir: DataDir;
   readonly contents: Contents;
   readonly pins: Pins;
+  readonly cleanups: Cleanups;
+  readonly trees: Trees;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -133,9 +136,10 @@ export class Inventory {
   }
 
   async #load(): Promise<void> {
-    const { dataDir, pins } = this.#options;
+    const { dataDir, pins, cleanups } = this.#options;
     const names = await fs.readdir(dataDir.layout.trees);
     pins.load(names);
+    await cleanups.load(names);
     const ids = names.flatMap((name) => RECORD.exec(name)?.[1] ?? []) as TreeId[];
     for (let i = 0; i < ids.length && !this.#closed; i += BATCH) {
       await Promise.all(ids.slice(i, i + BATCH).map((id) => this.#read(id)));
@@ -144,18 +148,12 @@ export class Inventory {
   }
 
   async #read(id: TreeId): Promise<void> {
-    const { dataDir, clock } = this.#options;
-    const path = dataDir.layout.treeRecord(id);
-    const found = await unlessMissing(fs.lstat(path));
-    const facts = await dataDir.state.read(path, (value) => ({
-      manifest: parseDigest(textAt(value, "manifest")),
-      layers: digestsFrom(value["layers"]),
-      bytes: numberAt(value, "bytes"),
-      inodes: numberAt(value, "inodes"),
-    }));
+    const { dataDir, trees, clock } = this.#options;
+    const found = await unlessMissing(fs.lstat(dataDir.layout.treeRecord(id)));
+    const facts = await trees.record(id);
     // One that was made or taken away meanwhile is known better already.
     if (facts === undefined || found === undefined || this.#trees.has(id)) return;
-    this.#put({ id, ...facts }, this.#used.get(id) ?? momentAt(clock, found.mtimeMs));
+    this.#put(facts, this.#used.get(id) ?? momentAt(clock, found.mtimeMs));
   }
 
   #put(tree: StoredTree & { readonly layers: readonly Digest[] }, used: Moment): void {
@@ -182,10 +180,4 @@ export class Inventory {
       }
     }
   }
-}
-
-/** Records of older drivers may lack them, and what is no digest is nobody's. */
-function digestsFrom(value: unknown): readonly Digest[] {
-  if (!Array.isArray(value)) return [];
-  return value.filter((item): item is string => typeof item === "string").map(parseDigest);
 }

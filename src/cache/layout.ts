@@ -31,6 +31,8 @@ export interface Layout {
   treeRecord(id: TreeId): string;
   /** There while the tree is pinned. */
   treePin(id: TreeId): string;
+  /** There while the tree's volumes want it removed some time after the last of them. */
+  treeCleanup(id: TreeId): string;
   ingestFile(digest: Digest): string;
 }
 
@@ -62,6 +64,7 @@ export function createLayout(dataDir: string): Layout {
     treeFolder: (id) => join(trees, id),
     treeRecord: (id) => join(trees, `${id}.json`),
     treePin: (id) => join(trees, `${id}.pin`),
+    treeCleanup: (id) => join(trees, `${id}.cleanup`),
     ingestFile: (digest) => {
       const { algorithm, hex } = digestParts(digest);
       return join(ingest, `${algorithm}-${hex}`);

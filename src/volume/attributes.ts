@@ -28,6 +28,11 @@ export const attributeTable = {
     default: "false",
     meaning: "`true` is pullpolicy `Always` (the Go driver's name for it)",
   },
+  "oras.options.cleanup": {
+    default: "retain",
+    meaning:
+      "`retain`: the files stay on the node for as long as there is room; `delete`: they go with their last volume; a duration (`30m`): that long after. Of the volumes that had them together, the most patient wins",
+  },
 } as const satisfies Readonly<Record<string, AttributeInfo>>;
 
 /** The key of a volume attribute. */

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
 import { syncFolder } from "../base/index.ts";
-import { type Cache, type Lease, type TreeId, textAt } from "../cache/index.ts";
+import { type Cache, type KeepMs, type Lease, type TreeId, textAt } from "../cache/index.ts";
 import type { JsonObject } from "../oci/index.ts";
 
 /** Names a volume among all others: hex sha256 of volume id, NUL, target path. Ids never become paths themselves. */
@@ -23,7 +23,7 @@ export interface VolumeRecord {
 }
 
 /** What records need of the cache. */
-type RecordsCache = Pick<Cache, "dataDir" | "leases" | "inventory">;
+type RecordsCache = Pick<Cache, "dataDir" | "leases" | "inventory" | "cleanups">;
 
 /** Published volumes by kind. */
 export interface VolumeCount {
@@ -56,6 +56,7 @@ export class Records {
       if (record === undefined) continue;
       records.#byKey.set(record.key, record);
       await records.#lease(record);
+      if (record.tree !== undefined) cache.cleanups.resume(record.tree, record.key);
     }
     return records;
   }
@@ -98,13 +99,22 @@ export class Records {
 
   /**
    * A power cut takes the mounts away, too. So a read-only volume's record may go with its mount, or come back without
-   * it; a writable one's says whose the writes are that come back.
+   * it; a writable one's says whose the writes are that come back. `keepMs` says how long the tree stays after the volume.
    */
-  async put(record: VolumeRecord): Promise<void> {
-    await this.#cache.dataDir.state.write(this.#file(record.key), { ...record }, { syncName: !record.readOnly });
+  async put(record: VolumeRecord, keepMs?: KeepMs): Promise<void> {
+    const { cleanups, inventory } = this.#cache;
+    const before = this.#byKey.get(record.key);
+    if (record.tree !== undefined) await cleanups.begin(record.tree, record.key, keepMs);
+    try {
+      await this.#cache.dataDir.state.write(this.#file(record.key), { ...record }, { syncName: !record.readOnly });
+    } catch (error) {
+      if (record.tree !== undefined && record.tree !== before?.tree) await cleanups.end(record.tree, record.key);
+      throw error;
+    }
     this.#byKey.set(record.key, record);
     await this.#lease(record);
-    if (record.tree !== undefined) this.#cache.inventory.touch(record.tree);
+    if (record.tree !== undefined) inventory.touch(record.tree);
+    if (before?.tree !== undefined && before.tree !== record.tree) await cleanups.end(before.tree, record.key);
   }
 
   async delete(key: VolumeKey): Promise<void> {
@@ -112,9 +122,11 @@ export class Records {
     const record = this.#byKey.get(key);
     if (record?.readOnly !== true) await syncFolder(this.#cache.dataDir.layout.volumes);
     this.#byKey.delete(key);
-    if (record?.tree !== undefined) this.#cache.inventory.touch(record.tree);
     this.#leases.get(key)?.release();
     this.#leases.delete(key);
+    if (record?.tree === undefined) return;
+    this.#cache.inventory.touch(record.tree);
+    await this.#cache.cleanups.end(record.tree, key);
   }
 
   /** The new lease comes before the old one goes: they may be of one tree. */

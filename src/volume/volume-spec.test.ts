@@ -43,6 +43,7 @@ test("what attributes leave out has the contract's defaults", () => {
     transport: "https",
     concurrency: undefined,
     policy: "IfNotPresent",
+    keepMs: undefined,
   });
 });
 
@@ -53,6 +54,9 @@ describe("one attribute", () => {
       more: { "artifact.layers.mediatype": " a/b , c/d,, ", "artifact.layers.title": "x/**,y" },
       is: { selection: { mediaTypes: ["a/b", "c/d"], titles: ["x/**", "y"] } },
     },
+    { name: "cleanup may be retain", more: { "options.cleanup": "retain" }, is: { keepMs: undefined } },
+    { name: "cleanup may be delete", more: { "options.cleanup": " delete " }, is: { keepMs: 0 } },
+    { name: "cleanup may be a duration", more: { "options.cleanup": "1h30m" }, is: { keepMs: 5_400_000 } },
     {
       name: "a list of blanks is all",
       more: { "artifact.layers.title": " , " },

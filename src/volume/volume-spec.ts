@@ -1,5 +1,6 @@
 import type { PullPolicy, Selection } from "../artifact/index.ts";
-import { DriverError, nearestName, parseBool } from "../base/index.ts";
+import { DriverError, nearestName, parseBool, parseGoDuration } from "../base/index.ts";
+import type { KeepMs } from "../cache/index.ts";
 import {
   formatPlatform,
   formatReference,
@@ -19,6 +20,8 @@ export interface VolumeSpec {
   readonly transport: "https" | "insecure" | "http";
   readonly concurrency: number | undefined;
   readonly policy: PullPolicy;
+  /** How long the tree stays after its last volume; undefined: as long as there is room. */
+  readonly keepMs: KeepMs;
 }
 
 /** Where a volume belongs, as kubelet tells it. */
@@ -67,6 +70,7 @@ export function parseVolumeSpec(attributes: Attributes): VolumeSpec {
       () => parsePolicy(text("oras.options.pullpolicy"), flag("oras.options.pullalways")),
       "IfNotPresent",
     ),
+    keepMs: attempt(() => parseCleanup(text("oras.options.cleanup")), undefined),
   };
   if (problems.length > 0 || reference === undefined) {
     throw new DriverError("bad-input", `volume attributes: ${[...new Set(problems)].join("; ")}`);
@@ -104,7 +108,7 @@ export function parsePodInfo(attributes: Attributes, targetPath: string): PodInf
  * read-only. How many blobs are fetched at once does not count.
  */
 export function specIdentity(spec: VolumeSpec, readOnly: boolean): string {
-  const { reference, selection, platform, transport, policy } = spec;
+  const { reference, selection, platform, transport, policy, keepMs } = spec;
   const sorted = (texts: readonly string[]) => [...new Set(texts)].sort();
   const { mediaTypes, titles } = selection;
   // The digest decides over a tag beside it, and arm64 has one variant that is meant by default.
@@ -118,6 +122,8 @@ export function specIdentity(spec: VolumeSpec, readOnly: boolean): string {
     transport,
     policy,
     readOnly,
+    // Left out where it is the default: so it is in what older drivers wrote.
+    keepMs,
   });
 }
 
@@ -160,6 +166,18 @@ function parseConcurrency(text: string): number {
   throw new DriverError(
     "bad-input",
     `oras.options.concurrency is ${JSON.stringify(text.slice(0, 40))}, it must be 1 to 64`,
+  );
+}
+
+function parseCleanup(text: string): KeepMs {
+  if (text === "" || text === "retain") return undefined;
+  if (text === "delete") return 0;
+  const keepMs = parseGoDuration(text);
+  if (keepMs !== undefined && keepMs >= 0 && Number.isFinite(keepMs)) return keepMs;
+  const shown = JSON.stringify(text.slice(0, 40));
+  throw new DriverError(
+    "bad-input",
+    `oras.options.cleanup is ${shown}, it must be retain, delete or a duration as 30m`,
   );
 }
 

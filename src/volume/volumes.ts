@@ -255,7 +255,7 @@ export class Volumes implements VolumeService {
       const { namespace } = wanted.pod;
       const reference = formatReference(wanted.spec.reference);
       const record = { key, volumeId, targetPath, tree: tree.id, spec: identity, readOnly, namespace, reference };
-      await this.#options.cache.room.write(() => this.#records.put(record));
+      await this.#options.cache.room.write(() => this.#records.put(record, wanted.spec.keepMs));
       await this.#mounts.make(wanted, tree);
       return "published";
     } catch (error) {

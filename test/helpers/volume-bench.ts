@@ -19,6 +19,8 @@ export interface VolumeBench extends AsyncDisposable {
   /** Where the volume of `request` goes, unless it is told otherwise. */
   readonly target: string;
   request(changes?: Partial<PublishRequest>): PublishRequest;
+  /** Volumes on another cache of the same data dir, as after a kill. */
+  openOn(cache: Cache, clock: ManualClock): Promise<Volumes>;
   /** As after the driver was started anew: what is in memory only is gone. */
   restart(): Promise<void>;
 }
@@ -43,8 +45,8 @@ export async function useVolumes(): Promise<VolumeBench> {
   const artifacts = new ScriptedArtifacts(tree);
   const platform = { os: "linux", architecture: "amd64", variant: undefined };
   const { cache, log } = area;
-  const open = () =>
-    Volumes.open({ artifacts, cache, mounter, driverName: "csi.test", platform, concurrency: 4, clock, log });
+  const others = { artifacts, mounter, driverName: "csi.test", platform, concurrency: 4, log };
+  const open = () => Volumes.open({ ...others, cache, clock });
   const target = join(area.folder, "target");
   const bench: VolumeBench = {
     area,
@@ -68,6 +70,7 @@ export async function useVolumes(): Promise<VolumeBench> {
       signal: new AbortController().signal,
       ...changes,
     }),
+    openOn: (otherCache, otherClock) => Volumes.open({ ...others, cache: otherCache, clock: otherClock }),
     async restart() {
       bench.volumes = await open();
     },
