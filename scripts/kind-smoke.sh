@@ -11,15 +11,19 @@ done
 [ -x "$root/dist/oras-csi" ] || { printf 'there is no dist/oras-csi: npm run build\n' >&2; exit 1; }
 [ -f "$root/dist/image/index.json" ] || { printf 'there is no dist/image: npm run image\n' >&2; exit 1; }
 
+own_registry=
 clean_up() {
   if [ -n "${KIND_KEEP:-}" ]; then return; fi
   kind delete cluster --name "$cluster"
-  docker rm --force "$registry" >/dev/null
+  # One that was there before is somebody's.
+  [ -z "$own_registry" ] || docker rm --force "$registry" >/dev/null
 }
 trap clean_up EXIT
 
-docker inspect "$registry" >/dev/null 2>&1 ||
+if ! docker inspect "$registry" >/dev/null 2>&1; then
+  own_registry=yes
   docker run --detach --restart=always --publish "127.0.0.1:$port:5000" --name "$registry" registry:2 >/dev/null
+fi
 
 kind create cluster --name "$cluster" --wait 180s --config - <<'KIND'
 kind: Cluster
@@ -41,6 +45,10 @@ done
 printf 'the executable on a node without Node\n'
 node=$(printf '%s\n' "$nodes" | tail -n 1)
 docker cp "$root/dist/oras-csi" "$node:/usr/local/bin/oras-csi"
+# Node is linked against libatomic, which a node's slim system may lack: the image has it, too.
+libraries=usr/lib/$(uname -m)-linux-gnu
+docker exec "$node" test -e "/$libraries/libatomic.so.1" ||
+  docker cp --follow-link "$(find "$root"/dist/image-context/*/"$libraries" -name libatomic.so.1)" "$node:/$libraries/libatomic.so.1"
 docker exec "$node" oras-csi version
 docker exec --detach "$node" oras-csi serve --csi-endpoint=unix:///tmp/smoke.sock --data-dir=/tmp/smoke --http-endpoint=127.0.0.1:19809
 # /healthz calls Probe through the socket.
