@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { artifact, type BuiltLayer, fileLayer, folderLayer } from "../registry/index.ts";
+import { artifact, type BuiltLayer, fileLayer, folderLayer, layer } from "../registry/index.ts";
 import { flipByte, movedAside, useVerifier } from "./verify-bench.ts";
 
 const CONTENT = "m".repeat(1000);
@@ -113,6 +113,25 @@ test("what is wrong in a tree alone is mended from the cache, without a registry
   assert.deepEqual(await area.verify(), []);
   assert.equal(readFileSync(join(folder, "conf/sub/a"), "utf8"), "content a");
   assert.equal(existsSync(join(folder, "conf/new")), false);
+});
+
+test("a file with another mode than its blob, which is a copy, is read and mended like the others", async () => {
+  await using area = await useVerifier();
+  const program = layer(Buffer.from(CONTENT), "x/program", {
+    "org.opencontainers.image.title": "run",
+    "org.cncf.model.file.metadata+json": '{"mode":493}',
+  });
+  await area.push(artifact([program]), "v1");
+  const { id, folder } = await area.present("v1");
+  const path = join(folder, "run");
+  assert.notEqual(statSync(path).ino, statSync(blobOf(area.dataDir, program)).ino);
+  assert.deepEqual(await area.verify(), []);
+  flipByte(path);
+  assert.match((await area.verify())[0] ?? "", /^tree .*: "run" has wrong bytes$/);
+  await area.artifacts.mendAll(new AbortController().signal);
+  assert.equal((await area.cache.trees.find(id))?.damage, undefined);
+  assert.deepEqual([readFileSync(path, "utf8"), statSync(path).mode & 0o7777], [CONTENT, 0o755]);
+  assert.deepEqual(await area.verify(), []);
 });
 
 test("a tree that lacks something which the cache lacks, too, stays damaged and says what", async () => {
