@@ -27,14 +27,14 @@ export interface LayerDescription {
   readonly mode: number | undefined;
 }
 
-/** Describes a manifest; reads nothing else. */
-export function describeArtifact(manifest: Manifest): ArtifactDescription {
-  const named = nameLayers(manifest);
+/** Describes a manifest; `config` has the bytes of `namingConfigOf`. */
+export function describeArtifact(manifest: Manifest, config?: Uint8Array): ArtifactDescription {
+  const named = nameLayers(manifest, config);
   const asImage = isImage(manifest) && named.every(({ name }) => name === undefined);
   return {
     kind: kindOf(manifest, named, asImage),
     layers: named.map((layer) => describeLayer(layer, asImage)),
-    problem: problemOf(manifest),
+    problem: problemOf(manifest, config),
   };
 }
 
@@ -55,8 +55,8 @@ function describeLayer(named: NamedLayer, asImage: boolean): LayerDescription {
   return { ...about, becomes: placed.kind === "folder" ? "unpacked" : "file", path: placed.path, mode: placed.mode };
 }
 
-function problemOf(manifest: Manifest): string | undefined {
-  const plan = refusalOr(() => planOf(manifest, { mediaTypes: [], titles: [] }));
+function problemOf(manifest: Manifest, config: Uint8Array | undefined): string | undefined {
+  const plan = refusalOr(() => planOf(manifest, { mediaTypes: [], titles: [] }, config));
   return plan instanceof DriverError ? plan.message : undefined;
 }
 

@@ -9,6 +9,7 @@ export { diskErrorFrom } from "./disk-error.ts";
 export { kindsTable } from "./kinds-table.ts";
 export { HostFailureLog } from "./host-failure-log.ts";
 export { type LeftTree, Mender, type MendReport } from "./mender.ts";
+export { namingConfigOf } from "./layer-names.ts";
 export { type Patience, waitPatiently } from "./patience.ts";
 export type { ObservedPull, PullObserver } from "./pull-observer.ts";
 export { formatBytes } from "./progress.ts";

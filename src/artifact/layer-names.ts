@@ -1,4 +1,5 @@
 import { annotationKeys, type Descriptor, type Manifest, mediaTypes } from "../oci/index.ts";
+import { chartName, isFileName, needsChartConfig } from "./chart-name.ts";
 import { type KnownKind, knownKinds, type LayerRule, type NameRule } from "./known-kinds.ts";
 
 /** A layer, and what it is called before anybody checked that. */
@@ -22,7 +23,6 @@ interface GivenName {
 const ROOT = ".";
 /** What RFC 6838 allows at most, both halves and the slash: longer ones are known to nobody. */
 const MAX_MEDIA_TYPE_LENGTH = 255;
-const MAX_NAME_LENGTH = 255;
 
 const compiledKinds = knownKinds.map((kind) => ({
   kind,
@@ -41,11 +41,24 @@ export function knownKindOf(manifest: Manifest): KnownKind | undefined {
   return toldByLayers.find((compiled) => untitled.some((layer) => ruleIn(compiled, layer) !== undefined))?.kind;
 }
 
-/** Names all layers that are more than the empty descriptor, in the manifest's order; a config that is a file comes first. */
-export function nameLayers(manifest: Manifest): readonly NamedLayer[] {
+/** The config, if layers get their names from it: those bytes have to be there when they are named. */
+export function namingConfigOf(manifest: Manifest): Descriptor | undefined {
+  const { config } = manifest;
+  const typed = typedKindOf(manifest);
+  if (config === undefined || !typed?.types.some((type) => fits(type, config.mediaType))) return undefined;
+  const hasCharts = typed.kind.layers.some(({ names }) => names.some(({ by }) => by === "chart"));
+  return hasCharts && needsChartConfig(manifest, config) ? config : undefined;
+}
+
+/**
+ * Names all layers that are more than the empty descriptor, in the manifest's order; a config that is a file comes first.
+ * `config` has the bytes of `namingConfigOf`.
+ */
+export function nameLayers(manifest: Manifest, config?: Uint8Array): readonly NamedLayer[] {
   const typed = typedKindOf(manifest);
   const layers = layersOf(manifest);
-  const given = layers.map((layer) => (titleOf(layer) === undefined ? givenName(layer, typed, manifest) : undefined));
+  const chart = chartName(manifest, config);
+  const given = layers.map((layer) => (titleOf(layer) === undefined ? givenName(layer, typed, chart) : undefined));
   const numbered = numberNames(given);
   return [
     ...configFileOf(manifest, typed),
@@ -82,12 +95,12 @@ function typedKindOf({ artifactType, config }: Manifest): CompiledKind | undefin
   return compiledKinds.find(({ types }) => types.some((type) => own.some((text) => fits(type, text))));
 }
 
-function givenName(layer: Descriptor, typed: CompiledKind | undefined, manifest: Manifest): GivenName | undefined {
+function givenName(layer: Descriptor, typed: CompiledKind | undefined, chart: string): GivenName | undefined {
   for (const compiled of typed === undefined ? toldByLayers : [typed, ...toldByLayers]) {
     const rule = ruleIn(compiled, layer);
     if (rule === undefined) continue;
     for (const name of rule.names) {
-      const text = textOf(name, layer, manifest);
+      const text = textOf(name, layer, chart);
       if (text !== undefined) return { rule, by: name.by, text };
     }
     return undefined;
@@ -99,7 +112,7 @@ function ruleIn({ rules }: CompiledKind, { mediaType }: Descriptor): LayerRule |
   return rules.find(({ patterns }) => patterns.some((pattern) => fits(pattern, mediaType)))?.rule;
 }
 
-function textOf(name: NameRule, { annotations, mediaType }: Descriptor, manifest: Manifest): string | undefined {
+function textOf(name: NameRule, { annotations, mediaType }: Descriptor, chart: string): string | undefined {
   switch (name.by) {
     case "filepath":
       return (annotations[annotationKeys.filepath] ?? annotations[annotationKeys.oldFilepath]) || undefined;
@@ -111,16 +124,8 @@ function textOf(name: NameRule, { annotations, mediaType }: Descriptor, manifest
     case "last-word":
       return mediaType.slice(mediaType.lastIndexOf(".") + 1) || undefined;
     case "chart":
-      return chartName(manifest, name.suffix);
+      return isFileName(chart) ? chart + name.suffix : undefined;
   }
-}
-
-function chartName({ annotations }: Manifest, suffix: string): string | undefined {
-  const chart = annotations[annotationKeys.title] || "chart";
-  const version = annotations[annotationKeys.version];
-  const name = version ? `${chart}-${version}` : chart;
-  // No file system has longer ones, and a manifest may have thousands of layers.
-  return name.length > MAX_NAME_LENGTH ? undefined : name + suffix;
 }
 
 /** Paths that annotations give and the root are left alone; of other names, the second gets a number. */

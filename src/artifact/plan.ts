@@ -29,9 +29,12 @@ export interface Plan {
   readonly skipped: number;
 }
 
-/** Decides what an artifact becomes (contract.md, "What an artifact becomes"). Throws "refused" for what it cannot be. */
-export function planOf(manifest: Manifest, selection: Selection): Plan {
-  const layers = nameLayers(manifest);
+/**
+ * Decides what an artifact becomes (contract.md, "What an artifact becomes"). `config` has the bytes of `namingConfigOf`.
+ * Throws "refused" for what it cannot be.
+ */
+export function planOf(manifest: Manifest, selection: Selection, config?: Uint8Array): Plan {
+  const layers = nameLayers(manifest, config);
   if (layers.length === 0) return { layers: [], skipped: 0 };
   if (!layers.some(({ name }) => name !== undefined)) {
     if (isImage(manifest)) return imagePlanOf(manifest, selection);

@@ -1,8 +1,9 @@
 import { DriverError, type Memory } from "../base/index.ts";
 import type { Cache } from "../cache/index.ts";
-import { type Digest, type Manifest, parseManifest } from "../oci/index.ts";
+import { type Descriptor, type Digest, parseManifest } from "../oci/index.ts";
 import { errorDuring } from "./error-during.ts";
 import { releaseManifest } from "./large-work.ts";
+import { namingConfigOf } from "./layer-names.ts";
 import { type Plan, planOf } from "./plan.ts";
 import type { Selection } from "./selection.ts";
 
@@ -16,12 +17,37 @@ export interface PlanSource {
   readonly selection: Selection;
 }
 
-/** The plan of a manifest that is in the cache. Throws "refused" for what cannot be a tree, "unavailable" if it is gone. */
-export async function readPlan({ cache, memory, reference, manifest, selection }: PlanSource): Promise<Plan> {
+/** A plan, and which config it was made from beside the manifest, if from any. */
+export interface ReadPlan extends Plan {
+  readonly config: NamingConfig | undefined;
+}
+
+type NamingConfig = Pick<Descriptor, "digest" | "size">;
+
+/** The plan needs a config that is not in the cache: it has to be fetched first. */
+export class MissingConfig extends DriverError {
+  readonly config: NamingConfig;
+
+  constructor(reference: string, config: NamingConfig) {
+    super("unavailable", `cannot pull ${reference}: its config ${config.digest} is not in the cache`);
+    this.config = config;
+  }
+}
+
+/**
+ * The plan of a manifest that is in the cache. Throws "refused" for what cannot be a tree, "unavailable" if it is gone,
+ * `MissingConfig`.
+ */
+export async function readPlan({ cache, memory, reference, manifest, selection }: PlanSource): Promise<ReadPlan> {
   const bytes = await cache.blobs.read(manifest);
   try {
     const content = bytes === undefined ? undefined : parseManifest(bytes, undefined);
-    if (content?.kind === "manifest") return planFor(reference, content, selection);
+    if (content?.kind === "manifest") {
+      const config = namingConfigOf(content);
+      const configBytes = config && (await cache.blobs.read(config.digest));
+      if (config !== undefined && configBytes === undefined) throw new MissingConfig(reference, config);
+      return { ...planFor(reference, () => planOf(content, selection, configBytes)), config };
+    }
   } finally {
     if (bytes !== undefined) releaseManifest(bytes, memory);
   }
@@ -31,9 +57,9 @@ export async function readPlan({ cache, memory, reference, manifest, selection }
   );
 }
 
-function planFor(reference: string, manifest: Manifest, selection: Selection): Plan {
+function planFor(reference: string, plan: () => Plan): Plan {
   try {
-    return planOf(manifest, selection);
+    return plan();
   } catch (error) {
     throw errorDuring(`pull ${reference}`, error);
   }

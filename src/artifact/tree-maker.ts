@@ -4,11 +4,11 @@ import { type Digest, formatReference } from "../oci/index.ts";
 import type { Repository } from "../registry/index.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { MANY_LAYERS } from "./large-work.ts";
-import type { PlacedLayer, Plan } from "./plan.ts";
+import type { PlacedLayer } from "./plan.ts";
 import type { PullWork } from "./pull.ts";
 import { requireSettled, withPullRoom } from "./pull-room.ts";
 import type { PullWorker } from "./pull-worker-host.ts";
-import { readPlan } from "./read-plan.ts";
+import { MissingConfig, type ReadPlan, readPlan } from "./read-plan.ts";
 import type { Resolved, ResolveRequest } from "./resolver.ts";
 import { revokeIfRefused } from "./revoke-if-refused.ts";
 import { type Selection, treeIdOf } from "./selection.ts";
@@ -79,9 +79,9 @@ export class TreeMaker {
       try {
         await this.#options.cache.dataDir.ensureFolders();
         // Made again: a plan may be large, and many pulls may wait for their turn.
-        const { layers } = await this.#planOf(request);
-        if (layers.length > MANY_LAYERS) await memory.trim();
-        return await this.#makeWithRoom(request, layers, pull);
+        const plan = await this.#planOf(request);
+        if (plan.layers.length > MANY_LAYERS) await memory.trim();
+        return await this.#makeWithRoom(request, plan, pull);
       } catch (error) {
         await revokeIfRefused(this.#options.cache.references, resolving, error);
         throw diskErrorFrom(error, `pull ${reference}`);
@@ -91,24 +91,53 @@ export class TreeMaker {
     };
   }
 
-  #planOf({ resolving, resolved, selection }: TreeRequest): Promise<Plan> {
+  /** Layers of some kinds are named by the artifact's config, which this repository must have given, too. */
+  async #planOf(request: TreeRequest): Promise<ReadPlan> {
+    const { resolving, resolved, selection } = request;
     const { cache, memory } = this.#options;
     const reference = formatReference(resolving.reference);
-    return readPlan({ cache, memory, reference, manifest: resolved.digest, selection });
+    const read = () => readPlan({ cache, memory, reference, manifest: resolved.digest, selection });
+    try {
+      const plan = await read();
+      const isGiven = plan.config === undefined || (await this.#wasGiven(resolving, plan.config.digest));
+      if (plan.config !== undefined && !isGiven) await this.#fetchConfig(request, plan.config);
+      return plan;
+    } catch (error) {
+      if (!(error instanceof MissingConfig)) throw error;
+      await this.#fetchConfig(request, error.config);
+      return await read();
+    }
   }
 
-  #makeWithRoom(
-    request: TreeRequest,
-    layers: readonly PlacedLayer[],
-    { signal, onEvent }: Parameters<PullWork>[0],
-  ): Promise<Tree> {
+  /** A pull of the config alone, whose tree is thrown away. */
+  async #fetchConfig({ resolving }: TreeRequest, config: PlacedLayer["descriptor"]): Promise<void> {
+    const { cache, worker, enforceNamespaces, maxUnpackRatio } = this.#options;
+    const { repository, credentials, caCertificates, policy } = resolving;
+    const reference = formatReference(resolving.reference);
+    const layers = [{ kind: "file", descriptor: config, path: "config", uncompressedDigest: undefined }] as const;
+    const how = { enforceNamespaces, maxUnpackRatio, concurrency: 1, isThorough: false, isOffline: policy === "Never" };
+    const unproven = await this.#unproven(resolving, layers);
+    try {
+      await cache.withStaging(async (staging) => {
+        const from = { repository, credentials, caCertificates, dataDir: cache.layout.dataDir };
+        const job = { ...from, ...how, staging, reference, layers, unproven };
+        await worker.pull(job, { onAsk: (ask) => this.#answer(ask, repository, reference) });
+      });
+    } catch (error) {
+      await revokeIfRefused(cache.references, resolving, error);
+      throw diskErrorFrom(error, `pull ${reference}`);
+    }
+  }
+
+  #makeWithRoom(request: TreeRequest, plan: ReadPlan, { signal, onEvent }: Parameters<PullWork>[0]): Promise<Tree> {
+    const { layers } = plan;
     const { cache, clock, log } = this.#options;
     const { resolving, resolved, selection } = request;
     const reference = formatReference(resolving.reference);
     const treeId = treeIdOf(resolved.digest, selection);
     const room = { cache, clock, log, reference, treeId, manifest: resolved.digest, layers, onEvent };
     return withPullRoom(room, (onEventToo) =>
-      this.#make(request, layers, { signal, onEvent: onEventToo }).catch((error: unknown) => {
+      this.#make(request, plan, { signal, onEvent: onEventToo }).catch((error: unknown) => {
         throw diskErrorFrom(error, `pull ${reference}`);
       }),
     );
@@ -118,7 +147,8 @@ export class TreeMaker {
    * Fetches what the cache lacks and what this repository has not given yet (that copy is dropped: it only proves that
    * the repository has the bytes), then puts the tree together, unless another repository's pull did so.
    */
-  async #make(request: TreeRequest, layers: readonly PlacedLayer[], pull: Parameters<PullWork>[0]): Promise<Tree> {
+  async #make(request: TreeRequest, plan: ReadPlan, pull: Parameters<PullWork>[0]): Promise<Tree> {
+    const { layers, config } = plan;
     const { resolving, resolved, selection, concurrency } = request;
     const { cache, worker, enforceNamespaces, maxUnpackRatio, log } = this.#options;
     const { repository, hosts, credentials, caCertificates } = resolving;
@@ -145,7 +175,7 @@ export class TreeMaker {
       if (skippedEntries > 0)
         log.warn("devices, FIFOs and sockets in the artifact are left out", { reference, entries: skippedEntries });
       await requireSettled(cache, reference);
-      const digests = layers.map((layer) => layer.descriptor.digest);
+      const digests = [...layers.map(({ descriptor }) => descriptor.digest), ...(config ? [config.digest] : [])];
       const recipe = recipeToJson({ reference, repository, selection });
       const facts = { manifest: resolved.digest, bytes, inodes, layers: digests, files: samplesOf(layers), recipe };
       return cache.commitTree(treeId, folder, facts, (from, to) =>

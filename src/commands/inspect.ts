@@ -32,7 +32,7 @@ async function inspect(config: ClientConfig, context: CommandContext): Promise<I
       digest,
       index,
       platform,
-      chosen: chosen && { ...chosen, description: describeArtifact(chosen.manifest) },
+      chosen: chosen && { ...chosen, description: describeArtifact(chosen.manifest, chosen.config) },
     };
   } finally {
     client.close();

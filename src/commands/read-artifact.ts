@@ -1,3 +1,4 @@
+import { namingConfigOf } from "../artifact/index.ts";
 import { DriverError } from "../base/index.ts";
 import {
   type Descriptor,
@@ -9,7 +10,7 @@ import {
   parseManifest,
   selectPlatform,
 } from "../oci/index.ts";
-import type { RegistryClient } from "../registry/index.ts";
+import type { Credential, RegistryClient } from "../registry/index.ts";
 import type { ClientAccess } from "./client-access.ts";
 
 /** What a reference names. */
@@ -18,7 +19,15 @@ export interface FoundArtifact {
   readonly digest: Digest;
   readonly index: Index | undefined;
   /** The manifest that a volume is made of; undefined where the index has none for the platform. */
-  readonly chosen: { readonly digest: Digest; readonly manifest: Manifest } | undefined;
+  readonly chosen: ReadManifest | undefined;
+}
+
+/** A manifest, and what else it takes to say what it becomes. */
+export interface ReadManifest {
+  readonly digest: Digest;
+  readonly manifest: Manifest;
+  /** The config's bytes, if layers get their names from it. */
+  readonly config: Uint8Array | undefined;
 }
 
 /** Which manifest of an index is meant. */
@@ -41,15 +50,23 @@ export async function readArtifact(
   const what = formatReference(reference);
   const top = await fetchOne(client, access, reference.digest ?? reference.tag ?? "latest");
   const index = top.content.kind === "index" ? top.content : undefined;
-  let { digest, content } = top;
+  let { digest, content, credential } = top;
   for (let depth = 0; content.kind === "index"; depth++) {
     if (depth === MAX_INDEX_DEPTH)
       throw new DriverError("refused", `${what} is an index of indexes, too deep to follow`);
     const entry = entryFor(content, { platform, isAsked }, what);
     if (entry === undefined) return { digest: top.digest, index, chosen: undefined };
-    ({ digest, content } = await fetchOne(client, access, entry.digest));
+    ({ digest, content, credential } = await fetchOne(client, access, entry.digest));
   }
-  return { digest: top.digest, index, chosen: { digest, manifest: content } };
+  const config = await readConfig(client, access, { manifest: content, credential });
+  return { digest: top.digest, index, chosen: { digest, manifest: content, config } };
+}
+
+/** What a registry gave, and to whom. */
+interface Fetched {
+  readonly digest: Digest;
+  readonly content: Manifest | Index;
+  readonly credential: Credential;
 }
 
 function entryFor(index: Index, { platform, isAsked }: PlatformChoice, what: string): Descriptor | undefined {
@@ -65,12 +82,34 @@ async function fetchOne(
   client: RegistryClient,
   { reference, repository, credentials }: ClientAccess,
   tagOrDigest: string,
-): Promise<{ readonly digest: Digest; readonly content: Manifest | Index }> {
-  const { bytes, contentType, digest } = await client.fetchManifest({ repository, tagOrDigest, credentials });
+): Promise<Fetched> {
+  const { bytes, contentType, digest, credential } = await client.fetchManifest({
+    repository,
+    tagOrDigest,
+    credentials,
+  });
   try {
-    return { digest, content: parseManifest(bytes, contentType) };
+    return { digest, content: parseManifest(bytes, contentType), credential };
   } catch (error) {
     if (!(error instanceof DriverError)) throw error;
     throw new DriverError(error.kind, `cannot read ${formatReference(reference)}: ${error.message}`, error.cause);
   }
+}
+
+async function readConfig(
+  client: RegistryClient,
+  { repository }: ClientAccess,
+  { manifest, credential }: { readonly manifest: Manifest; readonly credential: Credential },
+): Promise<Uint8Array | undefined> {
+  const descriptor = namingConfigOf(manifest);
+  if (descriptor === undefined) return undefined;
+  let parts: Buffer[] = [];
+  const sink = {
+    write: (chunk: Buffer) => void parts.push(Buffer.from(chunk)),
+    restart: () => {
+      parts = [];
+    },
+  };
+  await client.fetchBlob({ repository, descriptor, credential, sink });
+  return Buffer.concat(parts);
 }

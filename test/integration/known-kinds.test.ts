@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Sandbox } from "../driver/index.ts";
-import { artifact, configuredArtifact, knownArtifacts, layer, push } from "../registry/index.ts";
+import { artifact, configuredArtifact, EmbeddedRegistry, knownArtifacts, layer, push } from "../registry/index.ts";
 import { attributes, filesBelow, REAL, rejectsWith, startRegistry, textFiles } from "./support.ts";
 
 test("each kind of artifact without titles becomes what its own tools make of it", REAL, async () => {
@@ -95,4 +95,29 @@ test("what has no names at all is refused, never an empty volume", REAL, async (
     await rejectsWith(volume.publish(), "FAILED_PRECONDITION", /weight\.v1\.raw" \(1 bytes\)/);
   }
   assert.deepEqual(sandbox.mounts(), []);
+});
+
+test("a chart's config, read for its name, is fetched once a repository and then kept", REAL, async () => {
+  await using registry = await EmbeddedRegistry.start();
+  const known = (await knownArtifacts()).find(({ kind }) => kind === "Helm chart without annotations");
+  assert.ok(known);
+  const config = known.manifest.blobs[0]?.digest ?? "";
+  await using sandbox = await Sandbox.start();
+  const { host } = registry;
+  const publish = async (repository: string, more: Record<string, string> = {}) => {
+    const volume = sandbox.kubelet.volume({ attributes: attributes(`${host}/kinds/${repository}:v1`, more) });
+    await volume.publish();
+    assert.deepEqual(await textFiles(volume.targetPath), known.files);
+    await volume.unpublish();
+  };
+  for (const repository of ["one", "other"]) await push(registry, `kinds/${repository}`, known.manifest, "v1");
+  registry.log.clear();
+  await publish("one");
+  await publish("one");
+  assert.equal(registry.log.blobGets(config).length, 1);
+  // That the cache has it is no proof that this repository does.
+  await publish("other");
+  assert.equal(registry.log.blobGets(config).length, 2);
+  await registry.close();
+  await publish("other", { "options.pullpolicy": "Never" });
 });

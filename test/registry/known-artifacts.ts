@@ -29,6 +29,7 @@ export async function knownArtifacts(): Promise<readonly KnownArtifact[]> {
     await kitOps(),
     await flux(),
     helm(),
+    unannotatedHelm(),
     sif(),
     ollama(),
   ];
@@ -174,6 +175,16 @@ function helm(): KnownArtifact {
     kind: "Helm chart",
     manifest: configuredArtifact(config, layers, { annotations }),
     files: { "demo-1.2.3+4.tgz": "chart", "demo-1.2.3+4.tgz.prov": "signed" },
+  };
+}
+
+/** As it was pushed before manifests had annotations: only the config has the names. */
+function unannotatedHelm(): KnownArtifact {
+  const config = layer(json({ name: "old", version: "0.1.0" }), "application/vnd.cncf.helm.config.v1+json");
+  return {
+    kind: "Helm chart without annotations",
+    manifest: configuredArtifact(config, [text("c", "application/vnd.cncf.helm.chart.content.v1.tar+gzip")]),
+    files: { "old-0.1.0.tgz": "c" },
   };
 }
 

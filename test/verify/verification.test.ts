@@ -11,13 +11,13 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { artifact, type BuiltLayer, fileLayer, folderLayer, layer } from "../registry/index.ts";
+import { artifact, type BuiltLayer, fileLayer, folderLayer, layer as layerOfBytes } from "../registry/index.ts";
 import { flipByte, movedAside, useVerifier } from "./verify-bench.ts";
 
 const CONTENT = "m".repeat(1000);
 const hexOf = ({ digest }: BuiltLayer) => digest.slice("sha256:".length);
-const blobOf = (dataDir: string, layer: BuiltLayer) => join(dataDir, "blobs/sha256", hexOf(layer));
-const layerOf = (dataDir: string, layer: BuiltLayer) => join(dataDir, "layers/sha256", `${hexOf(layer)}.artifact`);
+const blobOf = (dataDir: string, one: BuiltLayer) => join(dataDir, "blobs/sha256", hexOf(one));
+const layerOf = (dataDir: string, one: BuiltLayer) => join(dataDir, "layers/sha256", `${hexOf(one)}.artifact`);
 
 /** Two artifacts: both have `shared` and the folder, each a file of its own. */
 async function useTwo() {
@@ -117,7 +117,7 @@ test("what is wrong in a tree alone is mended from the cache, without a registry
 
 test("a file with another mode than its blob, which is a copy, is read and mended like the others", async () => {
   await using area = await useVerifier();
-  const program = layer(Buffer.from(CONTENT), "x/program", {
+  const program = layerOfBytes(Buffer.from(CONTENT), "x/program", {
     "org.opencontainers.image.title": "run",
     "org.cncf.model.file.metadata+json": '{"mode":493}',
   });
