@@ -13,8 +13,10 @@ import { assertShows, createWorkload, type WorkVolume, workUntilGone } from "./w
 const ROUNDS = 4;
 const KILLS_A_ROUND = 10;
 const VOLUMES = 16;
-/** Within it the driver pulls, publishes and unpublishes, or starts. */
+/** Within it the driver pulls, publishes, unpublishes and collects, or starts. */
 const LONGEST_LIFE_MS = 500;
+/** Less than the artifacts take together: something is always collected. */
+const CACHE_BYTES = 1_500_000;
 
 describe("a driver that is killed", REAL, () => {
   for (let round = 0; round < ROUNDS; round++) {
@@ -23,7 +25,7 @@ describe("a driver that is killed", REAL, () => {
       t.diagnostic(`seed ${seed} (ORAS_CSI_TEST_SEED)`);
       const random = new Prng(seed + round);
       await using registry = await EmbeddedRegistry.start({ bytesPerSecond: 4_000_000 });
-      await using sandbox = await Sandbox.create();
+      await using sandbox = await Sandbox.create({ flags: [`--cache-max-bytes=${CACHE_BYTES}`] });
       const volumes = await createWorkload(registry, sandbox, VOLUMES);
       let answers = 0;
       for (let kill = 0; kill < KILLS_A_ROUND; kill++) {
@@ -54,11 +56,13 @@ async function assertWhole(sandbox: Sandbox, volumes: readonly WorkVolume[]): Pr
       .map(({ target }) => target)
       .sort(),
   );
+  for (const { volume } of volumes) await volume.unpublish();
+  // One at a time: together they are more than the cache may hold.
   for (const one of volumes) {
     await one.volume.publish();
     await assertShows(one);
+    await one.volume.unpublish();
   }
-  for (const { volume } of volumes) await volume.unpublish();
   await assertNothingLeft(sandbox);
   await soon(async () => assert.deepEqual(await sandbox.dataNames("tmp"), []));
   await assertBlobsWhole(sandbox);

@@ -72,7 +72,8 @@ async function change(socketPath: string, mine: WorkVolume): Promise<boolean> {
     return true;
   } catch (reason) {
     assert.ok(reason instanceof CsiError, String(reason));
-    return false;
+    // Published volumes may fill the cache.
+    return reason.code === "RESOURCE_EXHAUSTED";
   }
 }
 
