@@ -111,6 +111,25 @@ test("an artifact is pulled once, found from then on, and named for people", asy
   assert.deepEqual(await used.halfMade(), []);
 });
 
+test("what a pull takes on disk is known without counting", async () => {
+  await using used = await use();
+  const files = { x: "2", "sub/y": "z".repeat(5000) };
+  await used.pushThing(artifact([fileLayer("a", "1"), await folderLayer("d", files)]));
+  const { id } = await used.present();
+  const { cache } = used.area;
+  // The folder's own root, its title's and sub/ beside the two files; the layer's file and the manifest.
+  const { layers, blobs } = await cache.collector.usage();
+  assert.deepEqual(layers, { bytes: 3 * 4096, inodes: 5 });
+  assert.deepEqual(blobs, { bytes: 2 * 4096, inodes: 2 });
+  const noted = readdirSync(join(cache.layout.layers, "sha256")).filter((name) => name.endsWith(".use.json"));
+  assert.equal(noted.length, 1);
+  assert.equal((await cache.collector.evict(id, "removed")).freed.bytes, 5 * 4096);
+  assert.deepEqual(
+    ["blobs", "layers"].flatMap((name) => readdirSync(join(used.area.dataDir, name, "sha256"))),
+    [],
+  );
+});
+
 test("a filter makes a tree of its own, one that leaves nothing an empty one and a warning", async () => {
   await using used = await use();
   await used.pushThing(artifact([fileLayer("a", "1", "x/one"), fileLayer("b", "2", "x/two")]));

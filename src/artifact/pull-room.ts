@@ -116,19 +116,21 @@ async function whileWatched<T>(options: PullRoomOptions, reservation: Reservatio
 }
 
 /**
- * The least that a pull writes: what the cache lacks, tars unpacked (to their packed size at least), and one tar packed
- * beside it.
+ * The least that a pull still writes: what the cache lacks, less what earlier tries left of it; tars unpacked (to their
+ * packed size at least), and one of them packed beside it.
  */
 async function needOf(cache: Cache, layers: readonly PlacedLayer[]): Promise<DiskUse> {
   const byKey = new Map(layers.map((layer) => [`${layer.kind} ${layer.descriptor.digest}`, layer]));
-  let [bytes, largestTar, inodes] = [0, 0, 2];
+  let [bytes, packedTar, inodes] = [0, 0, 2];
   for (const { descriptor, kind } of byKey.values()) {
+    const { digest, size } = descriptor;
     if (await cache.hasContent(descriptor, kind)) continue;
-    bytes += descriptor.size;
+    const lacking = Math.max(0, size - (await cache.partialBytes(digest)));
     inodes++;
-    if (kind === "folder") largestTar = Math.max(largestTar, descriptor.size);
+    bytes += kind === "file" ? lacking : size;
+    if (kind === "folder") packedTar = Math.max(packedTar, lacking);
   }
-  return { bytes: bytes + largestTar, inodes };
+  return { bytes: bytes + packedTar, inodes };
 }
 
 function isNoSpace(error: unknown): error is DriverError {

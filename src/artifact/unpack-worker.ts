@@ -1,6 +1,6 @@
 import { parentPort } from "node:worker_threads";
 import { serveCalls, workerLost } from "../base/index.ts";
-import { UnpackBudget, unpackLayer, writeLayerIndex } from "../unpack/index.ts";
+import { layerDiskUse, UnpackBudget, unpackLayer, writeLayerIndex } from "../unpack/index.ts";
 import { GrowingFileReader } from "./growing-file.ts";
 import { ALL_TAR_LAYERS } from "./unpack-limits.ts";
 import type { UnpackJob, UnpackWorkerCalls } from "./worker-calls.ts";
@@ -40,7 +40,7 @@ async function unpack(job: UnpackJob, shared: UnpackBudget) {
     const { index, skipped } = await unpackLayer(layer);
     writeLayerIndex(index, job.indexFile);
     index.free();
-    return { skippedEntries: skipped };
+    return { skippedEntries: skipped, use: layerDiskUse(job.indexFile) };
   } catch (error) {
     // It may be unpacked once more: because its bytes were wrong, or because it had to give way.
     shared.giveBack(own);

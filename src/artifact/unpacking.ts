@@ -124,7 +124,7 @@ export class Unpacking implements PlaceSeeker {
     if (this.#isComplete) growth.complete();
     this.#growth = growth;
     const payload = { ...job, growth: growth.shared, folder, indexFile: staged.indexFile };
-    const { skippedEntries } = await host.call("unpack", payload);
-    return { staged, skippedEntries };
+    const { skippedEntries, use } = await host.call("unpack", payload);
+    return { staged: { ...staged, use }, skippedEntries };
   }
 }

@@ -1,4 +1,4 @@
-import type { StagedLayer } from "../cache/index.ts";
+import type { DiskUse, StagedLayer } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type {
   CredentialOffer,
@@ -145,8 +145,15 @@ export interface BudgetHold {
   readonly limits: UnpackLimits;
 }
 
+/** What a tar layer became. */
+export interface UnpackResult {
+  readonly skippedEntries: number;
+  /** What it takes on disk. */
+  readonly use: DiskUse;
+}
+
 /** The calls of the unpack worker. */
 export type UnpackWorkerCalls = {
   readonly hold: { payload: BudgetHold; result: never; event: never; ask: never };
-  readonly unpack: { payload: UnpackJob; result: { readonly skippedEntries: number }; event: never; ask: never };
+  readonly unpack: { payload: UnpackJob; result: UnpackResult; event: never; ask: never };
 };

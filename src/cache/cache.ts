@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
-import { type Clock, describeError, KeyedLock, type Logger } from "../base/index.ts";
-import type { Descriptor } from "../oci/index.ts";
+import { type Clock, describeError, KeyedLock, type Logger, unlessMissing } from "../base/index.ts";
+import type { Descriptor, Digest } from "../oci/index.ts";
 import { Blobs } from "./blobs.ts";
 import { Cleanups } from "./cleanups.ts";
 import { Collector } from "./collector.ts";
@@ -17,6 +17,7 @@ import { type CacheLimits, defaultCacheLimits } from "./limits.ts";
 import { Names } from "./names.ts";
 import { Partials } from "./partials.ts";
 import { Pins } from "./pins.ts";
+import { ReferencePruner } from "./reference-pruner.ts";
 import { References } from "./references.ts";
 import { Room } from "./room.ts";
 import { Sweeper } from "./sweeper.ts";
@@ -77,7 +78,10 @@ export class Cache {
     this.pins = pins;
     this.inventory = inventory;
     this.cleanups = cleanups;
-    const collected = { layout, evictor, contents, partials, inventory, cleanups, sweeper, limits };
+    const isStored = (content: Digest | TreeId) => contents.has(content as Digest) || inventory.has(content as TreeId);
+    const pruner = new ReferencePruner({ dataDir, isStored, clock });
+    const { names } = this;
+    const collected = { names, pruner, layout, evictor, contents, partials, inventory, cleanups, sweeper, limits };
     this.collector = new Collector({ ...collected, clock, log });
     this.room = new Room({ collector: this.collector, layout, limits });
   }
@@ -98,6 +102,11 @@ export class Cache {
     return kind === "file" ? this.blobs.has(descriptor) : hasLayer(this.layout, descriptor.digest, "artifact");
   }
 
+  /** How much of a download is on disk already. */
+  async partialBytes(digest: Digest): Promise<number> {
+    return ((await unlessMissing(fs.lstat(this.layout.ingestFile(digest))))?.blocks ?? 0) * 512;
+  }
+
   /** Runs `work` with a fresh folder in tmp/ for what is half-made; what is left in it goes when the work ends. */
   async withStaging<T>(work: (folder: string) => Promise<T>): Promise<T> {
     const folder = join(this.layout.tmp, randomUUID());
@@ -112,7 +121,7 @@ export class Cache {
   /** Makes a layer that was staged in tmp/ durable, then visible. */
   async commitLayer(staged: StagedLayer): Promise<void> {
     await this.#syncFileSystem(staged.folder);
-    await commitLayer(this.layout, this.sweeper, staged);
+    await commitLayer(this.dataDir, this.sweeper, staged);
   }
 
   /**

@@ -1,11 +1,22 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { existsSync, linkSync, mkdirSync, readdirSync, rmSync, statfsSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statfsSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { useDataDir } from "../../test/helpers/data-dir.ts";
 import { useSmallDisk, whyNoSmallDisk } from "../../test/helpers/small-disk.ts";
-import { type Digest, digestOf } from "../oci/index.ts";
+import { setImmediate } from "node:timers/promises";
+import { type Digest, digestOf, parseReference } from "../oci/index.ts";
 import type { Cache } from "./cache.ts";
 import type { TreeId } from "./layout.ts";
 import { type CacheLimits, defaultCacheLimits } from "./limits.ts";
@@ -138,6 +149,36 @@ describe("evicting one tree", () => {
   });
 });
 
+test("it collects by the clock, ten seconds after the start and then each minute", async (t) => {
+  const { area, cache } = await open(t, { ttlMs: 65_000 });
+  cache.collector.start();
+  assert.equal(area.clock.pending, 1);
+  assert.equal(bytesOf(cache), 0);
+  const id = await makeLargeTree(cache, "tree");
+  const pass = async (byMs: number) => {
+    area.clock.advance(byMs);
+    // The timer is set anew when a collection has ended.
+    while (area.clock.pending === 0) await setImmediate();
+  };
+  await pass(10_000);
+  assert.ok(bytesOf(cache) >= MIB);
+  assert.equal(cache.inventory.has(id), true);
+  await pass(60_000);
+  assert.equal(cache.inventory.has(id), false);
+});
+
+test("a cache that is too full, and of which nothing can go, says so until it is not", async (t) => {
+  const { cache } = await open(t, { maxBytes: MIB });
+  const id = await makeLargeTree(cache, "tree", 2 * MIB);
+  {
+    using _ = await cache.leases.hold(id);
+    await cache.collector.collect();
+    assert.equal(cache.collector.fullness?.by, "max-bytes");
+  }
+  await cache.collector.collect();
+  assert.equal(cache.collector.fullness, undefined);
+});
+
 describe("by age", () => {
   test("trees that no volume had for the ttl go, the others stay", async (t) => {
     const { area, cache } = await open(t, { ttlMs: 60_000 });
@@ -219,6 +260,59 @@ describe("by age", () => {
     await cache.collector.evict(id, "removed");
     await cache.collector.collect();
     assert.equal((await stored(cache)).blobs, 0);
+  });
+});
+
+describe("what goes with a tree", () => {
+  test("the links that name it, and no other", async (t) => {
+    const { cache } = await open(t);
+    const [gone, kept] = [await makeLargeTree(cache, "gone"), await makeLargeTree(cache, "kept")];
+    const named = (tag: string) => parseReference(`ghcr.io/org/thing:${tag}`);
+    await cache.names.link("blue", named("gone"), gone);
+    await cache.names.link("red", named("gone"), gone);
+    await cache.names.link("red", named("kept"), kept);
+    const other = join(cache.layout.names, "red", "other");
+    symlinkSync("/nowhere", other);
+    await cache.collector.evict(gone, "removed");
+    const links = (namespace: string) => readdirSync(join(cache.layout.names, namespace)).sort();
+    assert.deepEqual([links("blue"), links("red")], [[], ["ghcr-io-org-thing-kept", "other"]]);
+  });
+
+  test("what registries told of it, a day later; what they told of the rest stays", async (t) => {
+    const { area, cache } = await open(t);
+    const [gone, kept] = [await makeLargeTree(cache, "gone"), await makeLargeTree(cache, "kept")];
+    const [first, second] = ["first", "second"].map((repository) => {
+      return { registry: "ghcr.io", repository, transport: "https" };
+    });
+    assert.ok(first !== undefined && second !== undefined);
+    const { references } = cache;
+    for (const [repository, id] of [
+      [first, gone],
+      [second, kept],
+      [second, gone],
+    ] as const) {
+      const manifest = cache.inventory.get(id)?.manifest ?? assert.fail();
+      await references.rememberGiven(repository, id);
+      await references.rememberGiven(repository, manifest);
+      await references.rememberTag(repository, id.slice(0, 5), manifest);
+      await references.allow(repository, "blue");
+    }
+    for (const path of filesBelow(cache.layout.references)) {
+      utimesSync(path, area.clock.now() / 1000, area.clock.now() / 1000);
+    }
+    await cache.collector.evict(gone, "removed");
+    area.clock.advance(DAY_MS - 1);
+    await cache.collector.collect();
+    assert.equal(await references.wasGiven(first, gone), true);
+    area.clock.advance(DAY_MS);
+    await cache.collector.collect();
+    assert.equal(readdirSync(cache.layout.references).length, 1);
+    assert.deepEqual([await references.wasGiven(second, gone), await references.wasGiven(second, kept)], [false, true]);
+    assert.notEqual(await references.digestOfTag(second, kept.slice(0, 5)), undefined);
+    assert.deepEqual(
+      [await references.isAllowed(second, "blue"), await references.isAllowed(first, "blue")],
+      [true, false],
+    );
   });
 });
 
@@ -304,6 +398,16 @@ describe("on a small disk", { skip: whyNoSmallDisk() }, () => {
     await cache.close();
   });
 });
+
+/** As last counted by the clock. */
+function bytesOf({ collector }: Cache): number {
+  return collector.lastUsage?.total.bytes ?? 0;
+}
+
+function filesBelow(folder: string): string[] {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
 
 function usedPercent(path: string): number {
   const { blocks, bavail } = statfsSync(path);

@@ -16,7 +16,9 @@ import type { Inventory } from "./inventory.ts";
 import type { Layout, TreeId } from "./layout.ts";
 import type { CacheLimits } from "./limits.ts";
 import { ageMs } from "./moment.ts";
+import type { Names } from "./names.ts";
 import type { Partials } from "./partials.ts";
+import type { ReferencePruner } from "./reference-pruner.ts";
 import type { Sweeper } from "./sweeper.ts";
 
 /** What the cache takes on disk, and how full its file system is. */
@@ -52,6 +54,8 @@ export interface CollectorOptions {
   readonly partials: Partials;
   readonly inventory: Inventory;
   readonly cleanups: Cleanups;
+  readonly names: Names;
+  readonly pruner: ReferencePruner;
   readonly sweeper: Sweeper;
   readonly limits: CacheLimits;
   readonly clock: Clock;
@@ -78,6 +82,7 @@ export class Collector {
   #cancelNext: (() => void) | undefined;
   #running: Promise<unknown> = Promise.resolve();
   #closed = false;
+  #pruneAgainMs = Number.NEGATIVE_INFINITY;
   #lastUsage: CacheUsage | undefined;
   #fullness: Fullness | undefined;
 
@@ -137,7 +142,9 @@ export class Collector {
   async evict(id: TreeId, reason: EvictReason): Promise<Eviction> {
     await this.#options.inventory.load();
     await this.#options.contents.refresh();
-    return this.#options.evictor.evictTree(id, reason);
+    const eviction = await this.#options.evictor.evictTree(id, reason);
+    if (eviction.outcome === "evicted") await this.#options.names.removeDangling();
+    return eviction;
   }
 
   /** Takes a tree away whose time is up, if it still is when its turn comes. */
@@ -165,6 +172,7 @@ export class Collector {
       }
       await this.#reduce(gone, () => this.#overMaxBytes(), "max-bytes");
       await this.#judge();
+      await this.#pruneReferences();
     });
   }
 
@@ -199,13 +207,14 @@ export class Collector {
 
   /** One at a time, and only when all that is there is known. */
   async #inTurn(work: (gone: Tally) => Promise<void>): Promise<Collected> {
-    const { inventory, contents } = this.#options;
+    const { inventory, contents, names } = this.#options;
     const release = await this.#turn.acquire();
     try {
       await inventory.load();
       await contents.refresh();
       const gone = new Tally();
       await work(gone);
+      if (gone.collected.trees > 0) await names.removeDangling();
       return gone.collected;
     } finally {
       release();
@@ -232,6 +241,14 @@ export class Collector {
       if (inventory.unusedMs(id) < ttlMs) break;
       gone.addTree(await evictor.evictTree(id, "ttl"));
     }
+  }
+
+  /** Once a day, and when a driver begins. */
+  async #pruneReferences(): Promise<void> {
+    const { pruner, clock } = this.#options;
+    if (clock.monotonicMs() < this.#pruneAgainMs) return;
+    this.#pruneAgainMs = clock.monotonicMs() + UNWANTED_MS;
+    await pruner.prune();
   }
 
   async #judge(): Promise<void> {

@@ -72,6 +72,10 @@ export class Inventory {
     return this.#trees.get(id);
   }
 
+  has(id: TreeId): boolean {
+    return this.#trees.has(id);
+  }
+
   /** All trees, the longest unused first. */
   byLastUse(): readonly StoredTree[] {
     const { clock } = this.#options;
