@@ -43,7 +43,7 @@ function everything(): Metrics {
   metrics.hostFailed({ kind: "mirror", result: "corrupt" });
   const pull = metrics.pullQueued();
   pull.started();
-  pull.fetched(1, 1);
+  pull.progressed({ fetchedBytes: 1, mirrorBytes: 1, resumedBytes: 1, retries: 1 });
   pull.ended("ok", 1);
   metrics.followVolumes(() => ({ readOnly: 1, writable: 1 }));
   metrics.followRegistration(() => true);

@@ -38,6 +38,8 @@ export interface ArtifactsOptions {
   readonly enforceNamespaces: boolean;
   readonly maxPulls: number;
   readonly maxUnpackRatio: number;
+  /** Of the layers that are wanted, together. */
+  readonly maxArtifactBytes?: number | undefined;
   /** Globs on `registry/repository`; empty: all are allowed. */
   readonly allowRegistry: readonly string[];
   readonly memory: Memory;

@@ -9,6 +9,7 @@ import {
   type RegistryClient,
 } from "../registry/index.ts";
 import { quoteName } from "../unpack/index.ts";
+import type { Bandwidth } from "./bandwidth.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { errorDuring } from "./error-during.ts";
 import { IngestFile } from "./ingest-file.ts";
@@ -27,6 +28,7 @@ export interface LayerFetcherOptions {
   readonly layout: Layout;
   readonly blobs: Blobs;
   readonly counts: PullCounts;
+  readonly bandwidth: Bandwidth | undefined;
   readonly onFailedTry: (failedTry: string) => void;
   readonly onHostFailed: (failure: HostFailure) => void;
   /** Makes an unpacked layer durable and visible. */
@@ -130,7 +132,7 @@ export class LayerFetcher {
     follower: IngestFollower,
     signal: AbortSignal,
   ): Promise<void> {
-    const { job, client, admission, counts, onFailedTry, onHostFailed } = this.#options;
+    const { job, client, admission, counts, bandwidth, onFailedTry, onHostFailed } = this.#options;
     const progress = new BlobProgress(descriptor, receiver.there);
     let presentBytes = progress.receivedBytes;
     counts.resumed(presentBytes);
@@ -141,6 +143,7 @@ export class LayerFetcher {
         receiver.write(chunk, offset);
         presentBytes += chunk.length;
         counts.fetched(chunk.length, from);
+        return bandwidth?.take(chunk.length, signal);
       },
       restart: async () => {
         progress.restart();

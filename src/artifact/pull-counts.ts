@@ -14,6 +14,7 @@ export class PullCounts {
   #mirrorBytes = 0;
   #resumedBytes = 0;
   #retries = 0;
+  #phase: PullProgress["phase"] = "fetching";
   #toldMs = Number.NEGATIVE_INFINITY;
 
   constructor(emit: (progress: PullProgress) => void, nowMs: () => number) {
@@ -42,6 +43,12 @@ export class PullCounts {
   /** A try failed, and there is another one. */
   retried(): void {
     this.#retries++;
+    this.flush();
+  }
+
+  /** Tells what has been counted since it was last told. */
+  flush(): void {
+    this.tell(this.#phase);
   }
 
   /** More is done, or less: what was thrown away. */
@@ -51,6 +58,7 @@ export class PullCounts {
   }
 
   tell(phase: PullProgress["phase"]): void {
+    this.#phase = phase;
     this.#toldMs = this.#nowMs();
     this.#emit({
       phase,

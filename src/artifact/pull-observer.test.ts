@@ -19,7 +19,7 @@ function usePulls() {
       told.push(`${name} queued`);
       return {
         started: () => told.push(`${name} started`),
-        fetched: (bytes, ofMirrors) => told.push(`${name} fetched ${bytes}${ofMirrors === 0 ? "" : ` (${ofMirrors})`}`),
+        progressed: ({ fetchedBytes }) => told.push(`${name} fetched ${fetchedBytes}`),
         ended: (result, seconds) => told.push(`${name} ${result} after ${seconds}`),
       };
     },

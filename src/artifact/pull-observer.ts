@@ -1,4 +1,4 @@
-import { type Clock, DriverError, type ErrorKind } from "../base/index.ts";
+import { type Clock, DriverError, type ErrorKind, type PullIncrease } from "../base/index.ts";
 import type { PullWork } from "./pull.ts";
 
 /** Is told how pulls go, for metrics: how many and how long, never whose or of what. */
@@ -13,8 +13,8 @@ export interface PullObserver {
 export interface ObservedPull {
   /** It has its turn. */
   started(): void;
-  /** So many more bytes came from registries, some of them from mirrors. */
-  fetched(bytes: number, ofMirrors: number): void;
+  /** More bytes came, or more tries failed, since it was told last. */
+  progressed(more: PullIncrease): void;
   /** It ended, so many seconds after its turn came; nothing is told after that. */
   ended(result: "ok" | ErrorKind, seconds: number): void;
 }
@@ -22,7 +22,7 @@ export interface ObservedPull {
 /** A pull's work whose course is told to `observed`, and what has to hear the outcome of the pull. */
 export function observePull(work: PullWork, observed: ObservedPull, clock: Clock) {
   let startedMs: number | undefined;
-  let [fetchedBytes, mirrorBytes] = [0, 0];
+  let counted: PullIncrease = { fetchedBytes: 0, mirrorBytes: 0, resumedBytes: 0, retries: 0 };
   const observedWork: PullWork = (pull) => {
     startedMs = clock.monotonicMs();
     observed.started();
@@ -30,8 +30,8 @@ export function observePull(work: PullWork, observed: ObservedPull, clock: Clock
       ...pull,
       onEvent: (event) => {
         if ("fetchedBytes" in event) {
-          observed.fetched(event.fetchedBytes - fetchedBytes, event.mirrorBytes - mirrorBytes);
-          ({ fetchedBytes, mirrorBytes } = event);
+          observed.progressed(increase(counted, event));
+          counted = event;
         }
         pull.onEvent(event);
       },
@@ -43,5 +43,14 @@ export function observePull(work: PullWork, observed: ObservedPull, clock: Clock
     work: observedWork,
     succeeded: () => ended("ok"),
     failed: (reason: unknown) => ended(reason instanceof DriverError ? reason.kind : "internal"),
+  };
+}
+
+function increase(before: PullIncrease, now: PullIncrease): PullIncrease {
+  return {
+    fetchedBytes: now.fetchedBytes - before.fetchedBytes,
+    mirrorBytes: now.mirrorBytes - before.mirrorBytes,
+    resumedBytes: now.resumedBytes - before.resumedBytes,
+    retries: now.retries - before.retries,
   };
 }

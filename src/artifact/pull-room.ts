@@ -1,4 +1,4 @@
-import { type Clock, DriverError, describeError, type Logger } from "../base/index.ts";
+import { type Clock, DriverError, describeError, type Logger, type PullIncrease } from "../base/index.ts";
 import type { Cache, DiskUse, Reservation, Shortage, TreeId } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { PlacedLayer } from "./plan.ts";
@@ -57,12 +57,12 @@ async function tryWithRoom<T>(options: PullRoomOptions, work: RoomyWork<T>): Pro
   const { cache, layers, reference } = options;
   using reservation = cache.room.reserve(await needOf(cache, layers));
   // Each try counts from nothing; who listens wants to hear of one pull.
-  let fetchedBefore = 0;
-  let fetchedBytes = 0;
+  let before = noCounts;
+  let counted = noCounts;
   const onEvent: PullRoomOptions["onEvent"] = (event) => {
     if (!("doneBytes" in event)) return options.onEvent(event);
-    fetchedBytes = fetchedBefore + event.fetchedBytes;
-    options.onEvent({ ...event, fetchedBytes });
+    counted = sumOf(before, event);
+    options.onEvent({ ...event, ...counted });
   };
   for (let tries = 1; ; tries++) {
     const shortage = await cache.room.make();
@@ -78,8 +78,19 @@ async function tryWithRoom<T>(options: PullRoomOptions, work: RoomyWork<T>): Pro
       if (!(await cache.room.free(wanted))) throw error;
     }
     reservation.left = await needOf(cache, layers);
-    fetchedBefore = fetchedBytes;
+    before = counted;
   }
+}
+
+const noCounts: PullIncrease = { fetchedBytes: 0, mirrorBytes: 0, resumedBytes: 0, retries: 0 };
+
+function sumOf(a: PullIncrease, b: PullIncrease): PullIncrease {
+  return {
+    fetchedBytes: a.fetchedBytes + b.fetchedBytes,
+    mirrorBytes: a.mirrorBytes + b.mirrorBytes,
+    resumedBytes: a.resumedBytes + b.resumedBytes,
+    retries: a.retries + b.retries,
+  };
 }
 
 /** Looks every second whether what is left to be written still fits, and makes room if not. */

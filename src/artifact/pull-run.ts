@@ -5,6 +5,7 @@ import { Blobs, createLayout, type Layout } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { Admission, HostFailure, RegistryClient } from "../registry/index.ts";
 import { UnpackBudget, type UnpackLimits } from "../unpack/index.ts";
+import type { Bandwidth } from "./bandwidth.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { errorDuring } from "./error-during.ts";
 import { LayerFetcher } from "./layer-fetcher.ts";
@@ -25,6 +26,8 @@ export interface PullTools {
   readonly unpacker: LayerUnpacker;
   /** Held by digest while a blob is fetched. */
   readonly fetching: KeyedLock;
+  /** What all of them may take. */
+  readonly bandwidth?: Bandwidth | undefined;
   readonly nowMs: () => number;
 }
 
@@ -64,6 +67,7 @@ export class PullRun {
       layout: this.#layout,
       blobs: this.#blobs,
       counts: this.#counts,
+      bandwidth: tools.bandwidth,
       onFailedTry: (failedTry) => context.emit({ failedTry }),
       onHostFailed: (failedHost: HostFailure) => context.emit({ failedHost }),
       commitLayer: async (staged) => void (await context.ask(staged)),
@@ -75,6 +79,8 @@ export class PullRun {
       return await this.#make();
     } catch (error) {
       throw diskErrorFrom(error, `pull ${this.#job.reference}`);
+    } finally {
+      this.#counts.flush();
     }
   }
 

@@ -13,6 +13,7 @@ import type {
   PullJob,
   PullProgress,
   PullWorkerCalls,
+  PullWorkerLimits,
   RequestEvent,
   StagedTree,
   UnveilAsk,
@@ -21,8 +22,8 @@ import type {
 /** How long the worker is kept when no pull runs: long enough for the next pod of a batch. */
 const IDLE_MS = 30_000;
 
-/** Who hears of what the worker needs beside its work. */
-export interface PullWorkerHooks {
+/** What bounds the worker, and who hears of what it needs beside its work. */
+export interface PullWorkerOptions extends PullWorkerLimits {
   /** Fetches credentials that are fetched only when their turn comes; without it there are none. */
   readonly unveil?: Unveil | undefined;
   /** A host did not serve while others are still to be asked. */
@@ -32,13 +33,15 @@ export interface PullWorkerHooks {
 /** The thread that talks to registries and writes to the cache, as the main thread sees it. */
 export class PullWorker implements ManifestSource {
   readonly #host: WorkerHost<PullWorkerCalls>;
-  readonly #hooks: PullWorkerHooks;
+  readonly #options: PullWorkerOptions;
   readonly #failedTries = new Map<string, string>();
 
-  constructor(clock: Clock, hooks: PullWorkerHooks = {}) {
-    const start = () => startWorker("pull-worker", new URL("./pull-worker.ts", import.meta.url), undefined);
+  constructor(clock: Clock, options: PullWorkerOptions = {}) {
+    const { maxBandwidth, stallTimeoutMs } = options;
+    const limits: PullWorkerLimits = { maxBandwidth, stallTimeoutMs };
+    const start = () => startWorker("pull-worker", new URL("./pull-worker.ts", import.meta.url), limits);
     this.#host = new WorkerHost({ start, idleMs: IDLE_MS, clock });
-    this.#hooks = hooks;
+    this.#options = options;
   }
 
   fetchManifest(request: GetManifest): Promise<HandedManifest> {
@@ -52,7 +55,7 @@ export class PullWorker implements ManifestSource {
   /** Makes a tree in tmp/. Rejects when all of it is let go, also after a cancel. */
   pull(job: PullJob, options: CallOptions<PullProgress | FailedTry, PullAsk>): Promise<StagedTree> {
     const onEvent = (event: PullProgress | FailedTry | FailedHost) => {
-      if ("failedHost" in event) this.#hooks.hostFailed?.(event.failedHost);
+      if ("failedHost" in event) this.#options.hostFailed?.(event.failedHost);
       else options.onEvent?.(event);
     };
     const onAsk = async (ask: PullAsk | UnveilAsk) => ("unveil" in ask ? this.#unveil(ask) : options.onAsk?.(ask));
@@ -78,7 +81,7 @@ export class PullWorker implements ManifestSource {
     run: (options: CallOptions<RequestEvent, UnveilAsk>) => Promise<T>,
   ): Promise<T> {
     const onEvent = (event: RequestEvent) => {
-      if ("failedHost" in event) this.#hooks.hostFailed?.(event.failedHost);
+      if ("failedHost" in event) this.#options.hostFailed?.(event.failedHost);
       else if (event.failedTry !== undefined) this.#failedTries.set(nameOf(repository), event.failedTry);
     };
     try {
@@ -89,7 +92,7 @@ export class PullWorker implements ManifestSource {
   }
 
   async #unveil({ unveil, isFresh }: UnveilAsk) {
-    if (this.#hooks.unveil !== undefined) return await this.#hooks.unveil(unveil, isFresh);
+    if (this.#options.unveil !== undefined) return await this.#options.unveil(unveil, isFresh);
     return { credential: undefined, isReused: false, problem: undefined };
   }
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
-import { parentPort } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import {
   buildInfo,
   createCollector,
@@ -15,11 +15,13 @@ import {
   createRegistryClient,
   type FetchedManifest,
   type HostFailure,
+  type HttpLimits,
   type ManifestQuery,
   type RegistryClient,
   type Unveil,
   type UnveiledCredential,
 } from "../registry/index.ts";
+import { Bandwidth } from "./bandwidth.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { LARGE_MANIFEST_BYTES, MANY_LAYERS } from "./large-work.ts";
 import { LayerUnpacker } from "./layer-unpacker.ts";
@@ -30,6 +32,7 @@ import type {
   HandedManifest,
   ManifestRequest,
   PullWorkerCalls,
+  PullWorkerLimits,
   RequestEvent,
   UnveilAsk,
 } from "./worker-calls.ts";
@@ -37,7 +40,9 @@ import type {
 /** The entry of the pull worker: all traffic with registries, hashing, and what is written to the cache. */
 function servePulls(port: NonNullable<typeof parentPort>): void {
   const clock = systemClock;
-  const clientFor = createClients();
+  const { maxBandwidth, stallTimeoutMs }: PullWorkerLimits = workerData ?? {};
+  const clientFor = createClients(stallTimeoutMs === undefined ? {} : { stallTimeoutMs });
+  const bandwidth = maxBandwidth === undefined ? undefined : new Bandwidth(maxBandwidth, clock);
   const fetching = new KeyedLock();
   const collectGarbage = createCollector();
   const unpacker = new LayerUnpacker(clock);
@@ -56,7 +61,7 @@ function servePulls(port: NonNullable<typeof parentPort>): void {
       if (isLarge) collectGarbage();
       try {
         const admission = new Admission(unveilBy(context.ask));
-        const tools = { client: clientFor(job), admission, unpacker, fetching, nowMs: clock.monotonicMs };
+        const tools = { client: clientFor(job), admission, unpacker, fetching, bandwidth, nowMs: clock.monotonicMs };
         return await new PullRun(job, context, tools).run();
       } finally {
         if (isLarge) clock.after(0, collectGarbage);
@@ -96,14 +101,17 @@ function unveilBy(ask: RequestContext["ask"]): Unveil {
 }
 
 /** One client for each set of trusted roots: connections of one are never used for another. */
-function createClients(): (access: { readonly caCertificates: readonly string[] }) => RegistryClient {
+function createClients(
+  limits: Partial<HttpLimits>,
+): (access: { readonly caCertificates: readonly string[] }) => RegistryClient {
   const clients = new Map<string, RegistryClient>();
   // What a registry did is told to the caller, by events and errors: a worker writes no log of its own.
   const log = createLogger({ level: "silent", format: "json", write: () => undefined });
   return ({ caCertificates }) => {
     const key = createHash("sha256").update(JSON.stringify(caCertificates)).digest("hex");
     const userAgent = `oras-csi/${buildInfo().version}`;
-    const client = clients.get(key) ?? createRegistryClient({ clock: systemClock, log, caCertificates, userAgent });
+    const client =
+      clients.get(key) ?? createRegistryClient({ clock: systemClock, log, caCertificates, userAgent, limits });
     clients.set(key, client);
     return client;
   };

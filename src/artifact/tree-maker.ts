@@ -9,6 +9,7 @@ import type { PullWork } from "./pull.ts";
 import { requireSettled, withPullRoom } from "./pull-room.ts";
 import type { PullWorker } from "./pull-worker-host.ts";
 import { MissingConfig, type ReadPlan, readPlan } from "./read-plan.ts";
+import { requireSize } from "./require-size.ts";
 import type { Resolved, ResolveRequest } from "./resolver.ts";
 import { revokeIfRefused } from "./revoke-if-refused.ts";
 import { type Selection, treeIdOf } from "./selection.ts";
@@ -35,6 +36,8 @@ export interface TreeMakerOptions {
   /** Whether bytes in the cache count only for the repositories that gave them. */
   readonly enforceNamespaces: boolean;
   readonly maxUnpackRatio: number;
+  /** Of the layers that are wanted, together. */
+  readonly maxArtifactBytes?: number | undefined;
   readonly memory: Memory;
   readonly clock: Clock;
   readonly log: Logger;
@@ -71,6 +74,7 @@ export class TreeMaker {
       if (plan.layers.length === 0) log.warn("no layer is left: the volume will be empty", { reference });
       if (plan.skipped > 0)
         log.info("layers with neither a title nor a known meaning are left out", { reference, layers: plan.skipped });
+      requireSize(reference, plan.layers, this.#options.maxArtifactBytes);
       if (resolving.policy === "Never") await this.#requireCached(resolving, plan.layers);
     } finally {
       done();
@@ -112,14 +116,14 @@ export class TreeMaker {
   /** A pull of the config alone, whose tree is thrown away. */
   async #fetchConfig({ resolving }: TreeRequest, config: PlacedLayer["descriptor"]): Promise<void> {
     const { cache, worker, enforceNamespaces, maxUnpackRatio } = this.#options;
-    const { repository, credentials, caCertificates, policy } = resolving;
+    const { repository, hosts, credentials, caCertificates, policy } = resolving;
     const reference = formatReference(resolving.reference);
     const layers = [{ kind: "file", descriptor: config, path: "config", uncompressedDigest: undefined }] as const;
     const how = { enforceNamespaces, maxUnpackRatio, concurrency: 1, isThorough: false, isOffline: policy === "Never" };
     const unproven = await this.#unproven(resolving, layers);
     try {
       await cache.withStaging(async (staging) => {
-        const from = { repository, credentials, caCertificates, dataDir: cache.layout.dataDir };
+        const from = { repository, hosts, credentials, caCertificates, dataDir: cache.layout.dataDir };
         const job = { ...from, ...how, staging, reference, layers, unproven };
         await worker.pull(job, { onAsk: (ask) => this.#answer(ask, repository, reference) });
       });

@@ -109,6 +109,14 @@ export interface UnveilAsk {
 /** What a pull has done on the main thread: a staged layer is committed; bytes that came from the repository are noted. */
 export type PullAsk = StagedLayer | { readonly given: Digest };
 
+/** What the pull worker is started with. */
+export interface PullWorkerLimits {
+  /** Bytes a second that all pulls together take. */
+  readonly maxBandwidth?: number | undefined;
+  /** A connection that brings no byte for so long is cut; milliseconds. */
+  readonly stallTimeoutMs?: number | undefined;
+}
+
 /** The calls of the pull worker. */
 export type PullWorkerCalls = {
   readonly manifest: { payload: GetManifest; result: HandedManifest; event: RequestEvent; ask: UnveilAsk };

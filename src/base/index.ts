@@ -21,7 +21,7 @@ export { createLogger, type LogFields, type Logger, type LoggerOptions, type Log
 export { withShortPath } from "./long-path.ts";
 export { makeFolders } from "./make-folders.ts";
 export { createCollector, createMemory, type Memory } from "./memory.ts";
-export { type CacheFigures, Metrics, type PullResult } from "./metrics.ts";
+export { type CacheFigures, Metrics, type PullIncrease, type PullResult } from "./metrics.ts";
 export { unmapProgramPages } from "./program-pages.ts";
 export { type BuildInfo, buildInfo, loadKoffi, startWorker, type WorkerName } from "./runtime.ts";
 export { nearestName } from "./nearest.ts";

@@ -22,6 +22,18 @@ const METRIC_PREFIX = "oras_csi_";
 /** What became of a pull: its tree is there, or why it is not. */
 export type PullResult = "ok" | ErrorKind;
 
+/** By how much a pull's counts have grown. */
+export interface PullIncrease {
+  /** From registries and their mirrors. */
+  readonly fetchedBytes: number;
+  /** Those of them that came from mirrors. */
+  readonly mirrorBytes: number;
+  /** That earlier pulls had left. */
+  readonly resumedBytes: number;
+  /** Requests that failed and were tried again. */
+  readonly retries: number;
+}
+
 /** From a Probe, some milliseconds, to a publish that waits as long as kubelet does. */
 const RPC_SECONDS = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 3, 10, 30, 60, 120];
 /** From a small file to the largest models. */
@@ -57,6 +69,12 @@ export class Metrics {
   );
   readonly #mirrorBytes = new Counter(
     this.#named("mirror_bytes_total", "Those of the pulled bytes that came from mirrors, not from the registry itself"),
+  );
+  readonly #resumedBytes = new Counter(
+    this.#named("resumed_bytes_total", "Bytes of layers that earlier pulls had left and later ones went on with"),
+  );
+  readonly #pullRetries = new Counter(
+    this.#named("pull_retries_total", "Requests for layers that failed and were tried again"),
   );
   readonly #hostFailures = new Counter({
     ...this.#named(
@@ -133,9 +151,11 @@ export class Metrics {
     };
     return {
       started: () => moveTo(this.#pullsInProgress),
-      fetched: (bytes: number, ofMirrors: number) => {
-        this.#pulledBytes.inc(bytes);
-        this.#mirrorBytes.inc(ofMirrors);
+      progressed: (more: PullIncrease) => {
+        this.#pulledBytes.inc(more.fetchedBytes);
+        this.#mirrorBytes.inc(more.mirrorBytes);
+        this.#resumedBytes.inc(more.resumedBytes);
+        this.#pullRetries.inc(more.retries);
       },
       ended: (result: PullResult, seconds: number) => {
         moveTo(undefined);

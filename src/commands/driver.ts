@@ -146,7 +146,8 @@ function cacheFigures({ collector, inventory }: Cache): CacheFigures {
 }
 
 function createArtifacts(cache: Cache, { config, memory, metrics, clock, log }: Surroundings): Artifacts {
-  const { dockerConfig, caFile, registryHostsDir, enforceNamespaces, maxPulls, maxUnpackRatio, allowRegistry } = config;
+  const { dockerConfig, caFile, registryHostsDir, enforceNamespaces, allowRegistry } = config;
+  const { maxPulls, maxUnpackRatio, maxArtifactBytes, maxBandwidth, stallTimeout } = config;
   const failures = new HostFailureLog({ clock, log });
   const hostFailed = (failure: HostFailure) => {
     metrics.hostFailed(failure);
@@ -154,11 +155,12 @@ function createArtifacts(cache: Cache, { config, memory, metrics, clock, log }: 
   };
   return new Artifacts({
     cache,
-    worker: new PullWorker(clock, { hostFailed }),
+    worker: new PullWorker(clock, { hostFailed, maxBandwidth, stallTimeoutMs: stallTimeout }),
     credentials: new CredentialFinder({ dockerConfig, caFile, registryHostsDir, log }),
     enforceNamespaces,
     maxPulls,
     maxUnpackRatio,
+    maxArtifactBytes,
     allowRegistry,
     memory,
     observer: metrics,

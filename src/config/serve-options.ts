@@ -36,6 +36,11 @@ export interface ServeValues {
   readonly httpEndpoint: HttpAddress | "off";
   readonly concurrency: number;
   readonly maxPulls: number;
+  /** Bytes a second. */
+  readonly maxBandwidth: number | undefined;
+  /** Milliseconds. */
+  readonly stallTimeout: number;
+  readonly maxArtifactBytes: number | undefined;
   /** 0: no limit. */
   readonly maxUnpackRatio: number;
   readonly cacheMaxBytes: number | undefined;
@@ -136,6 +141,18 @@ export const serveOptions: OptionTable<ServeValues> = {
     defaultText: "4",
   },
   maxPulls: { description: "pulls at once on the node", parser: integer(1), defaultValue: 4, defaultText: "4" },
+  maxBandwidth: { description: "bytes a second that all pulls together take", parser: size(), ...UNSET },
+  stallTimeout: {
+    description: "a connection that brings no byte for so long is cut, and the blob is gone on with over another one",
+    parser: duration(),
+    defaultValue: 30_000,
+    defaultText: "30s",
+  },
+  maxArtifactBytes: {
+    description: "larger artifacts are refused, by the sum of the layers that are wanted",
+    parser: size(),
+    ...UNSET,
+  },
   maxUnpackRatio: {
     description:
       "the tar layers of an artifact unpack to at most the larger of 1 GiB and this many times their packed size; 0: no limit",
