@@ -1,18 +1,31 @@
 import { DriverError } from "../base/index.ts";
 import { type Manifest, mediaTypes } from "../oci/index.ts";
-import type { Plan } from "./plan.ts";
+import { type Plan, refuseForeign } from "./placed-layer.ts";
 import { isFiltered, type Selection } from "./selection.ts";
 
 const imageConfigs: ReadonlySet<string> = new Set([mediaTypes.imageConfig, mediaTypes.dockerImageConfig]);
+/** What signatures and attestations have for layers: they borrow the config of an image. */
+const NO_TAR = /[+/]json$|squashfs/;
 
-/** Whether a manifest's config says that it is a container image. */
-export function isImage(manifest: Manifest): boolean {
-  return manifest.config !== undefined && imageConfigs.has(manifest.config.mediaType);
+/** Whether a manifest is a container image: its config says so, and no layer that it is anything but a tar. */
+export function isImage({ config, layers }: Manifest): boolean {
+  if (config === undefined || !imageConfigs.has(config.mediaType)) return false;
+  return !layers.some(({ mediaType }) => NO_TAR.test(mediaType) && mediaType !== mediaTypes.empty);
 }
 
-/** What an image becomes. Throws "bad-input" where only some of its layers are wanted. */
-export function imagePlanOf(_manifest: Manifest, selection: Selection): Plan {
+/** What an image becomes. Throws "bad-input" where only some of its layers are wanted, "refused" for foreign layers. */
+export function imagePlanOf(manifest: Manifest, selection: Selection): Plan {
   if (isFiltered(selection))
     throw new DriverError("bad-input", "layers of an image cannot be chosen: leave out oras.artifact.layers.*");
-  throw new DriverError("refused", "this is a container image: this version of the driver mounts artifacts only");
+  const layers = manifest.layers.filter(({ mediaType }) => mediaType !== mediaTypes.empty);
+  for (const layer of layers) refuseForeign(layer, layer.digest);
+  return {
+    layers: layers.map(({ digest, size }) => ({
+      kind: "image",
+      descriptor: { digest, size },
+      path: digest,
+      uncompressedDigest: undefined,
+    })),
+    skipped: 0,
+  };
 }

@@ -14,7 +14,7 @@ import { diskErrorFrom } from "./disk-error.ts";
 import { errorDuring } from "./error-during.ts";
 import { IngestFile } from "./ingest-file.ts";
 import type { PullUnpacking } from "./layer-unpacker.ts";
-import type { PlacedLayer } from "./plan.ts";
+import type { PlacedLayer } from "./placed-layer.ts";
 import type { PullCounts } from "./pull-counts.ts";
 import type { Unpacking } from "./unpacking.ts";
 import type { PullJob } from "./worker-calls.ts";

@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { FileHasher } from "../base/index.ts";
 import { type Blobs, hasLayer, type Layout } from "../cache/index.ts";
 import { checkLayer } from "../unpack/index.ts";
-import type { PlacedLayer } from "./plan.ts";
+import { formOf, type PlacedLayer } from "./placed-layer.ts";
 
 /** What presence is asked of. */
 export interface LayerPresenceOptions {
@@ -27,8 +27,8 @@ export class LayerPresence {
   async has(layer: PlacedLayer): Promise<boolean> {
     const { layout, blobs, isThorough } = this.#options;
     const { kind, descriptor } = layer;
-    const isThere =
-      kind === "file" ? await blobs.has(descriptor) : await hasLayer(layout, descriptor.digest, "artifact");
+    const form = formOf(kind);
+    const isThere = form === "blob" ? await blobs.has(descriptor) : await hasLayer(layout, descriptor.digest, form);
     if (!isThere || !isThorough) return isThere;
     const name = `${kind} ${descriptor.digest}`;
     if (this.#sound.has(name)) return true;
@@ -40,10 +40,11 @@ export class LayerPresence {
   async #isSound({ kind, descriptor: { digest } }: PlacedLayer): Promise<boolean> {
     const { layout, blobs, signal } = this.#options;
     using hasher = new FileHasher({ signal });
-    if (kind === "file") return blobs.isWhole(digest, hasher);
+    const form = formOf(kind);
+    if (form === "blob") return blobs.isWhole(digest, hasher);
     let faults = 0;
-    const indexFile = layout.layerIndex(digest, "artifact");
-    const folder = layout.layerFolder(digest, "artifact");
+    const indexFile = layout.layerIndex(digest, form);
+    const folder = layout.layerFolder(digest, form);
     await checkLayer({ indexFile, folder, hasher, onFault: () => faults++ });
     if (faults > 0) rmSync(indexFile, { recursive: true, force: true });
     return faults === 0;

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { type Clock, DriverError, startWorker, WorkerHost } from "../base/index.ts";
 import type { UnpackLimits } from "../unpack/index.ts";
-import type { PlacedLayer } from "./plan.ts";
+import type { PlacedLayer } from "./placed-layer.ts";
 import { unpackLimits } from "./unpack-limits.ts";
 import { UnpackPlaces } from "./unpack-places.ts";
 import { Unpacking } from "./unpacking.ts";
@@ -58,6 +58,7 @@ export class PullUnpacking {
     const job = {
       pull: this.#pull,
       file,
+      way: layer.kind === "image" ? ("image" as const) : ("artifact" as const),
       what: `layer ${JSON.stringify(layer.path)}`,
       limits: unpackLimits([layer], maxUnpackRatio),
       uncompressedDigest: layer.uncompressedDigest,

@@ -11,14 +11,22 @@ const UNPACK = "io.deis.oras.content.unpack";
 const DIGEST = "io.deis.oras.content.digest";
 const EMPTY = "application/vnd.oci.empty.v1+json";
 
-function manifestOf(layers: readonly BuiltLayer[], options?: Parameters<typeof artifact>[1]): Manifest {
-  const parsed = parseManifest(artifact(layers, options).bytes, undefined);
+function manifestOf(
+  layers: readonly BuiltLayer[],
+  options?: Parameters<typeof artifact>[1],
+  built = artifact(layers, options),
+): Manifest {
+  const parsed = parseManifest(built.bytes, undefined);
   assert.ok(parsed.kind === "manifest");
   return parsed;
 }
 
 function folder(title: string, annotations: Record<string, string> = {}): BuiltLayer {
   return layer(Buffer.from(title), "application/x-tar", { [TITLE]: title, [UNPACK]: "true", ...annotations });
+}
+
+function imageOf(...contents: readonly string[]) {
+  return image(contents.map((content) => ({ packed: Buffer.from(content), diffId: "" })));
 }
 
 /** `kind path` of each layer, or the message of what is refused. */
@@ -99,6 +107,55 @@ describe("what layers become", () => {
   });
 });
 
+const TAR = "application/vnd.oci.image.layer.v1.tar";
+
+/** An image with a layer of this kind. */
+function withLayer(facts: Readonly<Record<string, unknown>>, config = "application/vnd.oci.image.config.v1+json") {
+  const digest = `sha256:${"a".repeat(64)}`;
+  const manifest = {
+    schemaVersion: 2,
+    config: { mediaType: config, digest, size: 2 },
+    layers: [{ digest, size: 1, ...facts }],
+  };
+  const parsed = parseManifest(rawManifest(manifest, []).bytes, undefined);
+  assert.ok(parsed.kind === "manifest");
+  return parsed;
+}
+
+describe("images", () => {
+  const configs = ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+  for (const config of configs) {
+    test(`the config decides: ${config}`, () => {
+      const plan = planOf(withLayer({ mediaType: `${TAR}+zstd` }, config), ALL);
+      const digest = `sha256:${"a".repeat(64)}`;
+      assert.deepEqual(plan.layers, [
+        { kind: "image", descriptor: { digest, size: 1 }, path: digest, uncompressedDigest: undefined },
+      ]);
+    });
+  }
+
+  test("a title makes an artifact of it", () => {
+    const parsed = withLayer({ mediaType: TAR, annotations: { [TITLE]: "a" } });
+    assert.deepEqual(
+      planOf(parsed, ALL).layers.map(({ kind, path }) => [kind, path]),
+      [["file", "a"]],
+    );
+  });
+
+  test("what the layers are called is not asked, and the empty descriptor is none", () => {
+    for (const mediaType of ["", "application/octet-stream", "x/y"])
+      assert.equal(planOf(withLayer({ mediaType }), ALL).layers.length, 1, mediaType);
+    assert.equal(planOf(withLayer({ mediaType: EMPTY }), ALL).layers.length, 0);
+  });
+
+  test("layers stay in their order, one digest as often as it is there", () => {
+    const parsed = manifestOf([], {}, imageOf("1", "2", "1"));
+    const [first, second, third] = planOf(parsed, ALL).layers.map(({ path }) => path);
+    assert.equal(first, third);
+    assert.notEqual(first, second);
+  });
+});
+
 describe("refused", () => {
   const foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
   const rows: readonly { name: string; layers: readonly BuiltLayer[]; says: RegExp }[] = [
@@ -160,18 +217,34 @@ describe("refused", () => {
     assert.equal(planOf(withUrls("x/y", "a"), ALL).layers.length, 1, "urls beside what the registry has");
   });
 
-  test("an image, and a filter on one", () => {
-    const parsed = parseManifest(
-      image([{ packed: Buffer.from("1"), diffId: `sha256:${"a".repeat(64)}` }]).bytes,
-      undefined,
-    );
-    assert.ok(parsed.kind === "manifest");
-    assert.throws(() => planOf(parsed, ALL), { kind: "refused", message: /container image/ });
-    assert.throws(() => planOf(parsed, { mediaTypes: ["x"], titles: [] }), {
-      kind: "bad-input",
-      message: /layers\.\*/,
-    });
+  test("a filter on an image", () => {
+    const parsed = manifestOf([], {}, imageOf("1", "2"));
+    for (const selection of [
+      { mediaTypes: ["x"], titles: [] },
+      { mediaTypes: [], titles: ["*"] },
+    ])
+      assert.throws(() => planOf(parsed, selection), { kind: "bad-input", message: /layers\.\*/ });
   });
+
+  test("an image's layer that is not in the registry", () => {
+    const urls = ["https://a/"];
+    const parsed = withLayer({ mediaType: foreign, urls });
+    assert.throws(() => planOf(parsed, ALL), { kind: "refused", message: /"sha256:a+" is not in the registry but/ });
+    assert.equal(
+      planOf(withLayer({ mediaType: TAR, urls }), ALL).layers.length,
+      1,
+      "urls beside what the registry has",
+    );
+  });
+
+  for (const mediaType of ["application/vnd.in-toto+json", "application/vnd.dev.cosign.simplesigning.v1+json"]) {
+    test(`what borrows the config of an image: ${mediaType}`, () => {
+      assert.throws(() => planOf(withLayer({ mediaType }), ALL), {
+        kind: "refused",
+        message: /it has ".*json" \(1 bytes\)/,
+      });
+    });
+  }
 });
 
 describe("selections", () => {

@@ -1,33 +1,12 @@
 import { DriverError } from "../base/index.ts";
-import { annotationKeys, type Descriptor, type Digest, type Manifest, parseDigest } from "../oci/index.ts";
+import { annotationKeys, type Digest, type Manifest, parseDigest } from "../oci/index.ts";
 import { cleanTitle, quoteName } from "../unpack/index.ts";
 import { errorDuring } from "./error-during.ts";
 import { fileModeOf } from "./file-mode.ts";
 import { imagePlanOf, isImage } from "./image-plan.ts";
 import { type NamedLayer, nameLayers } from "./layer-names.ts";
+import { type PlacedLayer, type Plan, refuseForeign } from "./placed-layer.ts";
 import { type Selection, selects } from "./selection.ts";
-
-/** What a layer becomes in the tree. */
-export interface PlacedLayer {
-  /** `file`: the blob itself, at the path. `folder`: a tar whose entries begin with the path. */
-  readonly kind: "file" | "folder";
-  /** What fetching it takes. A plan may have thousands of layers and is kept until the pull ends: no more than that. */
-  readonly descriptor: Pick<Descriptor, "digest" | "size">;
-  /** The cleaned title, or what the layer's kind of artifact calls it: a relative path, or `.` for the tree's root. */
-  readonly path: string;
-  /** What the tar must hash to once uncompressed, where the manifest says so. */
-  readonly uncompressedDigest: Digest | undefined;
-  /** A file's mode, where it is to have another than its blob. */
-  readonly mode?: number;
-  /** A tar whose entries do not begin with the path goes below it. */
-  readonly movesBelow?: true;
-}
-
-/** Which layers make a tree, in the manifest's order, and how many layers have no meaning to us. */
-export interface Plan {
-  readonly layers: readonly PlacedLayer[];
-  readonly skipped: number;
-}
 
 /**
  * Decides what an artifact becomes (contract.md, "What an artifact becomes"). `config` has the bytes of `namingConfigOf`.
@@ -77,15 +56,6 @@ function uncompressedDigestOf(text: string, path: string): Digest {
   } catch (error) {
     throw errorDuring(`unpack layer ${show(path)}`, error);
   }
-}
-
-/** Layers that registries do not hold, only their `urls`, are refused rather than fetched from anywhere. */
-function refuseForeign({ urls, mediaType }: Descriptor, path: string): void {
-  if (urls.length === 0 || !/foreign|nondistributable/.test(mediaType)) return;
-  throw new DriverError(
-    "refused",
-    `layer ${show(path)} is not in the registry but at other addresses, which are not fetched`,
-  );
 }
 
 /** Refuses two layers that make one file, and a file where another layer needs a folder. */

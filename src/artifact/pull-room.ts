@@ -1,7 +1,7 @@
 import { type Clock, DriverError, describeError, type Logger, type PullIncrease } from "../base/index.ts";
 import type { Cache, DiskUse, Reservation, Shortage, TreeId } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
-import type { PlacedLayer } from "./plan.ts";
+import { formOf, type PlacedLayer } from "./placed-layer.ts";
 import { formatBytes } from "./progress.ts";
 import type { FailedTry, PullProgress } from "./worker-calls.ts";
 
@@ -135,11 +135,11 @@ async function needOf(cache: Cache, layers: readonly PlacedLayer[]): Promise<Dis
   let [bytes, packedTar, inodes] = [0, 0, 2];
   for (const { descriptor, kind } of byKey.values()) {
     const { digest, size } = descriptor;
-    if (await cache.hasContent(descriptor, kind)) continue;
+    if (await cache.hasContent(descriptor, formOf(kind))) continue;
     const lacking = Math.max(0, size - (await cache.partialBytes(digest)));
     inodes++;
     bytes += kind === "file" ? lacking : size;
-    if (kind === "folder") packedTar = Math.max(packedTar, lacking);
+    if (kind !== "file") packedTar = Math.max(packedTar, lacking);
   }
   return { bytes: bytes + packedTar, inodes };
 }

@@ -11,8 +11,9 @@ import { errorDuring } from "./error-during.ts";
 import { LayerFetcher } from "./layer-fetcher.ts";
 import { LayerPresence } from "./layer-presence.ts";
 import type { LayerUnpacker, PullUnpacking } from "./layer-unpacker.ts";
+import { ImageLinker } from "./image-linker.ts";
 import { ModeCopies } from "./mode-copies.ts";
-import type { PlacedLayer } from "./plan.ts";
+import type { PlacedLayer } from "./placed-layer.ts";
 import { PullCounts } from "./pull-counts.ts";
 import { TreeLinker } from "./tree-linker.ts";
 import { ALL_TAR_LAYERS, unpackLimits } from "./unpack-limits.ts";
@@ -102,7 +103,7 @@ export class PullRun {
         }
         refetched.add(error.digest);
         // Without its index it does not count.
-        rmSync(this.#layout.layerIndex(error.digest, "artifact"), { recursive: true, force: true });
+        rmSync(error.indexFile, { recursive: true, force: true });
       }
     }
   }
@@ -112,7 +113,7 @@ export class PullRun {
     this.#requireOnline(missing);
     this.#counts.expect(missing.reduce((sum, layer) => sum + layer.descriptor.size, 0));
     const { staging, maxUnpackRatio, concurrency } = this.#job;
-    const hasTars = missing.some((layer) => layer.kind === "folder");
+    const hasTars = missing.some((layer) => layer.kind !== "file");
     const limits = this.#limits;
     const unpacking = hasTars ? this.#tools.unpacker.beginPull({ staging, maxUnpackRatio, limits }) : undefined;
     const stop = new AbortController();
@@ -197,7 +198,9 @@ export class PullRun {
     folder: string,
     sources: ReadonlyMap<PlacedLayer, string>,
   ): Pick<StagedTree, "folder" | "bytes" | "inodes"> {
-    const linker = new TreeLinker(folder, new UnpackBudget(this.#limits, ALL_TAR_LAYERS));
+    const budget = new UnpackBudget(this.#limits, ALL_TAR_LAYERS);
+    if (this.#job.layers.some(({ kind }) => kind === "image")) return this.#assembleImage(folder, budget);
+    const linker = new TreeLinker(folder, budget);
     for (const layer of this.#job.layers) {
       const { kind, descriptor, path } = layer;
       const source = sources.get(layer) ?? this.#layout.blob(descriptor.digest);
@@ -213,18 +216,32 @@ export class PullRun {
       const folder = this.#layout.layerFolder(digest, "artifact");
       linker.addLayer({ index, folder, title: path, ...(movesBelow === undefined ? {} : { movesBelow }) });
     } catch (error) {
-      throw isLoss(error) ? new LostLayer(digest, error) : error;
+      throw isLoss(error) ? new LostLayer(digest, this.#layout.layerIndex(digest, "artifact"), error) : error;
     }
+  }
+
+  #assembleImage(folder: string, budget: UnpackBudget): Pick<StagedTree, "folder" | "bytes" | "inodes"> {
+    const layers = this.#job.layers.map(({ descriptor: { digest } }) => ({
+      name: digest,
+      index: this.#layout.layerIndex(digest, "image"),
+      folder: this.#layout.layerFolder(digest, "image"),
+    }));
+    using linker = new ImageLinker(layers, budget, ({ name, index }, error) =>
+      isLoss(error) ? new LostLayer(name, index, error) : error,
+    );
+    return { folder, ...linker.link(folder) };
   }
 }
 
 /** Something of a cached layer is not there any more, or is not what was written. */
 class LostLayer extends DriverError {
   readonly digest: Digest;
+  readonly indexFile: string;
 
-  constructor(digest: Digest, cause: unknown) {
+  constructor(digest: Digest, indexFile: string, cause: unknown) {
     super("corrupt", `the node's disk has lost something of the unpacked layer ${digest}`, cause);
     this.digest = digest;
+    this.indexFile = indexFile;
   }
 }
 

@@ -4,7 +4,8 @@ import { type Descriptor, type Digest, parseManifest } from "../oci/index.ts";
 import { errorDuring } from "./error-during.ts";
 import { releaseManifest } from "./large-work.ts";
 import { namingConfigOf } from "./layer-names.ts";
-import { type Plan, planOf } from "./plan.ts";
+import type { Plan } from "./placed-layer.ts";
+import { planOf } from "./plan.ts";
 import type { Selection } from "./selection.ts";
 
 /** What a plan is made from. */

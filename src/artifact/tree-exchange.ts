@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { chmodSync, lstatSync, readdirSync, readlinkSync, renameSync, type Stats, utimesSync } from "node:fs";
+import { lstatSync, readdirSync, readlinkSync, renameSync, type Stats } from "node:fs";
 import { errnoOf, withShortPath } from "../base/index.ts";
+import { copyFacts } from "./file-linker.ts";
 
 /** What a mend works with; all of it lies on one file system. */
 export interface TreeExchangeOptions {
@@ -24,7 +25,7 @@ export function exchangeTree({ staged, tree, aside }: TreeExchangeOptions): numb
 function exchangeFolder(staged: Buffer, tree: Buffer, aside: Buffer): number {
   let changes = 0;
   // What is moved out of it changes its time.
-  const { mode, mtime } = lookAtExisting(staged);
+  const facts = withShortPath(staged, (path) => lstatSync(path, { bigint: true }));
   const wanted = namesIn(staged);
   const names = new Set(wanted.map((name) => name.toString("latin1")));
   for (const name of namesIn(tree)) {
@@ -33,10 +34,7 @@ function exchangeFolder(staged: Buffer, tree: Buffer, aside: Buffer): number {
     changes++;
   }
   for (const name of wanted) changes += exchangeEntry(below(staged, name), below(tree, name), aside);
-  withShortPath(tree, (path) => {
-    chmodSync(path, mode & 0o7777);
-    utimesSync(path, mtime, mtime);
-  });
+  withShortPath(tree, (path) => copyFacts(facts, path));
   return changes;
 }
 

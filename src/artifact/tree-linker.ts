@@ -1,17 +1,7 @@
-import {
-  type BigIntStats,
-  chmodSync,
-  constants,
-  copyFileSync,
-  linkSync,
-  lstatSync,
-  mkdirSync,
-  readlinkSync,
-  symlinkSync,
-  utimesSync,
-} from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, utimesSync } from "node:fs";
 import { DriverError, errnoOf, withShortPath } from "../base/index.ts";
 import { LayerIndexReader, type LayerRow, quoteName, requirePathLimits, type UnpackBudget } from "../unpack/index.ts";
+import { FileLinker } from "./file-linker.ts";
 
 /** What stands in a tree so far. */
 export interface TreeCount {
@@ -51,8 +41,7 @@ export class TreeLinker {
   readonly #budget: UnpackBudget;
   /** Those linked in. Their indexes are read again in the end: many, or large ones, would fill the memory. */
   readonly #layers: LinkedLayer[] = [];
-  /** Where the tree has a copy of a file that can take no more links; by device and inode. */
-  readonly #copies = new Map<string, Buffer>();
+  readonly #files = new FileLinker();
   #bytes = 0;
   #inodes = 1;
 
@@ -139,22 +128,12 @@ export class TreeLinker {
   #link(source: Buffer, path: Buffer): void {
     const full = below(this.#root, path);
     try {
-      if (!tryLink(source, full)) this.#copy(source, full);
+      this.#files.link(source, full);
     } catch (error) {
       if (errnoOf(error) !== "EEXIST") throw error;
       throw new DriverError("refused", `two layers make ${quoteName(path)}: one of them would be lost`);
     }
     this.#inodes++;
-  }
-
-  /** The file system allows no more links to a file: the tree gets a copy of its own, and links to that from now on. */
-  #copy(source: Buffer, full: Buffer): void {
-    const found = withShortPath(source, (path) => lstatSync(path, { bigint: true }));
-    const key = `${found.dev} ${found.ino}`;
-    const copy = this.#copies.get(key);
-    if (copy !== undefined && tryLink(copy, full)) return;
-    withShortPath(source, (from) => withShortPath(full, (to) => copyItself(from, to, found)));
-    this.#copies.set(key, full);
   }
 }
 
@@ -168,28 +147,6 @@ function makeFolder(path: Buffer): boolean {
   }
   chmodSync(path, FOLDER_MODE);
   return true;
-}
-
-/** False where the source has as many links as its file system allows. */
-function tryLink(source: Buffer, target: Buffer): boolean {
-  try {
-    withShortPath(source, (from) => withShortPath(target, (to) => linkSync(from, to)));
-    return true;
-  } catch (error) {
-    if (errnoOf(error) === "EMLINK") return false;
-    throw error;
-  }
-}
-
-/** Copies a file or a symlink, never what a symlink leads to: that may be anything on the node. */
-function copyItself(source: Buffer, target: Buffer, found: BigIntStats): void {
-  if (found.isSymbolicLink()) {
-    symlinkSync(readlinkSync(source, { encoding: "buffer" }), target);
-    return;
-  }
-  copyFileSync(source, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-  chmodSync(target, Number(found.mode & 0o777n));
-  utimesSync(target, found.mtime, found.mtime);
 }
 
 /** An entry is the title's folder, in it, or one of the folders that only the title's own path implies. */

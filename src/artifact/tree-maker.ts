@@ -4,7 +4,7 @@ import { type Digest, formatReference } from "../oci/index.ts";
 import type { Repository } from "../registry/index.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { MANY_LAYERS } from "./large-work.ts";
-import type { PlacedLayer } from "./plan.ts";
+import { formOf, type PlacedLayer } from "./placed-layer.ts";
 import type { PullWork } from "./pull.ts";
 import { requireSettled, withPullRoom } from "./pull-room.ts";
 import type { PullWorker } from "./pull-worker-host.ts";
@@ -219,7 +219,7 @@ export class TreeMaker {
 
   async #requireCached(resolving: ResolveRequest, layers: readonly PlacedLayer[]): Promise<void> {
     for (const { descriptor, kind } of layers) {
-      const isThere = await this.#options.cache.hasContent(descriptor, kind);
+      const isThere = await this.#options.cache.hasContent(descriptor, formOf(kind));
       if (isThere && (await this.#wasGiven(resolving, descriptor.digest))) continue;
       throw new DriverError(
         "not-found",

@@ -29,7 +29,16 @@ test("after the thread was lost, what is left of its pulls is unavailable, and n
     if (isComplete) growth.complete();
     const folder = join(area.folder, name);
     mkdirSync(folder);
-    const job = { pull, file, growth: growth.shared, folder, indexFile: `${folder}.index`, what: "the layer", limits };
+    const job = {
+      pull,
+      file,
+      way: "artifact" as const,
+      growth: growth.shared,
+      folder,
+      indexFile: `${folder}.index`,
+      what: "the layer",
+      limits,
+    };
     return host.call("unpack", { ...job, uncompressedDigest: undefined });
   };
   const hold = (pull: string) => host.call("hold", { pull, limits });

@@ -33,10 +33,10 @@ async function unpack(job: UnpackJob, shared: UnpackBudget) {
   const source = new GrowingFileReader(job.file, job.growth);
   const own = new UnpackBudget(job.limits, job.what);
   try {
-    const { uncompressedDigest, folder: root } = job;
+    const { uncompressedDigest, folder: root, way } = job;
     const throwIfUnwanted = () => source.throwIfAbandoned();
     const budgets = [own, shared];
-    const layer = { source, root, way: "artifact", budgets, uncompressedDigest, throwIfUnwanted } as const;
+    const layer = { source, root, way, budgets, uncompressedDigest, throwIfUnwanted };
     const { index, skipped } = await unpackLayer(layer);
     writeLayerIndex(index, job.indexFile);
     index.free();

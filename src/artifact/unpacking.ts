@@ -117,7 +117,7 @@ export class Unpacking implements PlaceSeeker {
   async #unpack(): Promise<UnpackedTar> {
     const { host, staging, digest, job } = this.#options;
     const folder = join(staging, randomUUID());
-    const staged: StagedLayer = { digest, way: "artifact", folder, indexFile: `${folder}.index` };
+    const staged: StagedLayer = { digest, way: job.way, folder, indexFile: `${folder}.index` };
     mkdirSync(folder);
     const growth = new Growth();
     growth.advance(this.#availableBytes);

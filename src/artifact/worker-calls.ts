@@ -1,4 +1,4 @@
-import type { DiskUse, StagedLayer } from "../cache/index.ts";
+import type { DiskUse, StagedLayer, UnpackWay } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type {
   CredentialOffer,
@@ -9,7 +9,7 @@ import type {
   Repository,
 } from "../registry/index.ts";
 import type { UnpackLimits } from "../unpack/index.ts";
-import type { PlacedLayer } from "./plan.ts";
+import type { PlacedLayer } from "./placed-layer.ts";
 import type { TreeExchangeOptions } from "./tree-exchange.ts";
 
 /** What a request to a registry needs, whatever it asks for. */
@@ -135,6 +135,7 @@ export interface UnpackJob {
   /** Whose budget it draws on. */
   readonly pull: string;
   readonly file: string;
+  readonly way: UnpackWay;
   /** The other side of the file's `Growth`. */
   readonly growth: SharedArrayBuffer;
   /** A fresh, empty folder. */

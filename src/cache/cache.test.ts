@@ -60,7 +60,7 @@ test("what a killed run staged is gone after the next start", async (t) => {
 test("content is there as a file or as a folder, not as the other", async (t) => {
   const cache = await useDataDir(t).open();
   const { layout, blobs } = cache;
-  const there = () => Promise.all((["file", "folder"] as const).map((kind) => cache.hasContent(descriptor, kind)));
+  const there = () => Promise.all((["blob", "artifact"] as const).map((kind) => cache.hasContent(descriptor, kind)));
   assert.deepEqual(await there(), [false, false]);
   await blobs.put(descriptor.digest, bytes);
   assert.deepEqual(await there(), [true, false]);
@@ -68,7 +68,7 @@ test("content is there as a file or as a folder, not as the other", async (t) =>
   assert.deepEqual(await there(), [true, false]);
   writeFileSync(layout.layerIndex(descriptor.digest, "artifact"), "");
   assert.deepEqual(await there(), [true, true]);
-  assert.equal(await cache.hasContent({ ...descriptor, size: 1 }, "file"), false);
+  assert.equal(await cache.hasContent({ ...descriptor, size: 1 }, "blob"), false);
 });
 
 test("all parts work on one data dir", async (t) => {

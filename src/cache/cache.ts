@@ -10,7 +10,7 @@ import { Contents } from "./contents.ts";
 import { type DataDir, openDataDir } from "./data-dir.ts";
 import { type EvictionObserver, Evictor } from "./evictor.ts";
 import { Inventory } from "./inventory.ts";
-import { commitLayer, hasLayer, type StagedLayer } from "./layers.ts";
+import { commitLayer, hasLayer, type LayerForm, type StagedLayer } from "./layers.ts";
 import type { Layout, TreeId } from "./layout.ts";
 import { Leases } from "./leases.ts";
 import { type CacheLimits, defaultCacheLimits } from "./limits.ts";
@@ -98,8 +98,8 @@ export class Cache {
   }
 
   /** Whether a layer is there in the form that a tree needs it in: as a blob, or unpacked. */
-  hasContent(descriptor: Pick<Descriptor, "digest" | "size">, kind: "file" | "folder"): Promise<boolean> {
-    return kind === "file" ? this.blobs.has(descriptor) : hasLayer(this.layout, descriptor.digest, "artifact");
+  hasContent(descriptor: Pick<Descriptor, "digest" | "size">, form: LayerForm): Promise<boolean> {
+    return form === "blob" ? this.blobs.has(descriptor) : hasLayer(this.layout, descriptor.digest, form);
   }
 
   /** How much of a download is on disk already. */

@@ -7,6 +7,9 @@ import type { DiskUse } from "./disk-space.ts";
 import type { Layout, UnpackWay } from "./layout.ts";
 import type { Sweeper } from "./sweeper.ts";
 
+/** How the cache keeps a layer: as the blob that it is, or unpacked. */
+export type LayerForm = "blob" | UnpackWay;
+
 /** An unpacked layer in tmp/, with the index of what is in it. Both are synced already. */
 export interface StagedLayer {
   readonly digest: Digest;

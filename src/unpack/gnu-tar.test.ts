@@ -1,6 +1,19 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, linkSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  ftruncateSync,
+  futimesSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { base256, gnuLong, paxEntry, type TarFields, tarEntry, tarOf } from "../../test/fixtures/tar-builder.ts";
@@ -8,6 +21,7 @@ import { createUnpackArea, type FoundEntry, listTree, unpackBytes } from "../../
 
 // The judge of these tests is the GNU tar of this machine: it unpacks the same archives beside us.
 
+const MIB = 1024 ** 2;
 const gnu = spawnSync("tar", ["--version"], { encoding: "utf8" });
 const skip = gnu.stdout?.startsWith("tar (GNU tar)") ? false : "needs GNU tar";
 const skipModes = process.getuid?.() === 0 ? skip : "packing what has no mode bits needs root";
@@ -22,6 +36,27 @@ for (const format of ["v7", "oldgnu", "gnu", "ustar", "pax"]) {
       await compareWithGnuTar(made.stdout, area.folder, area.root);
     });
   }
+}
+
+const sparseFormats = [
+  ["--format=oldgnu"],
+  ["--format=gnu"],
+  ...["0.0", "0.1", "1.0"].map((version) => ["--format=pax", `--sparse-version=${version}`]),
+];
+for (const format of sparseFormats) {
+  test(`unpacks sparse files as GNU tar does: ${format.join(" ")}`, { skip }, async () => {
+    using area = createUnpackArea();
+    const tree = join(area.folder, "tree");
+    makeSparseFiles(tree);
+    const made = tar(["--create", "--sparse", ...format, "-C", tree, "."]);
+    assert.equal(made.status, 0, made.stderr.toString());
+    assert.ok(made.stdout.length < MIB / 2, `${made.stdout.length} bytes: its holes are in it`);
+    const ours = await compareWithGnuTar(made.stdout, area.folder, area.root);
+    for (const name of ["holes-only", "many-holes", "hole-first"]) {
+      const { size, blocks } = lstatSync(join(ours, name));
+      assert.ok(blocks * 512 < size / 2, `${name} has ${blocks} blocks for ${size} bytes`);
+    }
+  });
 }
 
 const file = (name: string, content = name): Buffer => tarEntry({ name, data: content });
@@ -127,6 +162,30 @@ const archives: readonly { readonly name: string; readonly tar: Buffer }[] = [
   { name: "zeros that fill no block", tar: Buffer.concat([file("a"), Buffer.alloc(100)]) },
   { name: "garbage after the end", tar: Buffer.concat([tarOf(file("a")), Buffer.from("garbage")]) },
   {
+    name: "a sparse map that is not in order",
+    tar: tarOf(
+      paxEntry({
+        "GNU.sparse.size": "9000",
+        "GNU.sparse.numblocks": "3",
+        "GNU.sparse.name": "real",
+        "GNU.sparse.map": "4096,3,0,2,9000,0",
+      }),
+      tarEntry({ name: "s", size: 5, data: "" }).subarray(0, 512),
+      Buffer.from("abc".padEnd(512, "\0")),
+      Buffer.from("de".padEnd(512, "\0")),
+      file("g"),
+    ),
+  },
+  {
+    name: "a sparse file that is replaced, and linked to",
+    tar: tarOf(
+      paxEntry({ "GNU.sparse.size": "600", "GNU.sparse.numblocks": "2", "GNU.sparse.map": "512,3,600,0" }),
+      file("s", "abc"),
+      hardLink("l", "s"),
+      file("s", "plain"),
+    ),
+  },
+  {
     name: "names that are no UTF-8, or differ in bytes only",
     tar: tarOf(
       tarEntry({ name: Buffer.from([0x61, 0xff]) }),
@@ -147,7 +206,7 @@ for (const { name, tar: archive } of archives) {
 }
 
 /** Unpacks with both; what we made must be what GNU tar made, with the modes that artifacts have. */
-async function compareWithGnuTar(archive: Buffer, area: string, root: string): Promise<void> {
+async function compareWithGnuTar(archive: Buffer, area: string, root: string): Promise<string> {
   const theirs = join(area, "gnu");
   mkdirSync(theirs);
   writeFileSync(join(area, "archive.tar"), archive);
@@ -163,6 +222,7 @@ async function compareWithGnuTar(archive: Buffer, area: string, root: string): P
       withoutImpliedTimes(listTree(theirs).flatMap(asArtifact), index),
     );
   }
+  return join(root, `parts-${archive.length}`);
 }
 
 type Index = Awaited<ReturnType<typeof unpackBytes>>["index"];
@@ -186,6 +246,29 @@ function asArtifact(entry: FoundEntry): FoundEntry[] {
 
 function tar(args: readonly string[]) {
   return spawnSync("tar", args, { maxBuffer: 64 * 1024 * 1024 });
+}
+
+/** Files with holes before, between and after their data, or with nothing else; what none is sparse. */
+function makeSparseFiles(root: string): void {
+  mkdirSync(root);
+  const make = (name: string, size: number, parts: readonly number[], partBytes = 4096) => {
+    const descriptor = openSync(join(root, name), "w");
+    for (const at of parts) writeSync(descriptor, Buffer.alloc(partBytes, String(at % 7)), 0, partBytes, at);
+    ftruncateSync(descriptor, size);
+    futimesSync(descriptor, 5, 1_111_111);
+    closeSync(descriptor);
+  };
+  make("holes-only", 8 * MIB, []);
+  make("hole-first", 4 * MIB + 7, [4 * MIB], 7);
+  make("hole-last", 2 * MIB, [0]);
+  make(
+    "many-holes",
+    10 * MIB,
+    Array.from({ length: 100 }, (_, i) => i * 100 * 1024),
+  );
+  make("odd-end", 3 * MIB + 1001, [0, MIB, 3 * MIB], 1001);
+  make("plain", 5000, [0], 5000);
+  make("empty", 0, []);
 }
 
 /** Files of many sizes, all kinds of mode, links, names as odd and as long as the format holds, a FIFO. */

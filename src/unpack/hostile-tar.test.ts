@@ -217,14 +217,42 @@ const refused: readonly { readonly name: string; readonly tar: Buffer; readonly 
   { name: "a short page that is no tar", tar: Buffer.from("<html>"), says: /cut off/ },
   { name: "nothing", tar: Buffer.alloc(0), says: /it is empty/ },
   {
-    name: "old GNU sparse",
-    tar: tarOf(file("s", { type: "S", format: "gnu" })),
-    says: /entry "s": it is a sparse file/,
+    name: "a sparse file without a size",
+    tar: tarOf(paxEntry({ "GNU.sparse.major": "1", "GNU.sparse.name": "real" }), file("s")),
+    says: /entry "real": it is a sparse file whose size is no number, or not there/,
   },
   {
-    name: "PAX sparse",
-    tar: tarOf(paxEntry({ "GNU.sparse.major": "1", "GNU.sparse.name": "real" }), file("s")),
-    says: /entry "real": it is a sparse/,
+    name: "a sparse file whose map leads beyond its end",
+    tar: tarOf(paxEntry({ "GNU.sparse.map": "0,1,9,2", "GNU.sparse.size": "10" }), file("s", { data: "123" })),
+    says: /entry "s": .* its map leads beyond its end/,
+  },
+  {
+    name: "a sparse file with more content than the tar has of it",
+    tar: tarOf(paxEntry({ "GNU.sparse.map": "0,9", "GNU.sparse.size": "10" }), file("s", { data: "123" })),
+    says: /entry "s": .* more content than its size/,
+  },
+  {
+    name: "a sparse file whose map is not whole",
+    tar: tarOf(paxEntry({ "GNU.sparse.map": "0,1,2", "GNU.sparse.size": "10" }), file("s", { data: "123" })),
+    says: /entry "s": .* its map is not whole/,
+  },
+  {
+    name: "a sparse file whose map has no numbers",
+    tar: tarOf(paxEntry({ "GNU.sparse.map": "0,x", "GNU.sparse.size": "10" }), file("s", { data: "123" })),
+    says: /entry "s": .* a number in its map is none/,
+  },
+  {
+    name: "a sparse file whose map does not end in its content",
+    tar: tarOf(paxEntry({ "GNU.sparse.major": "1", "GNU.sparse.realsize": "10" }), file("s", { data: "9\n0\n" })),
+    says: /entry "s": .* a number in its map is none/,
+  },
+  {
+    name: "a sparse file with a map of a million parts",
+    tar: tarOf(
+      paxEntry({ "GNU.sparse.major": "1", "GNU.sparse.realsize": "10" }),
+      file("s", { data: `1000000\n${"0\n".repeat(1_100_000)}` }),
+    ),
+    says: /entry "s": .* of more than 524288 parts/,
   },
   {
     name: "a file from another volume",

@@ -3,8 +3,12 @@ import {
   closeSync,
   constants,
   fchmodSync,
+  fchownSync,
+  ftruncateSync,
   futimesSync,
+  lchownSync,
   linkSync,
+  lutimesSync,
   mkdirSync,
   openSync,
   rmdirSync,
@@ -14,6 +18,7 @@ import {
   writeSync,
 } from "node:fs";
 import { DriverError, errnoOf } from "../base/index.ts";
+import { fileTime } from "./file-time.ts";
 import { quoteName, refuseEntry } from "./refusal.ts";
 
 /** The kernel's limit on a path in one call, its final NUL included. */
@@ -21,8 +26,20 @@ const PATH_MAX = 4096;
 const SLASH = 0x2f;
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 const SOME_FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
-/** Far beyond what any file system holds, and what the system calls take without wrapping around. */
-const MAX_SECONDS = 2 ** 40;
+
+/** Whose a file is. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** What a file, or a link, is given beside its content. */
+export interface FileFacts {
+  readonly mode: number;
+  readonly mtime: number;
+  /** Undefined: whoever unpacks it. */
+  readonly owner: Owner | undefined;
+}
 
 /**
  * System calls below one folder that nobody else writes. Paths are relative and clean, and the caller knows that what
@@ -54,18 +71,25 @@ export class LayerFolder {
     return this.#call("make file", path, (at) => openSync(at, NEW_FILE, 0o600));
   }
 
-  /** Writes all of some bytes. */
-  write(file: number, bytes: Buffer, path: Buffer): void {
+  /** Writes all of some bytes, at an offset or where the last ones ended. */
+  write(file: number, bytes: Buffer, path: Buffer, offset?: number): void {
     for (let at = 0; at < bytes.length; ) {
-      const written = this.#guard("write", path, () => writeSync(file, bytes, at));
+      const position = offset === undefined ? null : offset + at;
+      const written = this.#guard("write", path, () => writeSync(file, bytes, at, bytes.length - at, position));
       if (written === 0) throw diskFull("write", path);
       at += written;
     }
   }
 
-  /** Sets mode (whatever the umask) and time of an open file and closes it. */
-  finishFile(file: number, path: Buffer, mode: number, mtime: number): void {
+  /** Gives a file the size that it has with its holes. */
+  setSize(file: number, path: Buffer, size: number): void {
+    this.#guard("make file", path, () => ftruncateSync(file, size));
+  }
+
+  /** Sets owner, mode (whatever the umask) and time of an open file and closes it. */
+  finishFile(file: number, path: Buffer, { mode, mtime, owner }: FileFacts): void {
     this.#guard("finish", path, () => {
+      if (owner !== undefined) fchownSync(file, owner.uid, owner.gid);
       futimesSync(file, fileTime(mtime), fileTime(mtime));
       fchmodSync(file, mode);
       closeSync(file);
@@ -74,6 +98,19 @@ export class LayerFolder {
 
   makeSymlink(path: Buffer, target: Buffer): void {
     this.#call("make symlink", path, (at) => symlinkSync(target, at));
+  }
+
+  /** Sets the owner of a folder. */
+  setOwner(path: Buffer, { uid, gid }: Owner): void {
+    this.#call("set the owner of", path, (at) => lchownSync(at, uid, gid));
+  }
+
+  /** Sets a symlink's own owner and time. */
+  finishSymlink(path: Buffer, owner: Owner, mtime: number): void {
+    this.#call("finish symlink", path, (at) => {
+      lchownSync(at, owner.uid, owner.gid);
+      lutimesSync(at, fileTime(mtime), fileTime(mtime));
+    });
   }
 
   makeHardLink(path: Buffer, target: Buffer): void {
@@ -123,17 +160,12 @@ export class LayerFolder {
   }
 }
 
-/** What node:fs takes for this time. It reads negative numbers as "now", and does not get fractions of them right. */
-function fileTime(mtime: number): number | Date {
-  if (mtime >= 0) return Math.min(mtime, MAX_SECONDS);
-  return new Date(Math.floor(Math.max(mtime, -MAX_SECONDS)) * 1000);
-}
-
 function failure(verb: string, path: Buffer, cause: unknown): unknown {
   if (cause instanceof DriverError) return cause;
   const code = errnoOf(cause);
   if (code === "ENOSPC" || code === "EDQUOT") return diskFull(verb, path, cause);
   if (code === "ENAMETOOLONG") return refuseEntry(path, `cannot ${verb} it: its name or target is too long here`);
+  if (code === "EFBIG") return refuseEntry(path, "it is larger than a file on this disk can be");
   if (code === "EMLINK") return refuseEntry(path, "there are more hard links to one file than this disk can hold");
   return new DriverError("internal", `cannot ${verb} ${quoteName(path)} while unpacking: ${code ?? "failed"}`, cause);
 }

@@ -4,12 +4,13 @@ import { DriverError } from "../base/index.ts";
 import type { LayerTable } from "./layer-index.ts";
 
 /*
- * The file: magic (8 bytes); rows, hashes, bytes of names, entries and implied folders (4 each), bytes of content (8); then
+ * The file: magic (8 bytes); rows, hashes, bytes of names, entries, implied folders, whether there are links into lower
+ * layers (4 each), bytes of content (8); then
  * one after the other each row's parent and name length, the table's columns, the names, the hashes; last the sha256 of
  * all that. Numbers are little-endian.
  */
-export const INDEX_MAGIC: Buffer = Buffer.from("orasidx\x02", "latin1");
-export const INDEX_HEADER_BYTES: number = INDEX_MAGIC.length + 5 * 4 + 8;
+export const INDEX_MAGIC: Buffer = Buffer.from("orasidx\x03", "latin1");
+export const INDEX_HEADER_BYTES: number = INDEX_MAGIC.length + 6 * 4 + 8;
 export const CHECKSUM_BYTES = 32;
 const PART_BYTES = 64 * 1024;
 
@@ -43,7 +44,9 @@ function header(table: LayerTable): Buffer {
   const { entries, impliedFolders, contentBytes } = table.counts;
   const bytes = Buffer.alloc(INDEX_HEADER_BYTES);
   let at = INDEX_MAGIC.copy(bytes);
-  for (const count of [table.rowCount, table.hashCount, table.names.paths.nameBytes, entries, impliedFolders])
+  const { nameBytes } = table.names.paths;
+  const links = table.hasLowerLinks ? 1 : 0;
+  for (const count of [table.rowCount, table.hashCount, nameBytes, entries, impliedFolders, links])
     at = bytes.writeUInt32LE(count, at);
   bytes.writeDoubleLE(contentBytes, at);
   return bytes;

@@ -2,25 +2,40 @@ import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { DriverError, freeBuffers } from "../base/index.ts";
 import { Column } from "./column.ts";
-import { HASH_BYTES, type LayerCounts, type LayerEntryType, readFlags } from "./layer-index.ts";
+import { HASH_BYTES, type LayerCounts, type LayerEntryType, type RowFlags, readFlags } from "./layer-index.ts";
 import { CHECKSUM_BYTES, INDEX_HEADER_BYTES, INDEX_MAGIC } from "./layer-index-file.ts";
 import { PathTable } from "./path-table.ts";
 
-/** What one path of a layer is. */
-export interface LayerRow {
+/** What one path of a layer on disk is. */
+export interface LayerRow extends RowFacts {
   readonly type: LayerEntryType;
   /** The path from the root, without a slash in front; empty for the root. Valid until the next row is asked for. */
   readonly path: Buffer;
+  /** Whether this file shares its content with one of an earlier row. */
+  readonly isHardLink: boolean;
+}
+
+/** A row as the layer's tar left it: also what is not on disk, but says something of lower layers. */
+export interface TarRow extends RowFacts, RowFlags {
+  /** The row of the folder that it is in, an earlier one; the root's own is its own. */
+  readonly parent: number;
+  /** A plain name in that folder; empty for the root. Valid until the next row is asked for. */
+  readonly name: Buffer;
+}
+
+/** What both say of a row. */
+interface RowFacts {
   /** Permission bits as they are on disk. */
   readonly mode: number;
   /** Seconds since 1970; undefined for a folder that the tar has no entry for: paths imply it. */
   readonly mtime: number | undefined;
   /** Bytes of a file's content, 0 for others. */
   readonly size: number;
-  /** Where `contentHash` finds the sha256 of a file's content; 0 for others. */
+  /**
+   * Where `contentHash` finds the sha256 of a file's content, the same for all names of one file; 0 for sparse files and all
+   * others. Of a "lower-link" the row that it leads to.
+   */
   readonly hashNumber: number;
-  /** Whether this file shares its content with one of an earlier row. */
-  readonly isHardLink: boolean;
 }
 
 /** How many rows are read at once. */
@@ -48,6 +63,9 @@ const WRONG_NAME = "one of its names cannot be";
  */
 export class LayerIndexReader implements Disposable {
   readonly counts: Readonly<LayerCounts>;
+  readonly hashCount: number;
+  /** Whether there may be links into lower layers. */
+  readonly hasLowerLinks: boolean;
   readonly #file: number;
   readonly #rowCount: number;
   /** Where each column begins, then the names, the hashes and the checksum. */
@@ -61,10 +79,12 @@ export class LayerIndexReader implements Disposable {
       if (!header.subarray(0, INDEX_MAGIC.length).equals(INDEX_MAGIC))
         throw corrupt("it does not begin as one of this format");
       const number = (index: number) => header.readUInt32LE(INDEX_MAGIC.length + 4 * index);
-      const contentBytes = header.readDoubleLE(INDEX_MAGIC.length + 4 * 5);
+      const contentBytes = header.readDoubleLE(INDEX_MAGIC.length + 4 * 6);
       this.counts = { entries: number(3), impliedFolders: number(4), contentBytes };
       this.#rowCount = number(0);
-      this.#starts = startsOf(this.#rowCount, number(2), number(1));
+      this.hashCount = number(1);
+      this.hasLowerLinks = number(5) !== 0;
+      this.#starts = startsOf(this.#rowCount, number(2), this.hashCount);
       checkWhole(this.#file, this.#start("checksum"));
     } catch (error) {
       closeSync(this.#file);
@@ -78,19 +98,30 @@ export class LayerIndexReader implements Disposable {
 
   /** What is on disk, a folder before what is in it, the root first. Throws "corrupt" for paths that cannot be. */
   *rows(): Generator<LayerRow> {
+    const folders = new FolderPaths();
+    try {
+      for (const row of this.tarRows()) {
+        const path = folders.add(row);
+        if (isOnDisk(row.type)) yield { ...row, path };
+      }
+    } finally {
+      folders.free();
+    }
+  }
+
+  /** All rows, a folder before what is in it, the root first. Throws "corrupt" for names that cannot be. */
+  *tarRows(): Generator<TarRow> {
     const rows = Math.min(ROWS_A_PART, this.#rowCount);
     const columns = COLUMN_BYTES.map((bytes) => Buffer.allocUnsafeSlow(rows * bytes)) as Columns;
     const names = Buffer.allocUnsafeSlow(rows * MAX_NAME_BYTES);
-    const folders = new FolderPaths();
     try {
-      yield* this.#rows(columns, names, folders);
+      yield* this.#tarRows(columns, names);
     } finally {
-      folders.free();
       freeBuffers([...columns, names]);
     }
   }
 
-  *#rows(columns: Columns, names: Buffer, folders: FolderPaths): Generator<LayerRow> {
+  *#tarRows(columns: Columns, names: Buffer): Generator<TarRow> {
     const [parents, lengths, flags, ...facts] = columns;
     let namesAt = this.#start("names");
     for (let first = 0; first < this.#rowCount; first += ROWS_A_PART) {
@@ -102,17 +133,18 @@ export class LayerIndexReader implements Disposable {
       namesAt += nameBytes;
       for (let i = 0, from = 0; i < count; i++) {
         const end = from + (lengths[i] ?? 0);
-        const { type, isHardLink } = readFlags(flags[i] ?? 0);
-        const path = folders.add(parents.readUInt32LE(4 * i), names.subarray(from, end), type);
+        const name = names.subarray(from, end);
+        const parent = parents.readUInt32LE(4 * i);
         from = end;
-        if (type !== "skipped") yield { type, path, isHardLink, ...factsOf(facts, i) };
+        if (first + i === 0 ? name.length > 0 : parent >= first + i || !isPlainName(name)) throw corrupt(WRONG_NAME);
+        yield { parent, name, ...readFlags(flags[i] ?? 0), ...factsOf(facts, i) };
       }
     }
   }
 
-  /** sha256 of a file's content (32 bytes), undefined for others. */
-  contentHash({ hashNumber }: LayerRow): Buffer | undefined {
-    if (hashNumber === 0) return undefined;
+  /** sha256 of a file's content (32 bytes), undefined for sparse files and all that is none. */
+  contentHash({ type, hashNumber }: LayerRow | TarRow): Buffer | undefined {
+    if (hashNumber === 0 || type !== "file") return undefined;
     return read(this.#file, HASH_BYTES, this.#start("hashes") + (hashNumber - 1) * HASH_BYTES);
   }
 
@@ -130,14 +162,17 @@ class FolderPaths {
   #lastPath: Buffer = Buffer.alloc(0);
 
   /** The path of the next row, which is in a folder of an earlier row. The first one is the root. */
-  add(folder: number, name: Buffer, type: LayerEntryType): Buffer {
+  add({ parent: folder, name, type }: TarRow): Buffer {
     const row = this.#row++;
     if (type === "folder") this.#isFolder.set(row, 1);
-    if (row === 0) return this.#root(name, type);
+    if (row === 0) {
+      if (type !== "folder") throw corrupt(WRONG_NAME);
+      return name;
+    }
     this.#table.add(folder, name, 0, type === "folder" ? name.length : 0);
-    // Left out was also what was in a folder that gave way to a file later.
-    if (type === "skipped") return name;
-    if (folder >= row || this.#isFolder.get(folder) === 0 || !isPlainName(name)) throw corrupt(WRONG_NAME);
+    // That was also what was in a folder that gave way to a file later.
+    if (!isOnDisk(type)) return name;
+    if (this.#isFolder.get(folder) === 0) throw corrupt(WRONG_NAME);
     if (folder !== this.#lastFolder) {
       this.#lastFolder = folder;
       this.#lastPath = this.#table.path(folder);
@@ -150,11 +185,10 @@ class FolderPaths {
     this.#table.free();
     this.#isFolder.free();
   }
+}
 
-  #root(name: Buffer, type: LayerEntryType): Buffer {
-    if (type !== "folder" || name.length > 0) throw corrupt(WRONG_NAME);
-    return name;
-  }
+function isOnDisk(type: LayerEntryType): boolean {
+  return type === "folder" || type === "file" || type === "symlink";
 }
 
 function factsOf([modes, sizes, mtimes, hashes]: readonly [Buffer, Buffer, Buffer, Buffer], row: number) {

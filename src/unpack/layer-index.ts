@@ -2,8 +2,11 @@ import { freeBuffers } from "../base/index.ts";
 import { Column } from "./column.ts";
 import { NameTable } from "./name-table.ts";
 
-/** What a row is on disk. "skipped" is a device or FIFO that was left out: nothing is there. */
-export type LayerEntryType = "folder" | "file" | "symlink" | "skipped";
+/**
+ * What a row is. Only the first three are on disk. "skipped" is a device or FIFO that was left out; "lower-link" a hard link
+ * to what an image's lower layer has; "nothing" a name that the layer only speaks of.
+ */
+export type LayerEntryType = "folder" | "file" | "symlink" | "skipped" | "lower-link" | "nothing";
 
 /** What an entry is, for `LayerTable.put`. */
 export interface LayerEntryFields {
@@ -22,17 +25,31 @@ export interface LayerCounts {
   impliedFolders: number;
 }
 
-const types: readonly LayerEntryType[] = ["folder", "file", "symlink", "skipped"];
-const TYPE_BITS = 0x3;
-const HARD_LINK = 0x4;
+const types: readonly LayerEntryType[] = ["folder", "file", "symlink", "skipped", "lower-link", "nothing"];
+const TYPE_BITS = 0x7;
+const HARD_LINK = 0x8;
+const HIDES_LOWER = 0x10;
 const HASHES_A_SEGMENT = 4096;
 
 /** sha256 of a file's content takes this many bytes. */
 export const HASH_BYTES = 32;
 
 /** What a row's flags say. */
-export function readFlags(flags: number): { readonly type: LayerEntryType; readonly isHardLink: boolean } {
-  return { type: types[flags & TYPE_BITS] ?? "skipped", isHardLink: (flags & HARD_LINK) !== 0 };
+export interface RowFlags {
+  readonly type: LayerEntryType;
+  /** Whether it shares its content with an earlier row. */
+  readonly isHardLink: boolean;
+  /** Whether what lower layers have at this path, and in it, is hidden whatever this layer has there. */
+  readonly hidesLower: boolean;
+}
+
+/** Reads a row's flags. */
+export function readFlags(flags: number): RowFlags {
+  return {
+    type: types[flags & TYPE_BITS] ?? "nothing",
+    isHardLink: (flags & HARD_LINK) !== 0,
+    hidesLower: (flags & HIDES_LOWER) !== 0,
+  };
 }
 
 /**
@@ -47,10 +64,11 @@ export class LayerTable {
   readonly #modes = new Column("u16");
   readonly #sizes = new Column("f64");
   readonly #mtimes = new Column("f64");
-  /** Where a file's hash is, plus 1. */
+  /** Where a file's hash is, plus 1; the row that a link to a lower layer leads to. */
   readonly #hashes = new Column("u32");
   readonly #hashSegments: Buffer[] = [];
   #hashCount = 0;
+  #hasLowerLinks = false;
 
   constructor() {
     this.put(0, { type: "folder", mode: 0o755, mtime: undefined });
@@ -62,6 +80,11 @@ export class LayerTable {
 
   get hashCount(): number {
     return this.#hashCount;
+  }
+
+  /** Whether a row is, or was, a link into a lower layer. */
+  get hasLowerLinks(): boolean {
+    return this.#hasLowerLinks;
   }
 
   type(row: number): LayerEntryType {
@@ -84,24 +107,37 @@ export class LayerTable {
     return Number.isNaN(mtime) ? undefined : mtime;
   }
 
-  /** Says what a row is; whatever it was before is forgotten. */
+  /** Says what a row is; whatever it was before is forgotten, but not what it hides. */
   put(row: number, fields: LayerEntryFields): void {
-    this.#flags.set(row, types.indexOf(fields.type));
+    this.#flags.set(row, types.indexOf(fields.type) | (this.#flags.get(row) & HIDES_LOWER));
     this.#modes.set(row, fields.mode);
     this.#mtimes.set(row, fields.mtime ?? Number.NaN);
     this.#sizes.set(row, 0);
     this.#hashes.set(row, 0);
   }
 
-  /** A file's content is known now. */
-  putContent(row: number, size: number, hash: Buffer): void {
+  /** A file's content is known now. A sparse file has no hash: its holes may be too large to be read. */
+  putContent(row: number, size: number, hash: Buffer | undefined): void {
     this.#sizes.set(row, size);
-    this.#hashes.set(row, this.#addHash(hash) + 1);
+    this.#hashes.set(row, hash === undefined ? 0 : this.#addHash(hash) + 1);
+  }
+
+  /** What lower layers have at this row's path, and in it, is hidden. */
+  hideLower(row: number): void {
+    this.#flags.set(row, this.#flags.get(row) | HIDES_LOWER);
+  }
+
+  /** A row is another name of what a lower layer has at the path of `target`, a row of type "nothing". */
+  putLowerLink(row: number, target: number): void {
+    this.#hasLowerLinks = true;
+    this.put(row, { type: "lower-link", mode: 0, mtime: undefined });
+    this.#hashes.set(row, target);
   }
 
   /** A row is another name of what `target` is. */
   putHardLink(row: number, target: number): void {
-    this.#flags.set(row, this.#flags.get(target) | HARD_LINK);
+    const hides = this.#flags.get(row) & HIDES_LOWER;
+    this.#flags.set(row, (this.#flags.get(target) & TYPE_BITS) | HARD_LINK | hides);
     this.#modes.set(row, this.#modes.get(target));
     this.#mtimes.set(row, this.#mtimes.get(target));
     this.#sizes.set(row, this.#sizes.get(target));

@@ -7,8 +7,10 @@ import { refuseTar } from "./refusal.ts";
 export type PaxRecords = Map<string, Buffer>;
 
 const entryKeys = ["path", "linkpath", "size", "uid", "gid", "mtime"];
-const sparseKeys = ["GNU.sparse.major", "GNU.sparse.name", "GNU.sparse.map", "GNU.sparse.numblocks"];
-const keptKeys: ReadonlySet<string> = new Set([...entryKeys, ...sparseKeys]);
+const sparseKeys = ["major", "name", "map", "size", "realsize"].map((key) => `GNU.sparse.${key}`);
+/** In GNU's oldest format the regions of a sparse file have a record for each number. */
+const regionKeys: ReadonlySet<string> = new Set(["GNU.sparse.offset", "GNU.sparse.numbytes"]);
+const keptKeys: ReadonlySet<string> = new Set([...entryKeys, ...sparseKeys, ...regionKeys]);
 
 /**
  * Hands each record in the body of a PAX header to `keep`, its value as a view of the body. Keys that no reader here needs
@@ -29,13 +31,20 @@ export function readPaxRecords(body: Buffer, keep: (key: string, value: Buffer) 
   }
 }
 
+/** The records of a header for one entry; the numbers of a sparse file's regions are put together as `GNU.sparse.map`. */
+export function readEntryPax(body: Buffer): PaxRecords {
+  const records: PaxRecords = new Map();
+  const regions: string[] = [];
+  readPaxRecords(body, (key, value) => {
+    if (regionKeys.has(key)) regions.push(value.toString("latin1"));
+    else records.set(key, value);
+  });
+  if (regions.length > 0) records.set("GNU.sparse.map", Buffer.from(regions.join(",")));
+  return records;
+}
+
 /** A decimal number of a PAX record, fractions allowed. Undefined if it is none. */
 export function parsePaxNumber(value: Buffer): number | undefined {
   const text = value.toString("latin1");
   return /^-?[0-9]{1,20}(\.[0-9]*)?$/.test(text) ? Number(text) : undefined;
-}
-
-/** Whether these records describe a sparse file, in any of GNU's three PAX formats. */
-export function isSparse(records: PaxRecords): boolean {
-  return records.has("GNU.sparse.major") || records.has("GNU.sparse.map") || records.has("GNU.sparse.numblocks");
 }

@@ -1,4 +1,4 @@
-import { isSparse, type PaxRecords, parsePaxNumber } from "./pax.ts";
+import { type PaxRecords, parsePaxNumber } from "./pax.ts";
 import { refuseEntry } from "./refusal.ts";
 import type { TarHeader } from "./tar-header.ts";
 
@@ -13,6 +13,9 @@ export interface TarEntry {
   readonly linkName: Buffer;
   /** Bytes of content: 0 for all that is no file. */
   readonly size: number;
+  /** As many of them as are written: the rest are a sparse file's holes. */
+  readonly contentBytes: number;
+  readonly isSparse: boolean;
   /** Permission bits, setuid, setgid and sticky included. */
   readonly mode: number;
   readonly uid: number;
@@ -29,7 +32,9 @@ export interface EntryOverrides {
 }
 
 const NOTHING = Buffer.alloc(0);
-const flag = { continued: 0x4d, sparse: 0x53, dumpFolder: 0x44 } as const;
+const flag = { continued: 0x4d, dumpFolder: 0x44 } as const;
+/** The type of a sparse file in old GNU headers. */
+export const OLD_SPARSE = 0x53;
 const typeOfFlag: ReadonlyMap<number, TarEntryType> = new Map([
   [0x31, "hard-link"],
   [0x32, "symlink"],
@@ -44,8 +49,8 @@ const typeOfFlag: ReadonlyMap<number, TarEntryType> = new Map([
 /**
  * One entry from its header and what came before it, and the bytes of payload that follow in the tar: links, folders and
  * devices have none, whatever their size field says. A PAX record wins over GNU's long name, which wins over the header;
- * the records for one entry win over those for all. Throws "refused" for numbers that are none, names with a NUL inside,
- * and what cannot be unpacked: sparse and split files.
+ * the records for one entry win over those for all. Of a sparse file this is what the tar holds of it. Throws "refused" for
+ * numbers that are none, names with a NUL inside, and split files, which cannot be unpacked.
  */
 export function mergeEntry(
   header: TarHeader,
@@ -56,11 +61,8 @@ export function mergeEntry(
     const value = overrides.pax?.get(key) ?? globalPax.get(key);
     return value === undefined || value.length === 0 ? undefined : value;
   };
-  const name = record("path") ?? overrides.longName ?? header.name;
+  const name = overrides.pax?.get("GNU.sparse.name") ?? record("path") ?? overrides.longName ?? header.name;
   const linkName = record("linkpath") ?? overrides.longLinkName ?? header.linkName;
-  if (header.type === flag.sparse || (overrides.pax !== undefined && isSparse(overrides.pax))) {
-    throw refuseEntry(record("GNU.sparse.name") ?? name, "it is a sparse file, which this driver does not unpack");
-  }
   if (header.type === flag.continued) throw refuseEntry(name, "it is the rest of a file that begins in another tar");
   if (name.includes(0)) throw refuseEntry(name, "there is a NUL byte inside its name");
   if (linkName.includes(0)) throw refuseEntry(name, "there is a NUL byte inside its link's target");
@@ -70,7 +72,8 @@ export function mergeEntry(
     if (value === undefined) throw refuseEntry(name, `its ${key} is no number, or too large a one`);
     return value;
   };
-  const type = typeOfFlag.get(header.type) ?? (name.at(-1) === 0x2f ? "folder" : "file");
+  const isFolderName = name.at(-1) === 0x2f && header.type !== OLD_SPARSE;
+  const type = typeOfFlag.get(header.type) ?? (isFolderName ? "folder" : "file");
   const hasPayload = type === "file" || type === "label" || header.type === flag.dumpFolder;
   const payload = hasPayload ? number("size") : 0;
   if (!Number.isSafeInteger(payload) || payload < 0) throw refuseEntry(name, `its size is said to be ${payload} bytes`);
@@ -79,6 +82,8 @@ export function mergeEntry(
     name,
     linkName: type === "symlink" || type === "hard-link" ? linkName : NOTHING,
     size: type === "file" ? payload : 0,
+    contentBytes: type === "file" ? payload : 0,
+    isSparse: false,
     mode: number("mode") & 0o7777,
     uid: number("uid"),
     gid: number("gid"),

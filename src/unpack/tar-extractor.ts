@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { createHash, type Hash, hash } from "node:crypto";
 import { closeSync } from "node:fs";
-import { LayerFolder } from "./layer-folder.ts";
+import { LayerFolder, type Owner } from "./layer-folder.ts";
 import { type LayerEntryType, LayerTable } from "./layer-index.ts";
 import { MAX_ALL_NAMES_BYTES } from "./name-table.ts";
 import { type CleanPath, cleanEntryPath } from "./paths.ts";
@@ -9,18 +9,21 @@ import { quoteName, refuseEntry } from "./refusal.ts";
 import type { TarEntry } from "./tar-entry.ts";
 import type { TarHandler } from "./tar-reader.ts";
 import type { UnpackBudget } from "./unpack-budget.ts";
+import { findWhiteout, isInLinkStore, type Whiteout } from "./whiteouts.ts";
 
-/** How the modes of a tar become modes on disk. */
-export interface ModeRules {
-  readonly file: (mode: number) => number;
-  readonly folder: (mode: number) => number;
+/** What a tar's entries become on disk. */
+export interface UnpackRules {
+  readonly fileMode: (mode: number) => number;
+  readonly folderMode: (mode: number) => number;
+  /** One of an image's layers: it keeps owners and times, hides what lower layers have, and links to it. */
+  readonly isImageLayer: boolean;
 }
 
 /** What a `TarExtractor` is made of. */
 export interface TarExtractorOptions {
   /** A fresh, empty folder. */
   readonly root: string;
-  readonly modes: ModeRules;
+  readonly rules: UnpackRules;
   readonly budgets: readonly UnpackBudget[];
   /** Where the runtime cannot make other names, they are refused rather than changed. */
   readonly utf8Only: boolean;
@@ -33,20 +36,26 @@ interface OpenFile {
   readonly path: Buffer;
   readonly mtime: number;
   readonly mode: number;
+  readonly owner: Owner | undefined;
   readonly size: number;
+  /** Where a sparse file is written; undefined for others. */
+  offset: number | undefined;
   /** Only if the content comes in more than one part. */
   hash: Hash | undefined;
   digest: Buffer | undefined;
 }
 
-/** Where an entry goes, and what an earlier entry of the same name made there. */
+/** Where an entry goes, and what an earlier entry of the same name was. */
 interface Place {
   readonly path: Buffer;
   readonly row: number;
-  readonly old: LayerEntryType | undefined;
+  readonly old: LayerEntryType;
 }
 
+const DOT = 0x2e;
 const IMPLIED_FOLDER_MODE = 0o755;
+/** The largest that a file's owner can be: the next number means "as it is". */
+const MAX_ID = 2 ** 32 - 2;
 const EMPTY_DIGEST = hash("sha256", Buffer.alloc(0), "buffer");
 
 /**
@@ -56,7 +65,7 @@ const EMPTY_DIGEST = hash("sha256", Buffer.alloc(0), "buffer");
  */
 export class TarExtractor implements TarHandler {
   readonly #folder: LayerFolder;
-  readonly #modes: ModeRules;
+  readonly #rules: UnpackRules;
   readonly #budgets: readonly UnpackBudget[];
   readonly #utf8Only: boolean;
   readonly #table = new LayerTable();
@@ -65,7 +74,7 @@ export class TarExtractor implements TarHandler {
 
   constructor(options: TarExtractorOptions) {
     this.#folder = new LayerFolder(options.root);
-    this.#modes = options.modes;
+    this.#rules = options.rules;
     this.#budgets = options.budgets;
     this.#utf8Only = options.utf8Only;
   }
@@ -78,30 +87,40 @@ export class TarExtractor implements TarHandler {
   entry(entry: TarEntry): void {
     if (entry.type === "label") return;
     this.#table.counts.entries++;
-    this.#table.counts.contentBytes += entry.size;
-    for (const budget of this.#budgets) budget.takeEntry(entry.name, entry.size);
+    this.#table.counts.contentBytes += entry.contentBytes;
+    for (const budget of this.#budgets) budget.takeEntry(entry.name, entry.contentBytes);
     if (this.#utf8Only && !(isUtf8(entry.name) && isUtf8(entry.linkName))) {
       throw refuseEntry(entry.name, "its name or target is no UTF-8, which this runtime (Deno) cannot write");
     }
     const path = cleanEntryPath(entry.name, entry.name);
-    if (path.ends.length === 0) this.#putRoot(entry);
-    else this.#put(entry, path, this.#makeParents(entry, path));
+    const whiteout = this.#whiteout(entry, path);
+    if (whiteout !== undefined) this.#hide(entry, path, whiteout);
+    else if (path.ends.length === 0) this.#putRoot(entry, path);
+    else this.#put(entry, path, this.#makeParents(entry, path, path.ends.length - 1));
+  }
+
+  seek(offset: number): void {
+    if (this.#file !== undefined) this.#file.offset = offset;
   }
 
   data(bytes: Buffer): void {
     const file = this.#file;
     if (file === undefined) return;
-    if (bytes.length === file.size) file.digest = hash("sha256", bytes, "buffer");
+    this.#folder.write(file.descriptor, bytes, file.path, file.offset);
+    if (file.offset !== undefined) file.offset += bytes.length;
+    else if (bytes.length === file.size) file.digest = hash("sha256", bytes, "buffer");
     else file.hash = (file.hash ?? createHash("sha256")).update(bytes);
-    this.#folder.write(file.descriptor, bytes, file.path);
   }
 
   endEntry(): void {
     const file = this.#file;
     if (file === undefined) return;
     this.#file = undefined;
-    this.#folder.finishFile(file.descriptor, file.path, file.mode, file.mtime);
-    this.#table.putContent(file.row, file.size, file.digest ?? file.hash?.digest() ?? EMPTY_DIGEST);
+    const { descriptor, path, row, size } = file;
+    const isSparse = file.offset !== undefined;
+    if (isSparse) this.#folder.setSize(descriptor, path, size);
+    this.#folder.finishFile(descriptor, path, file);
+    this.#table.putContent(row, size, isSparse ? undefined : (file.digest ?? file.hash?.digest() ?? EMPTY_DIGEST));
   }
 
   /** The tar is over: sets modes and times of folders, what is deepest first, and returns what was made. */
@@ -119,19 +138,30 @@ export class TarExtractor implements TarHandler {
     this.#file = undefined;
   }
 
-  #putRoot(entry: TarEntry): void {
+  #putRoot(entry: TarEntry, path: CleanPath): void {
     if (entry.type !== "folder") throw refuseEntry(entry.name, "it stands for the folder that the tar is unpacked to");
-    this.#table.put(0, { type: "folder", mode: this.#modes.folder(entry.mode), mtime: entry.mtime });
+    this.#putFolderFacts(entry, 0, path.bytes);
+  }
+
+  #whiteout(entry: TarEntry, path: CleanPath): Whiteout | undefined {
+    if (!this.#rules.isImageLayer || (entry.type === "file" && isInLinkStore(path))) return undefined;
+    return findWhiteout(path);
+  }
+
+  /** Notes what lower layers have no more; the entry itself makes nothing but the folders that its path leads through. */
+  #hide(entry: TarEntry, path: CleanPath, { depth, hides, from, end }: Whiteout): void {
+    const parent = this.#makeParents(entry, path, depth);
+    if (hides === "folder") this.#table.hideLower(parent);
+    if (hides !== "path") return;
+    if (from === end || (path.bytes[from] === DOT && end - from <= 2 && path.bytes[end - 1] === DOT))
+      throw refuseEntry(entry.name, "it is a whiteout of no name");
+    this.#table.hideLower(this.#rowOf(entry, parent, path.bytes, from, end));
   }
 
   #put(entry: TarEntry, path: CleanPath, parent: number): void {
     const from = path.ends.length === 1 ? 0 : (path.ends.at(-2) ?? 0) + 1;
-    const old = this.#table.names.find(parent, path.bytes, from, path.bytes.length);
-    const place: Place = {
-      path: path.bytes,
-      old: old === 0 ? undefined : this.#table.type(old),
-      row: old === 0 ? this.#addRow(entry, parent, path.bytes, from, path.bytes.length) : old,
-    };
+    const row = this.#rowOf(entry, parent, path.bytes, from, path.bytes.length);
+    const place: Place = { path: path.bytes, old: this.#table.type(row), row };
     if (entry.type === "folder") this.#putFolder(entry, place);
     else if (entry.type === "file") this.#putFile(entry, place);
     else if (entry.type === "symlink") this.#putSymlink(entry, place);
@@ -144,23 +174,34 @@ export class TarExtractor implements TarHandler {
       this.#makeRoom(entry, place);
       this.#folder.makeFolder(place.path);
     }
-    this.#table.put(place.row, { type: "folder", mode: this.#modes.folder(entry.mode), mtime: entry.mtime });
+    this.#putFolderFacts(entry, place.row, place.path);
+  }
+
+  #putFolderFacts(entry: TarEntry, row: number, path: Buffer): void {
+    const owner = this.#ownerOf(entry);
+    if (owner !== undefined) this.#folder.setOwner(path, owner);
+    this.#table.put(row, { type: "folder", mode: this.#rules.folderMode(entry.mode), mtime: entry.mtime });
   }
 
   #putFile(entry: TarEntry, place: Place): void {
     this.#makeRoom(entry, place);
     const { size, mtime } = entry;
-    const mode = this.#modes.file(entry.mode);
+    const mode = this.#rules.fileMode(entry.mode);
+    const owner = this.#ownerOf(entry);
     const descriptor = this.#folder.makeFile(place.path);
     this.#table.put(place.row, { type: "file", mode, mtime });
     const path = Buffer.from(place.path);
-    this.#file = { descriptor, row: place.row, path, mtime, mode, size, hash: undefined, digest: undefined };
+    const offset = entry.isSparse ? 0 : undefined;
+    const nothingYet = { offset, hash: undefined, digest: undefined };
+    this.#file = { descriptor, row: place.row, path, mtime, mode, owner, size, ...nothingYet };
   }
 
   #putSymlink(entry: TarEntry, place: Place): void {
     if (entry.linkName.length === 0) throw refuseEntry(entry.name, "it is a symlink without a target");
     this.#makeRoom(entry, place);
     this.#folder.makeSymlink(place.path, entry.linkName);
+    const owner = this.#ownerOf(entry);
+    if (owner !== undefined) this.#folder.finishSymlink(place.path, owner, entry.mtime);
     this.#table.put(place.row, { type: "symlink", mode: 0o777, mtime: entry.mtime });
   }
 
@@ -170,17 +211,23 @@ export class TarExtractor implements TarHandler {
     const type = this.#table.type(row);
     if (type === "folder") throw refuseEntry(entry.name, "it is a hard link to a folder");
     if (type === "skipped") this.#skip(place);
-    else if (row !== place.row) {
+    else if (row !== place.row || type === "nothing") {
       this.#makeRoom(entry, place);
-      this.#folder.makeHardLink(place.path, target.bytes);
-      this.#table.putHardLink(place.row, row);
+      if (type === "nothing") this.#table.putLowerLink(place.row, row);
+      else this.#linkTo(place, target, row);
     }
+  }
+
+  /** A link to a link into a lower layer is one itself. */
+  #linkTo(place: Place, target: CleanPath, row: number): void {
+    if (this.#table.type(row) !== "lower-link") this.#folder.makeHardLink(place.path, target.bytes);
+    this.#table.putHardLink(place.row, row);
   }
 
   /** Leaves out a device or FIFO, or a link to one. What an earlier entry of this name made stays. */
   #skip(place: Place): void {
     this.#skipped++;
-    if (place.old === undefined) this.#table.put(place.row, { type: "skipped", mode: 0, mtime: undefined });
+    if (place.old === "nothing") this.#table.put(place.row, { type: "skipped", mode: 0, mtime: undefined });
   }
 
   /** Takes away what an earlier entry made of this name. */
@@ -191,37 +238,53 @@ export class TarExtractor implements TarHandler {
     }
   }
 
+  /** The row of what a hard link leads to. In an image's layer it may be one of type "nothing": lower layers have it. */
   #rowOfTarget(entry: TarEntry, target: CleanPath): number {
     let row = 0;
     for (let i = 0, from = 0; i < target.ends.length; i++) {
       const end = target.ends[i] ?? 0;
-      if (i > 0) this.#refuseUnlessFolder(entry, this.#table.type(row));
-      row = this.#table.names.find(row, target.bytes, from, end);
-      if (row === 0) throw refuseEntry(entry.name, `its target ${quoteName(target.bytes)} is not in the tar before it`);
+      const type = this.#table.type(row);
+      if (type !== "nothing") this.#refuseUnlessFolder(entry, type);
+      const found = this.#table.names.find(row, target.bytes, from, end);
+      if (!this.#rules.isImageLayer && (found === 0 || this.#table.type(found) === "nothing"))
+        throw refuseEntry(entry.name, `its target ${quoteName(target.bytes)} is not in the tar before it`);
+      // What is only spoken of takes memory like a folder that is only implied.
+      if (found === 0) this.#countImplied(entry);
+      row = found === 0 ? this.#rowOf(entry, row, target.bytes, from, end) : found;
       from = end + 1;
     }
     return row;
   }
 
-  /** The row of the folder that an entry is in. Folders that are not there yet are made. */
-  #makeParents(entry: TarEntry, path: CleanPath): number {
+  /** The row of the folder that is so many parts of a path deep. Folders that are not there yet are made. */
+  #makeParents(entry: TarEntry, path: CleanPath, depth: number): number {
     let row = 0;
-    for (let i = 0, from = 0; i < path.ends.length - 1; i++) {
+    for (let i = 0, from = 0; i < depth; i++) {
       const end = path.ends[i] ?? 0;
-      const next = this.#table.names.find(row, path.bytes, from, end);
-      if (next === 0) {
-        this.#table.counts.impliedFolders++;
-        for (const budget of this.#budgets) budget.takeImpliedFolder(entry.name);
-        row = this.#addRow(entry, row, path.bytes, from, end);
+      row = this.#rowOf(entry, row, path.bytes, from, end);
+      const type = this.#table.type(row);
+      if (type === "nothing") {
+        this.#countImplied(entry);
         this.#folder.makeFolder(path.bytes.subarray(0, end));
         this.#table.put(row, { type: "folder", mode: IMPLIED_FOLDER_MODE, mtime: undefined });
       } else {
-        row = next;
-        this.#refuseUnlessFolder(entry, this.#table.type(row));
+        this.#refuseUnlessFolder(entry, type);
       }
       from = end + 1;
     }
     return row;
+  }
+
+  #countImplied(entry: TarEntry): void {
+    this.#table.counts.impliedFolders++;
+    for (const budget of this.#budgets) budget.takeImpliedFolder(entry.name);
+  }
+
+  /** Whose a file is to be: in an image, whoever the tar says. */
+  #ownerOf({ name, uid, gid }: TarEntry): Owner | undefined {
+    if (!this.#rules.isImageLayer) return undefined;
+    if (uid >= 0 && uid <= MAX_ID && gid >= 0 && gid <= MAX_ID) return { uid, gid };
+    throw refuseEntry(name, `its owner is ${uid}:${gid}, which no file's can be`);
   }
 
   #refuseUnlessFolder(entry: TarEntry, type: LayerEntryType): void {
@@ -229,9 +292,15 @@ export class TarExtractor implements TarHandler {
     if (type !== "folder") throw refuseEntry(entry.name, "its path leads through something that is no folder");
   }
 
-  #addRow(entry: TarEntry, parent: number, bytes: Buffer, from: number, end: number): number {
+  /** The row of a name in a folder: a new one is of type "nothing". */
+  #rowOf(entry: TarEntry, parent: number, bytes: Buffer, from: number, end: number): number {
+    const found = this.#table.names.find(parent, bytes, from, end);
+    if (found !== 0) return found;
     const row = this.#table.names.add(parent, bytes, from, end);
-    if (row !== undefined) return row;
+    if (row !== undefined) {
+      this.#table.put(row, { type: "nothing", mode: 0, mtime: undefined });
+      return row;
+    }
     throw refuseEntry(entry.name, `with it, all names in the tar take more than ${MAX_ALL_NAMES_BYTES} bytes`);
   }
 }

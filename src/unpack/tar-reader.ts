@@ -1,12 +1,18 @@
 import { freeBuffers } from "../base/index.ts";
-import { type PaxRecords, readPaxRecords } from "./pax.ts";
+import { type PaxRecords, readEntryPax, readPaxRecords } from "./pax.ts";
 import { refuseEntry, refuseTar } from "./refusal.ts";
-import { type EntryOverrides, mergeEntry, type TarEntry } from "./tar-entry.ts";
+import { type SparseFile, sparseFromHeader, sparseFromPax } from "./sparse-map.ts";
+import { SparseReader } from "./sparse-reader.ts";
+import { type EntryOverrides, mergeEntry, OLD_SPARSE, type TarEntry } from "./tar-entry.ts";
 import { BLOCK_BYTES, parseTarHeader, type TarHeader } from "./tar-header.ts";
 
-/** Takes what a reader finds: for each entry `entry`, then `data` with its content in parts, then `endEntry`. */
+/**
+ * Takes what a reader finds: for each entry `entry`, then `data` with its content in parts, then `endEntry`. `seek` says
+ * where a sparse file is gone on with.
+ */
 export interface TarHandler {
   entry(entry: TarEntry): void;
+  seek(offset: number): void;
   data(bytes: Buffer): void;
   endEntry(): void;
 }
@@ -27,7 +33,8 @@ export class TarReader {
   #overrides: EntryOverrides = noOverrides();
   /** What the overrides are views of, by the type of the header that it came in. */
   readonly #bodies = new Map<number, Buffer>();
-  #state: "header" | "content" | "unused" | "header-body" | "ended" = "header";
+  #state: "header" | "content" | "unused" | "header-body" | "sparse" | "ended" = "header";
+  #sparse: SparseReader | undefined;
   /** A header block that came in parts. */
   readonly #block = Buffer.alloc(BLOCK_BYTES);
   #blockFill = 0;
@@ -50,7 +57,9 @@ export class TarReader {
   /** Reads on. What the handler gets are views of `chunk`, valid only during its call. */
   write(chunk: Buffer): void {
     for (let at = 0; at < chunk.length && this.#state !== "ended"; ) {
-      at = this.#state === "header" ? this.#readHeader(chunk, at) : this.#readBody(chunk, at);
+      if (this.#state === "header") at = this.#readHeader(chunk, at);
+      else if (this.#sparse !== undefined) at = this.#readSparse(this.#sparse, chunk, at);
+      else at = this.#readBody(chunk, at);
     }
   }
 
@@ -87,7 +96,7 @@ export class TarReader {
     } else if (headerFlags.has(header.type)) {
       this.#startHeader(header);
     } else {
-      this.#startEntry(header);
+      this.#startEntry(header, block);
     }
   }
 
@@ -100,14 +109,37 @@ export class TarReader {
     this.#startBody("header-body", size);
   }
 
-  #startEntry(header: TarHeader): void {
+  #startEntry(header: TarHeader, block: Buffer): void {
     const { entry, payload } = mergeEntry(header, this.#overrides, this.#globalPax);
+    const sparse = entry.type === "file" ? this.#sparseFile(header, block, entry.name) : undefined;
+    const name = sparse === undefined ? entry.name : Buffer.from(entry.name);
     this.#overrides = noOverrides();
-    this.#handler.entry(entry);
+    if (sparse === undefined) this.#handler.entry(entry);
     freeBuffers(this.#bodies.values());
     this.#bodies.clear();
+    if (sparse !== undefined) {
+      const whole = { ...entry, name, isSparse: true };
+      this.#startSparse(new SparseReader({ entry: whole, file: sparse, payload, handler: this.#handler }));
+      return;
+    }
     if (entry.size === 0) this.#handler.endEntry();
     this.#startBody(entry.size === 0 ? "unused" : "content", payload);
+  }
+
+  #sparseFile(header: TarHeader, block: Buffer, name: Buffer): SparseFile | undefined {
+    if (header.type === OLD_SPARSE) return sparseFromHeader(block, name);
+    return this.#overrides.pax === undefined ? undefined : sparseFromPax(this.#overrides.pax, name);
+  }
+
+  #startSparse(reader: SparseReader): void {
+    this.#state = reader.isDone ? "header" : "sparse";
+    this.#sparse = reader.isDone ? undefined : reader;
+  }
+
+  #readSparse(reader: SparseReader, chunk: Buffer, at: number): number {
+    const end = reader.write(chunk, at);
+    if (reader.isDone) this.#startSparse(reader);
+    return end;
   }
 
   #startBody(state: "content" | "unused" | "header-body", size: number): void {
@@ -144,11 +176,7 @@ export class TarReader {
     this.#bodies.set(this.#headerType, body);
     if (this.#headerType === flag.longName) this.#overrides.longName = withoutEnd(body);
     else if (this.#headerType === flag.longLinkName) this.#overrides.longLinkName = withoutEnd(body);
-    else {
-      const pax: PaxRecords = new Map();
-      readPaxRecords(body, (key, value) => pax.set(key, value));
-      this.#overrides.pax = pax;
-    }
+    else this.#overrides.pax = readEntryPax(body);
     if (old !== undefined) freeBuffers([old]);
   }
 

@@ -5,12 +5,12 @@ import { ByteSource } from "./byte-source.ts";
 import { decompress, packingOf } from "./decompress.ts";
 import type { LayerTable } from "./layer-index.ts";
 import { refuseTar } from "./refusal.ts";
-import { type ModeRules, TarExtractor } from "./tar-extractor.ts";
+import { TarExtractor, type UnpackRules } from "./tar-extractor.ts";
 import { TarReader } from "./tar-reader.ts";
 import type { UnpackBudget } from "./unpack-budget.ts";
 
-/** For what a tar is unpacked; its modes on disk depend on it. */
-export type UnpackWay = "artifact";
+/** For what a tar is unpacked: an artifact's folder, or an image's layer. */
+export type UnpackWay = "artifact" | "image";
 
 /** What is unpacked, where to, and how far that may go. */
 export interface UnpackOptions {
@@ -35,9 +35,16 @@ export interface UnpackedLayer {
   readonly skipped: number;
 }
 
+const withoutSetId = (mode: number) => mode & 0o1777;
+
 /** Any user of a pod can read all of an artifact; nothing in it is setuid, setgid or sticky (contract.md, "Modes"). */
-const modeRules: Readonly<Record<UnpackWay, ModeRules>> = {
-  artifact: { file: (mode) => (mode & 0o777) | 0o444, folder: (mode) => (mode & 0o777) | 0o555 },
+const rulesOf: Readonly<Record<UnpackWay, UnpackRules>> = {
+  artifact: {
+    fileMode: (mode) => (mode & 0o777) | 0o444,
+    folderMode: (mode) => (mode & 0o777) | 0o555,
+    isImageLayer: false,
+  },
+  image: { fileMode: withoutSetId, folderMode: withoutSetId, isImageLayer: true },
 };
 
 /**
@@ -49,7 +56,7 @@ const modeRules: Readonly<Record<UnpackWay, ModeRules>> = {
 export async function unpackLayer(options: UnpackOptions): Promise<UnpackedLayer> {
   const source = new ByteSource(options.source);
   const { root, budgets } = options;
-  const extractor = new TarExtractor({ root, budgets, modes: modeRules[options.way], utf8Only: isDeno() });
+  const extractor = new TarExtractor({ root, budgets, rules: rulesOf[options.way], utf8Only: isDeno() });
   try {
     await readTar(options, source, new TarReader(extractor));
     const index = extractor.finish();
