@@ -1,5 +1,5 @@
 import { DriverError } from "../base/index.ts";
-import type { PlacedLayer } from "./plan.ts";
+import type { PlacedLayer } from "./placed-layer.ts";
 import { formatBytes } from "./progress.ts";
 
 /** Throws "no-space" where the layers that are wanted are larger, all together, than the node takes. */
