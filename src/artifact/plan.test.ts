@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { artifact, type BuiltLayer, fileLayer, image, layer, rawManifest, TITLE } from "../../test/registry/index.ts";
+import {
+  artifact,
+  type BuiltLayer,
+  configuredArtifact,
+  fileLayer,
+  image,
+  layer,
+  rawManifest,
+  TITLE,
+} from "../../test/registry/index.ts";
 import { DriverError } from "../base/index.ts";
 import { type Manifest, parseManifest } from "../oci/index.ts";
 import { planOf } from "./plan.ts";
@@ -245,6 +254,45 @@ describe("refused", () => {
       });
     });
   }
+});
+
+describe("layers named by their kind obey the rules of titles", () => {
+  const at = (path: string, end = "raw") =>
+    layer(Buffer.from(path + end), `application/vnd.cncf.model.weight.v1.${end}`, { "org.cncf.model.filepath": path });
+  const planOfModel = (...layers: readonly BuiltLayer[]) => {
+    const config = layer(Buffer.from("{}"), "application/vnd.cncf.model.config.v1+json");
+    const parsed = parseManifest(configuredArtifact(config, layers).bytes, undefined);
+    assert.ok(parsed.kind === "manifest");
+    return planOf(parsed, ALL);
+  };
+  const rows: readonly { name: string; layers: readonly BuiltLayer[]; says: RegExp }[] = [
+    { name: "a path that leaves the volume", layers: [at("../x")], says: /leads out/ },
+    { name: "a tar's path that leaves the volume", layers: [at("a/../../x", "tar")], says: /leads out/ },
+    { name: "an absolute path", layers: [at("/etc/x")], says: /absolute/ },
+    { name: "a file at the root itself", layers: [at("a/..")], says: /names the volume itself/ },
+    { name: "two files of one path", layers: [at("a"), at("./a")], says: /two layers/ },
+    { name: "a file where a tar needs a folder", layers: [at("a"), at("a/b", "tar")], says: /needs a folder/ },
+    { name: "a file and a title", layers: [at("a"), fileLayer("a", "1")], says: /two layers/ },
+  ];
+  for (const { name, layers, says } of rows) {
+    test(`refused: ${name}`, () => assert.throws(() => planOfModel(...layers), { kind: "refused", message: says }));
+  }
+
+  test("paths are cleaned, modes and what may move are kept", () => {
+    const run = layer(Buffer.from("run"), "application/vnd.cncf.model.code.v1.raw", {
+      "org.cncf.model.filepath": "./bin//run",
+      "org.cncf.model.file.metadata+json": '{"mode":493}',
+    });
+    const { layers, skipped } = planOfModel(run, at("data/", "tar"), layer(Buffer.from("?"), "x/y"));
+    assert.deepEqual(
+      layers.map(({ kind, path, mode, movesBelow }) => ({ kind, path, mode, movesBelow })),
+      [
+        { kind: "file", path: "bin/run", mode: 0o755, movesBelow: undefined },
+        { kind: "folder", path: "data", mode: undefined, movesBelow: true },
+      ],
+    );
+    assert.equal(skipped, 1);
+  });
 });
 
 describe("selections", () => {
