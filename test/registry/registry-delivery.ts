@@ -84,6 +84,8 @@ async function deliverPieces(
 ): Promise<void> {
   entry.status = 200;
   response.writeHead(200, headers);
+  // Nobody reads a body here, however long it is: the writes would never end.
+  if (entry.method === "HEAD") return void response.end();
   for (const piece of pieces) {
     await write(response, piece);
     // Writes may end at once, again and again: that the peer is gone is only heard of in between.
