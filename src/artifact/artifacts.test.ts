@@ -32,7 +32,7 @@ async function use() {
   const artifacts = new Artifacts({
     cache,
     worker: new PullWorker(hasty),
-    credentials: new CredentialFinder({ dockerConfig: undefined, caFile: undefined, log }),
+    credentials: new CredentialFinder({ dockerConfig: undefined, caFile: undefined, clock: systemClock, log }),
     enforceNamespaces: true,
     maxPulls: 2,
     maxUnpackRatio: 200,

@@ -5,6 +5,7 @@ import { type TestContext, test } from "node:test";
 import { rootCertificates } from "node:tls";
 import { useLog } from "../../test/helpers/log-lines.ts";
 import { useTempFolder } from "../../test/helpers/temp-folder.ts";
+import { systemClock } from "../base/index.ts";
 import { parseReference } from "../oci/index.ts";
 import { CredentialFinder } from "./credential-finder.ts";
 
@@ -15,7 +16,13 @@ function use(t: TestContext) {
   const folder = useTempFolder(t);
   const { log, lines } = useLog();
   const [dockerConfig, caFile] = [join(folder, "config.json"), join(folder, "ca.pem")];
-  return { dockerConfig, caFile, log, lines, finder: new CredentialFinder({ dockerConfig, caFile, log }) };
+  return {
+    dockerConfig,
+    caFile,
+    log,
+    lines,
+    finder: new CredentialFinder({ dockerConfig, caFile, clock: systemClock, log }),
+  };
 }
 
 const auths = (password: string) => JSON.stringify({ auths: { "ghcr.io": { username: "u", password } } });

@@ -1,16 +1,16 @@
-import { DriverError, describeError, FileValue, type Logger } from "../base/index.ts";
+import { type Clock, DriverError, describeError, FileValue, type Logger } from "../base/index.ts";
 import type { Reference } from "../oci/index.ts";
 import {
   anonymous,
   type CredentialOffer,
   credentialsFromSecrets,
-  type DockerConfig,
   type HostAccess,
+  NodeCredentials,
   parseCaCertificates,
-  parseDockerConfig,
   type RegistryHost,
   RegistryHosts,
   registryNameOf,
+  type Unveil,
 } from "../registry/index.ts";
 
 /** Whom a pull may ask, what it may show them, and whose certificates it trusts. */
@@ -28,21 +28,25 @@ export interface CredentialFinderOptions {
   readonly dockerConfig: string | undefined;
   readonly caFile: string | undefined;
   readonly registryHostsDir?: string | undefined;
+  /** Kubelet's credential provider plugins: which, and the folder that they are in. */
+  readonly providers?: { readonly config: string; readonly binDir: string } | undefined;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
 /** Gathers hosts, credentials and roots for each pull; files are looked at again each time. */
 export class CredentialFinder {
-  readonly #dockerConfig: FileValue<DockerConfig> | undefined;
+  /** Fetches what a deferred credential stands for. */
+  readonly unveil: Unveil;
+  readonly #ofNode: NodeCredentials;
   readonly #caFile: FileValue<string[]> | undefined;
   readonly #hosts: RegistryHosts | undefined;
 
   constructor(options: CredentialFinderOptions) {
-    const { dockerConfig, caFile, registryHostsDir, log } = options;
-    const config = (text: string) => parseDockerConfig(text, "--docker-config");
+    const { caFile, registryHostsDir, log } = options;
     const roots = (text: string) => parseCaCertificates(text, "--ca-file");
-    this.#dockerConfig =
-      dockerConfig === undefined ? undefined : new FileValue({ path: dockerConfig, parse: config, log });
+    this.#ofNode = new NodeCredentials(options);
+    this.unveil = this.#ofNode.unveil;
     this.#caFile = caFile === undefined ? undefined : new FileValue({ path: caFile, parse: roots, log });
     this.#hosts = registryHostsDir === undefined ? undefined : new RegistryHosts({ folder: registryHostsDir, log });
   }
@@ -78,10 +82,11 @@ export class CredentialFinder {
     secrets: Readonly<Record<string, string>>,
   ): Promise<CredentialOffer[]> {
     const ofPod = credentialsFromSecrets(secrets, registry, repository);
-    const ofNode = await ofTheNode("--docker-config", async () =>
-      (await this.#dockerConfig?.get())?.credentialFor(registry, repository),
-    );
-    return [...ofPod, ...(ofNode === undefined ? [] : [ofNode]), anonymous];
+    const ofNode = this.#ofNode;
+    const inConfig = await ofTheNode("--docker-config", () => ofNode.fromDockerConfig(registry, repository));
+    const flag = "--image-credential-provider-config";
+    const byProviders = await ofTheNode(flag, () => ofNode.fromProviders(registry, repository));
+    return [...ofPod, ...inConfig, ...byProviders, anonymous];
   }
 }
 

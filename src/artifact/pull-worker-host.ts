@@ -93,7 +93,7 @@ export class PullWorker implements ManifestSource {
 
   async #unveil({ unveil, isFresh }: UnveilAsk) {
     if (this.#options.unveil !== undefined) return await this.#options.unveil(unveil, isFresh);
-    return { credential: undefined, isReused: false, problem: undefined };
+    return { credentials: [], isReused: false, problem: undefined };
   }
 }
 

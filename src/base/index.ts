@@ -23,7 +23,15 @@ export { makeFolders } from "./make-folders.ts";
 export { createCollector, createMemory, type Memory } from "./memory.ts";
 export { type CacheFigures, Metrics, type PullIncrease, type PullResult } from "./metrics.ts";
 export { unmapProgramPages } from "./program-pages.ts";
-export { type BuildInfo, buildInfo, loadKoffi, startWorker, type WorkerName } from "./runtime.ts";
+export {
+  type BuildInfo,
+  buildInfo,
+  childEnvironment,
+  killProcessGroup,
+  loadKoffi,
+  startWorker,
+  type WorkerName,
+} from "./runtime.ts";
 export { nearestName } from "./nearest.ts";
 export { parseBool } from "./parse-bool.ts";
 export { RecentKeys } from "./recent-keys.ts";

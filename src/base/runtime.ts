@@ -4,7 +4,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { Worker } from "node:worker_threads";
 import packageJson from "../../package.json" with { type: "json" };
-import { DriverError, describeError } from "./errors.ts";
+import { DriverError, describeError, errnoOf } from "./errors.ts";
 
 // The one place where the single executable, Node and Deno differ.
 
@@ -33,6 +33,20 @@ export function buildInfo(): BuildInfo {
     nodeVersion: process.versions.node,
     runtime,
   };
+}
+
+/** The environment of a program that the driver starts: its own, and what is added. */
+export function childEnvironment(added: Readonly<Record<string, string>>): Record<string, string | undefined> {
+  return { ...process.env, ...added };
+}
+
+/** Ends a program that was started with a group of its own, and all that it started; nothing happens if it is gone. */
+export function killProcessGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    if (errnoOf(error) !== "ESRCH") throw error;
+  }
 }
 
 /**

@@ -146,8 +146,10 @@ function cacheFigures({ collector, inventory }: Cache): CacheFigures {
 }
 
 function createArtifacts(cache: Cache, { config, memory, metrics, clock, log }: Surroundings): Artifacts {
-  const { dockerConfig, caFile, registryHostsDir, enforceNamespaces, allowRegistry } = config;
+  const { dockerConfig, caFile, registryHostsDir, credentialProviders: providers } = config;
+  const { enforceNamespaces, allowRegistry } = config;
   const { maxPulls, maxUnpackRatio, maxArtifactBytes, maxBandwidth, stallTimeout } = config;
+  const credentials = new CredentialFinder({ dockerConfig, caFile, registryHostsDir, providers, clock, log });
   const failures = new HostFailureLog({ clock, log });
   const hostFailed = (failure: HostFailure) => {
     metrics.hostFailed(failure);
@@ -155,8 +157,13 @@ function createArtifacts(cache: Cache, { config, memory, metrics, clock, log }: 
   };
   return new Artifacts({
     cache,
-    worker: new PullWorker(clock, { hostFailed, maxBandwidth, stallTimeoutMs: stallTimeout }),
-    credentials: new CredentialFinder({ dockerConfig, caFile, registryHostsDir, log }),
+    worker: new PullWorker(clock, {
+      hostFailed,
+      unveil: credentials.unveil,
+      maxBandwidth,
+      stallTimeoutMs: stallTimeout,
+    }),
+    credentials,
     enforceNamespaces,
     maxPulls,
     maxUnpackRatio,

@@ -37,6 +37,7 @@ const defaults: ServeConfig = {
   allowRegistry: [],
   registryHostsDir: "/etc/containerd/certs.d",
   dockerConfig: undefined,
+  credentialProviders: undefined,
   caFile: undefined,
   selinuxLabel: "system_u:object_r:container_file_t:s0",
   logLevel: "info",
@@ -44,8 +45,15 @@ const defaults: ServeConfig = {
   ignored: [],
 };
 
+interface Sample {
+  readonly text: string;
+  readonly changes: Partial<ServeConfig>;
+  /** Flags without which it is of no use. */
+  readonly besides?: readonly string[];
+}
+
 /** For each option a text that is not its default, and what it changes; an option without a row does not compile. */
-const samples: Record<Exclude<keyof ServeValues, "config">, { text: string; changes: Partial<ServeConfig> }> = {
+const samples: Record<Exclude<keyof ServeValues, "config">, Sample> = {
   csiEndpoint: { text: "unix:///run/x.sock", changes: { csiEndpoint: "/run/x.sock" } },
   nodeId: { text: "007", changes: { nodeId: "007" } },
   dataDir: { text: "/data", changes: { dataDir: "/data" } },
@@ -87,6 +95,16 @@ const samples: Record<Exclude<keyof ServeValues, "config">, { text: string; chan
   allowRegistry: { text: "ghcr.io/a/**, b.io/c", changes: { allowRegistry: ["ghcr.io/a/**", "b.io/c"] } },
   registryHostsDir: { text: "/hosts", changes: { registryHostsDir: "/hosts" } },
   dockerConfig: { text: "/etc/docker.json", changes: { dockerConfig: "/etc/docker.json" } },
+  imageCredentialProviderConfig: {
+    text: "p.yaml",
+    besides: ["--image-credential-provider-bin-dir=/bin"],
+    changes: { credentialProviders: { config: "/here/p.yaml", binDir: "/bin" } },
+  },
+  imageCredentialProviderBinDir: {
+    text: "bin",
+    besides: ["--image-credential-provider-config=/p.yaml"],
+    changes: { credentialProviders: { config: "/p.yaml", binDir: "/here/bin" } },
+  },
   caFile: { text: "ca.pem", changes: { caFile: "/here/ca.pem" } },
   selinuxLabel: {
     text: "system_u:object_r:svirt_sandbox_file_t:s0:c1,c2.c5",
@@ -110,16 +128,29 @@ for (const [key, option] of Object.entries(serveOptions)) {
   });
 }
 
-for (const [key, { text, changes }] of Object.entries(samples)) {
+for (const [key, { text, changes, besides = [] }] of Object.entries(samples)) {
   const name = flagName(key);
   const expected = { ...defaults, ...changes };
   test(`--${name} is read from flag, environment and file`, () => {
-    assert.deepEqual(parse([`--${name}=${text}`]), expected);
-    assert.deepEqual(parse([], { env: { [environmentName(key)]: text } }), expected);
-    assert.deepEqual(parse([`--config=${FILE}`], { file: `${name}: ${text}` }), expected);
-    assert.deepEqual(parse([], { env: { ORAS_CSI_CONFIG: FILE }, file: `${name}: "${text}"` }), expected);
+    assert.deepEqual(parse([`--${name}=${text}`, ...besides]), expected);
+    assert.deepEqual(parse([...besides], { env: { [environmentName(key)]: text } }), expected);
+    assert.deepEqual(parse([`--config=${FILE}`, ...besides], { file: `${name}: ${text}` }), expected);
+    assert.deepEqual(parse([...besides], { env: { ORAS_CSI_CONFIG: FILE }, file: `${name}: "${text}"` }), expected);
   });
 }
+
+test("credential providers need both of their flags", () => {
+  for (const [given, missing] of [
+    ["config", "bin-dir"],
+    ["bin-dir", "config"],
+  ]) {
+    assert.throws(
+      () => parse([`--image-credential-provider-${given}=/x`]),
+      (error) =>
+        error instanceof UsageError && error.message.endsWith(`needs --image-credential-provider-${missing}, too`),
+    );
+  }
+});
 
 test("the percents of collection have an order", () => {
   for (const flags of ["--cache-high-percent=70", "--cache-low-percent=75", "--cache-min-percent=70"]) {

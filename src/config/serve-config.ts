@@ -11,10 +11,19 @@ import { quoted, UsageError } from "./usage-error.ts";
 /** Flags that only say where to look, or that have no effect: the rest of the driver never sees them. */
 type Consumed = "config" | "rootDir" | "pluginDataDir" | "mode" | "handlersCount" | "orasLogging" | "sanityTestRun";
 
+type ProviderFlag = "imageCredentialProviderConfig" | "imageCredentialProviderBinDir";
+
 type CacheFlag = "cacheMaxBytes" | "cacheTtl" | "cacheHighPercent" | "cacheLowPercent" | "cacheMinPercent";
 
 /** Flags whose defaults depend on something, or that only say a part of what is meant. */
-type Derived = CacheFlag | "nodeId" | "dataDir" | "allowRegistry" | "registrationDir" | "kubeletRegistrationPath";
+type Derived =
+  | ProviderFlag
+  | CacheFlag
+  | "nodeId"
+  | "dataDir"
+  | "allowRegistry"
+  | "registrationDir"
+  | "kubeletRegistrationPath";
 
 /** All that `serve` is told, complete and frozen. Paths are absolute. */
 export interface ServeConfig extends Omit<ServeValues, Consumed | Derived>, RegistrationPaths {
@@ -24,6 +33,8 @@ export interface ServeConfig extends Omit<ServeValues, Consumed | Derived>, Regi
   readonly cacheLimits: CacheLimits;
   /** Globs on `registry/repository`, in lower case; empty: all are allowed. */
   readonly allowRegistry: readonly string[];
+  /** Kubelet's credential provider plugins: which, and the folder that they are in. */
+  readonly credentialProviders: { readonly config: string; readonly binDir: string } | undefined;
   /** Names of the flags (with dashes) that were given and have no effect. */
   readonly ignored: readonly string[];
 }
@@ -70,6 +81,7 @@ export function parseConfig(input: ConfigInput): ServeConfig {
     allowRegistry: Object.freeze(values.allowRegistry ?? []),
     registryHostsDir: posix.resolve(cwd, values.registryHostsDir),
     dockerConfig: absolute(cwd, values.dockerConfig),
+    credentialProviders: credentialProviders(values, cwd),
     caFile: absolute(cwd, values.caFile),
     selinuxLabel: values.selinuxLabel,
     logLevel: values.logLevel,
@@ -140,6 +152,16 @@ function dataDirOf({ dataDir, rootDir, pluginDataDir }: ServeValues): string {
   if (dataDir !== undefined) return dataDir;
   if (rootDir === undefined && pluginDataDir === undefined) return DEFAULT_DATA_DIR;
   return posix.join(rootDir ?? "/", pluginDataDir ?? "/");
+}
+
+/** One of the two flags is of no use without the other. */
+function credentialProviders(values: Pick<ServeValues, ProviderFlag>, cwd: string): ServeConfig["credentialProviders"] {
+  const config = absolute(cwd, values.imageCredentialProviderConfig);
+  const binDir = absolute(cwd, values.imageCredentialProviderBinDir);
+  if (config === undefined && binDir === undefined) return undefined;
+  if (config !== undefined && binDir !== undefined) return Object.freeze({ config, binDir });
+  const [given, missing] = config === undefined ? ["bin-dir", "config"] : ["config", "bin-dir"];
+  throw new UsageError(`--image-credential-provider-${given} needs --image-credential-provider-${missing}, too`);
 }
 
 function absolute(cwd: string, path: string | undefined): string | undefined {

@@ -52,6 +52,8 @@ export interface ServeValues {
   readonly allowRegistry: readonly string[] | undefined;
   readonly registryHostsDir: string;
   readonly dockerConfig: string | undefined;
+  readonly imageCredentialProviderConfig: string | undefined;
+  readonly imageCredentialProviderBinDir: string | undefined;
   readonly caFile: string | undefined;
   readonly selinuxLabel: string;
   readonly logLevel: "error" | "warn" | "info" | "debug" | "trace";
@@ -203,6 +205,16 @@ export const serveOptions: OptionTable<ServeValues> = {
   },
   dockerConfig: {
     description: "docker config.json with credentials for all pulls on the node",
+    parser: path(),
+    ...UNSET,
+  },
+  imageCredentialProviderConfig: {
+    description: "kubelet's CredentialProviderConfig (YAML or JSON): plugins that are asked for credentials",
+    parser: path(),
+    ...UNSET,
+  },
+  imageCredentialProviderBinDir: {
+    description: "folder of the plugins that --image-credential-provider-config names",
     parser: path(),
     ...UNSET,
   },

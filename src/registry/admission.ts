@@ -62,19 +62,16 @@ export class Admission {
   async #passesDeferred(round: Round<unknown>, offer: DeferredCredential): Promise<boolean> {
     const found = await this.#unveiled(offer, false);
     round.note(offer.source, found);
-    if (found.credential === undefined) return false;
-    if (!round.wasTried(found.credential) && (await round.passes(found.credential))) return true;
+    if (await round.passesOne(found.credentials)) return true;
     if (!found.isReused) return false;
-    // It may only have grown old.
+    // They may only have grown old.
     const fresh = await this.#unveiled(offer, true);
     if (fresh.problem !== undefined) round.note(offer.source, fresh);
-    return (
-      fresh.credential !== undefined && !round.wasTried(fresh.credential) && (await round.passes(fresh.credential))
-    );
+    return await round.passesOne(fresh.credentials);
   }
 
   async #unveiled(offer: DeferredCredential, isFresh: boolean): Promise<UnveiledCredential> {
-    const nobody = { credential: undefined, isReused: false, problem: undefined };
+    const nobody = { credentials: [], isReused: false, problem: undefined };
     return this.#unveil === undefined ? nobody : await this.#unveil(offer, isFresh);
   }
 }
@@ -106,14 +103,18 @@ class Round<T> {
     }
   }
 
-  wasTried(credential: Credential): boolean {
-    return this.#tried.has(secretOf(credential));
+  /** True if one of them is let in; those that were refused before are not shown again. */
+  async passesOne(credentials: readonly Credential[]): Promise<boolean> {
+    for (const credential of credentials) {
+      if (!this.#tried.has(secretOf(credential)) && (await this.passes(credential))) return true;
+    }
+    return false;
   }
 
   /** What became of a credential that had to be fetched first, where there is something to say. */
-  note(source: string, { credential, problem }: UnveiledCredential): void {
+  note(source: string, { credentials, problem }: UnveiledCredential): void {
     if (problem !== undefined) this.#tell(`${source} (${problem})`);
-    else if (credential === undefined) this.#tell(`${source} (has none for it)`);
+    else if (credentials.length === 0) this.#tell(`${source} (has none for it)`);
   }
 
   outcome(withheld: readonly string[], onLetIn: (credential: Credential) => void): T {

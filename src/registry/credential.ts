@@ -34,15 +34,15 @@ export type CredentialOffer = Credential | DeferredCredential;
 
 /** What came of fetching a deferred credential. */
 export interface UnveiledCredential {
-  /** Undefined where there is none for this registry. */
-  readonly credential: Credential | undefined;
-  /** It was fetched earlier: if it is refused, a fresh one may be let in. */
+  /** In the order they are tried; none where there is nothing for this registry. */
+  readonly credentials: readonly Credential[];
+  /** They were fetched earlier: if they are refused, fresh ones may be let in. */
   readonly isReused: boolean;
   /** What went wrong with the helper or provider, for messages. */
   readonly problem: string | undefined;
 }
 
-/** Fetches a deferred credential; never rejects but with the reason of a cancel. With `isFresh`, what was fetched earlier does not count. */
+/** Fetches what a deferred credential stands for; never rejects but with the reason of a cancel. With `isFresh`, what was fetched earlier does not count. */
 export type Unveil = (offer: DeferredCredential, isFresh: boolean) => Promise<UnveiledCredential>;
 
 /** Whose a credential is. */

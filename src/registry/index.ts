@@ -12,6 +12,7 @@ export {
   type UnveiledCredential,
 } from "./credential.ts";
 export { type DockerConfig, parseDockerConfig } from "./credentials/docker-config.ts";
+export { NodeCredentials } from "./credentials/node-credentials.ts";
 export { credentialsFromSecrets } from "./credentials/secrets.ts";
 export type { Repository, Transport } from "./endpoint.ts";
 export type { HostFailure } from "./first-host.ts";

@@ -16,7 +16,7 @@ export async function useVerifier() {
   const artifacts = new Artifacts({
     cache,
     worker: new PullWorker(systemClock),
-    credentials: new CredentialFinder({ dockerConfig: undefined, caFile: undefined, log }),
+    credentials: new CredentialFinder({ dockerConfig: undefined, caFile: undefined, clock: systemClock, log }),
     enforceNamespaces: true,
     maxPulls: 2,
     maxUnpackRatio: 200,

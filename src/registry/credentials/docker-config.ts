@@ -1,6 +1,9 @@
 import { DriverError } from "../../base/index.ts";
 import { isJsonObject, type JsonObject } from "../../oci/index.ts";
 import type { Credential, CredentialOwner } from "../credential.ts";
+import { registryName } from "../hosts/registry-names.ts";
+import type { DockerHelper } from "./docker-helper.ts";
+import { matchesImagePattern } from "./image-pattern.ts";
 
 /** Credentials by registry, as `docker login` and Kubernetes' secrets keep them. */
 export interface DockerConfig {
@@ -9,38 +12,78 @@ export interface DockerConfig {
    * that entry is malformed; entries of other registries are not looked at.
    */
   credentialFor(registry: string, repository: string): Credential | undefined;
+  /** The helpers that may know more, in order: `credHelpers` by the longest prefix, then `credsStore`. */
+  helpersFor(registry: string, repository: string): readonly DockerHelper[];
 }
 
-interface Entry {
-  /** As the file has it, for messages. */
-  readonly key: string;
+/** Whom an entry is for. */
+interface Key {
   readonly host: string;
   /** Without slashes at its ends; empty: all repositories. */
   readonly path: string;
+}
+
+interface Entry extends Key {
+  /** As the file has it, for messages. */
+  readonly key: string;
   readonly value: JsonObject;
 }
 
-const dockerHubNames: ReadonlySet<string> = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
-
 /**
  * Reads a config.json, or the older .dockercfg, whose entries are not wrapped in `auths`. `source` names it in messages,
- * which never quote it. Throws "bad-input". Credential helpers are not asked.
+ * which never quote it. Throws "bad-input". Credential helpers are not asked here.
  */
 export function parseDockerConfig(text: string, source: string, owner: CredentialOwner = "node"): DockerConfig {
-  const entries = entriesOf(parseObject(text, source), source);
+  const config = parseObject(text, source);
+  const entries = entriesOf(config, source);
+  const helpers = helpersOf(config);
   return {
     credentialFor(registry, repository) {
-      const host = normalHost(registry.toLowerCase());
-      const matching = entries
-        .filter((entry) => entry.host === host && isPathPrefix(entry.path, repository))
-        .sort((a, b) => b.path.length - a.path.length);
-      for (const entry of matching) {
+      for (const entry of matching(entries, registry, repository)) {
         const credential = credentialOf(entry, source, owner);
         if (credential !== undefined) return credential;
       }
       return undefined;
     },
+    helpersFor(registry, repository) {
+      const server = serverName(registry);
+      const own = matching(helpers, registry, repository).slice(0, 1);
+      const names = [...own.map(({ name }) => name), ...storeOf(config)];
+      return [...new Set(names)].map((name) => ({ name, server }));
+    },
   };
+}
+
+/** The entries for a repository, longest path first. */
+function matching<E extends Key>(entries: readonly E[], registry: string, repository: string): E[] {
+  const host = registryName(registry);
+  return entries
+    .filter((entry) => matchesHost(entry.host, host) && isPathPrefix(entry.path, repository))
+    .sort((a, b) => b.path.length - a.path.length);
+}
+
+/** Kubernetes lets keys be patterns: `*.example.com`. */
+function matchesHost(wanted: string, host: string): boolean {
+  return wanted === host || (/[*?]/.test(wanted) && matchesImagePattern(wanted, host));
+}
+
+function helpersOf(config: JsonObject): (Key & { readonly name: string })[] {
+  const helpers = config["credHelpers"];
+  if (!isJsonObject(helpers)) return [];
+  return Object.entries(helpers).flatMap(([key, name]) =>
+    typeof name === "string" && name !== "" ? [{ ...splitKey(key), name }] : [],
+  );
+}
+
+function storeOf(config: JsonObject): string[] {
+  const store = config["credsStore"];
+  return typeof store === "string" && store !== "" ? [store] : [];
+}
+
+/** What docker calls a registry when it asks a helper. */
+function serverName(registry: string): string {
+  const name = registryName(registry);
+  return name === "docker.io" ? "https://index.docker.io/v1/" : name;
 }
 
 function parseObject(text: string, source: string): JsonObject {
@@ -79,11 +122,7 @@ function splitKey(key: string): { host: string; path: string } {
   const path = (slash < 0 ? "" : rest.slice(slash)).replace(/^\/v[12](?=\/|$)/, "").replace(/^\/+|\/+$/g, "");
   const ownPort = scheme === undefined ? undefined : scheme.toLowerCase() === "https" ? ":443" : ":80";
   const bare = ownPort !== undefined && host.endsWith(ownPort) ? host.slice(0, -ownPort.length) : host;
-  return { host: normalHost(bare), path };
-}
-
-function normalHost(host: string): string {
-  return dockerHubNames.has(host) ? "docker.io" : host;
+  return { host: registryName(bare), path };
 }
 
 function isPathPrefix(path: string, repository: string): boolean {
