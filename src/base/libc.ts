@@ -47,6 +47,8 @@ export interface Libc {
    * gives them. Asks no server, so it does not hang with one. Linux 4.11.
    */
   identityOf(fd: number): { readonly device: bigint; readonly inode: bigint };
+  /** Whether the mount that a descriptor's file is on, or its file system, is read-only (fstatfs(2)). */
+  isReadOnly(fd: number): Promise<boolean>;
   /** syncfs(2): writes back the file system that the descriptor's file is on. */
   syncFileSystem(fd: number): Promise<void>;
   /** malloc_trim(3): gives back to the system what is free, of all threads. Nothing where the C library has no such call. */
@@ -85,6 +87,10 @@ const AT_EMPTY_PATH = 0x1000;
 const AT_STATX_DONT_SYNC = 0x4000;
 const STATX_INO = 0x100;
 const STATX_SIZE = 256;
+// struct statfs on 64-bit systems: f_flags is its eleventh word.
+const STATFS_SIZE = 120;
+const STATFS_FLAGS = 80;
+const ST_RDONLY = 1n;
 const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
 const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
 const MOUNT_ATTR_SIZE = 32;
@@ -133,6 +139,11 @@ export function openLibc(koffi: Koffi): Libc {
       callSync(native.statx, [fd, empty, AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, attributes]);
       return identityFrom(attributes);
     },
+    async isReadOnly(fd) {
+      const about = Buffer.alloc(STATFS_SIZE);
+      await callAsync(mounting, native.statfs, [fd, about]);
+      return (about.readBigUInt64LE(STATFS_FLAGS) & ST_RDONLY) !== 0n;
+    },
     async syncFileSystem(fd) {
       await callAsync(syncing, native.syncFileSystem, [fd]);
     },
@@ -179,6 +190,7 @@ function bindFunctions(library: Library) {
     ),
     unmount: bind("umount2", "int umount2(const void *target, int flags)"),
     statx: bind("statx", "int statx(int fd, const void *path, int flags, unsigned int mask, void *attributes)"),
+    statfs: bind("fstatfs", "int fstatfs(int fd, void *about)"),
     syncFileSystem: bind("syncfs", "int syncfs(int fd)"),
     advise: bind("madvise", "int madvise(uintptr_t address, size_t length, int advice)"),
     lock: bind("flock", "int flock(int fd, int operation)"),

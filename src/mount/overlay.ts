@@ -5,7 +5,7 @@ import { mountTable } from "./mount-lookup.ts";
 import { escapeOverlayPath } from "./mount-table.ts";
 import { withTarget } from "./mount-target.ts";
 import type { OverlayOptions } from "./mounter.ts";
-import { pathOfHandle } from "./path-handle.ts";
+import { pathOfHandle, withPathHandle } from "./path-handle.ts";
 import { unmount } from "./unmount.ts";
 
 /** mount(2) reads one page and ends it with a NUL. */
@@ -75,9 +75,9 @@ async function overlayError({ target, upper }: OverlayOptions, error: unknown): 
 
 /** An overlay that cannot make its work folder (a full disk, say) comes up read-only, without an error. */
 async function assertWritable(libc: Libc, target: string): Promise<void> {
-  // The table, as access(2) is not to be had on Deno: it looks at the mode only.
-  const entry = await mountTable.mountHolding(target);
-  if (entry?.superOptions.split(",")[0] !== "ro") return;
+  // Not by the table of mounts, which is long on some nodes, nor by access(2), which Deno lacks: it looks at the mode only.
+  const isReadOnly = await withPathHandle(target, { follow: false, folder: true }, (fd) => libc.isReadOnly(fd));
+  if (!isReadOnly) return;
   await unmount(libc, target, "detach");
   const says = "it came up read-only: the data dir's file system is full or read-only";
   throw new DriverError("no-space", `cannot mount an overlay at ${target}: ${says}`);
