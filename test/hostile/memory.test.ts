@@ -186,6 +186,16 @@ for (const [name, { manifest, answer, limitMb = LIMIT_MB, attributes: more }] of
   });
 }
 
+test(`a tar of ${entryCount} entries is served with 150 bytes for each beyond 100,000`, { skip }, async (t) => {
+  const limitMb = LIMIT_MB + (150 * Math.max(0, entryCount - 100_000)) / 1e6;
+  const names = times(entryCount, (i) => `t/folder-${Math.floor(i / 1000)}/file-number-${i}`);
+  const packedTar = await gzippedTarOf(names, { data: "x" });
+  using watch = new MemoryWatch(sandbox.pid);
+  assert.equal(await answerOf(artifact([packed(packedTar)])), "OK");
+  t.diagnostic(`${watch.peakMb.toFixed(0)} MB of ${limitMb.toFixed(0)}`);
+  assert.ok(watch.peakMb < limitMb, `${watch.peakMb} MB`);
+});
+
 test("50 large manifests at once are read one after the other", { skip }, async (t) => {
   const one = fileLayer("x", "x");
   const layers = JSON.stringify([{ digest: one.digest, size: 1, annotations: { [TITLE]: "x" } }]);
@@ -198,17 +208,7 @@ test("50 large manifests at once are read one after the other", { skip }, async 
     const answers = await Promise.all(made.map((manifest, i) => answerOf(manifest, {}, `large-${i}`)));
     assert.deepEqual(new Set(answers), new Set(["OK"]));
     t.diagnostic(`${round}: ${watch.startMb.toFixed(0)} -> ${watch.peakMb.toFixed(0)} MB`);
-    // Eight of them come from a host at once.
-    assert.ok(watch.peakMb < LIMIT_MB + 20, `${round}: ${watch.peakMb} MB`);
+    // Eight of them come from a host at once, and lie in memory until they are whole.
+    assert.ok(watch.peakMb < LIMIT_MB + 8 * 4, `${round}: ${watch.peakMb} MB`);
   }
-});
-
-test(`a tar of ${entryCount} entries is served with 150 bytes for each beyond 100,000`, { skip }, async (t) => {
-  const limitMb = LIMIT_MB + (150 * Math.max(0, entryCount - 100_000)) / 1e6;
-  const names = times(entryCount, (i) => `t/folder-${Math.floor(i / 1000)}/file-number-${i}`);
-  const packedTar = await gzippedTarOf(names, { data: "x" });
-  using watch = new MemoryWatch(sandbox.pid);
-  assert.equal(await answerOf(artifact([packed(packedTar)])), "OK");
-  t.diagnostic(`${watch.peakMb.toFixed(0)} MB of ${limitMb.toFixed(0)}`);
-  assert.ok(watch.peakMb < limitMb, `${watch.peakMb} MB`);
 });
