@@ -116,11 +116,14 @@ export class TreeLinker {
   /** Makes a folder if there is none yet, and says whether it did. */
   #folder(path: Buffer): boolean {
     const full = below(this.#root, path);
-    if (withShortPath(full, makeFolder)) {
+    // Looked at first: Deno's mkdirSync stumbles over its own error for a path in bytes.
+    const there = withShortPath(full, (short) => lstatSync(short, { throwIfNoEntry: false }));
+    if (there === undefined) {
+      withShortPath(full, makeFolder);
       this.#inodes++;
       return true;
     }
-    if (withShortPath(full, (there) => lstatSync(there).isDirectory())) return false;
+    if (there.isDirectory()) return false;
     const says = "is a file or a link of one layer where another layer needs a folder";
     throw new DriverError("refused", `${quoteName(path)} ${says}`);
   }
@@ -137,16 +140,9 @@ export class TreeLinker {
   }
 }
 
-/** False if there is something already. */
-function makeFolder(path: Buffer): boolean {
-  try {
-    mkdirSync(path);
-  } catch (error) {
-    if (errnoOf(error) === "EEXIST") return false;
-    throw error;
-  }
+function makeFolder(path: Buffer): void {
+  mkdirSync(path);
   chmodSync(path, FOLDER_MODE);
-  return true;
 }
 
 /** An entry is the title's folder, in it, or one of the folders that only the title's own path implies. */

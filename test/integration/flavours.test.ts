@@ -22,7 +22,12 @@ for (const flavour of FLAVOURS) {
     test("the main job: pulled, verified, shared, read-only, writable, gone", async () => {
       await using registry = await EmbeddedRegistry.start();
       const content = randomBytes(2_000_000);
-      const layers = [fileLayer("big", content), await folderLayer("conf", { "a/b": "b\n" })];
+      // Two layers in one folder: the second one finds it made.
+      const layers = [
+        fileLayer("big", content),
+        await folderLayer("conf", { "a/b": "b\n" }),
+        ...["conf/c", "conf/d"].map((title) => fileLayer(title, title)),
+      ];
       const reference = await pushThing(registry, artifact(layers));
       await using sandbox = await Sandbox.start({ flavour, connect: createGrpcJsClient });
       const asked = attributes(reference);

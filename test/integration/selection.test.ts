@@ -119,13 +119,13 @@ test("an index chooses the platform: the node's, or the one that is asked for", 
   assert.match(message, /linux\/amd64/, "what there is, is listed");
 });
 
-test("an image is refused with a message that says so", REAL, async () => {
+test("layers of an image cannot be chosen", REAL, async () => {
   await using registry = await startRegistry();
   const tar = await tarOfFolder("etc", { motd: "hello" });
   const reference = await pushThing(registry, image([{ packed: gzipSync(tar), diffId: sha256Of(tar) }]));
   await using sandbox = await Sandbox.start();
-  const volume = sandbox.kubelet.volume({ attributes: attributes(reference) });
-  await rejectsWith(volume.publish(), "FAILED_PRECONDITION", /image/);
+  const chosen = attributes(reference, { "artifact.layers.title": "etc" });
+  await rejectsWith(sandbox.kubelet.volume({ attributes: chosen }).publish(), "INVALID_ARGUMENT", /layers of an image/);
   assert.deepEqual(sandbox.mounts(), []);
 });
 
