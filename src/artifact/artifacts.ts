@@ -93,7 +93,15 @@ export class Artifacts {
     const tree = reached instanceof Pull ? await this.#pulls.wait(reached, request.volume, patience) : reached;
     this.#wanted.delete(request.volume);
     await cache.names.link(request.namespace, request.reference, tree.id);
+    await this.#name(tree, formatReference(request.reference));
     return tree;
+  }
+
+  async #name({ id, references }: Tree, reference: string): Promise<void> {
+    if (references.includes(reference)) return;
+    const { leases, trees } = this.#options.cache;
+    using _ = await leases.hold(id);
+    await trees.addReference(id, reference);
   }
 
   /** A volume wants nothing any more: a pull that only it wanted ends. */

@@ -15,6 +15,7 @@ const TREE: Tree = {
   bytes: 1,
   inodes: 2,
   damage: undefined,
+  references: [],
 };
 const MINUTE_MS = 60_000;
 

@@ -181,7 +181,15 @@ export class TreeMaker {
       await requireSettled(cache, reference);
       const digests = [...layers.map(({ descriptor }) => descriptor.digest), ...(config ? [config.digest] : [])];
       const recipe = recipeToJson({ reference, repository, selection });
-      const facts = { manifest: resolved.digest, bytes, inodes, layers: digests, files: samplesOf(layers), recipe };
+      const facts = {
+        manifest: resolved.digest,
+        bytes,
+        inodes,
+        layers: digests,
+        files: samplesOf(layers),
+        references: [reference],
+        recipe,
+      };
       return cache.commitTree(treeId, folder, facts, (from, to) =>
         worker.exchange({ staged: from, tree: to, aside: staging }),
       );

@@ -100,7 +100,7 @@ export class References {
 
   async #write(file: string, value: Readonly<Record<string, string | number>>): Promise<void> {
     await makeFolders(dirname(file), 0o700);
-    await this.#dataDir.state.write(file, value);
+    await this.#dataDir.state.merge(file, value);
   }
 }
 

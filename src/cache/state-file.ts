@@ -21,6 +21,12 @@ export interface StateFilesOptions {
   readonly log: Logger;
 }
 
+/** How a state file is written. */
+export interface WriteOptions {
+  /** As in `writeFileDurably`. */
+  readonly syncName?: boolean;
+}
+
 /** Small JSON files that hold the driver's state: whole or absent; a corrupt one is reported and put aside. */
 export class StateFiles {
   readonly #options: StateFilesOptions;
@@ -54,11 +60,7 @@ export class StateFiles {
   }
 
   /** Writes a state file so that a crash leaves the old one or the new one; `syncName` as in `writeFileDurably`. */
-  async write(
-    path: string,
-    value: JsonObject,
-    { syncName = true }: { readonly syncName?: boolean } = {},
-  ): Promise<void> {
+  async write(path: string, value: JsonObject, { syncName = true }: WriteOptions = {}): Promise<void> {
     const { temporaryFolder } = this.#options;
     const write = () => writeFileDurably(path, `${JSON.stringify(value)}\n`, { temporaryFolder, syncName });
     try {
@@ -75,10 +77,10 @@ export class StateFiles {
    * Writes some keys of a state file and keeps the others, those included that this driver does not know: a newer one
    * wrote them. A key that is undefined goes. What cannot be parsed is reported and replaced.
    */
-  async merge(path: string, changes: JsonObject): Promise<void> {
+  async merge(path: string, changes: JsonObject, options: WriteOptions = {}): Promise<void> {
     await this.#merging.run(path, async () => {
       const before = await this.read(path, (value) => value);
-      await this.write(path, { ...before, ...changes });
+      await this.write(path, { ...before, ...changes }, options);
     });
   }
 

@@ -38,13 +38,21 @@ test("a tree that was committed is found, also by the next run", async (t) => {
   const staged = stage(cache, "one");
   const tree = await cache.commitTree(id, staged, facts);
   assert.deepEqual(area.synced, [staged]);
-  assert.deepEqual(tree, { id, folder: cache.layout.treeFolder(id), manifest, bytes: 3, inodes: 2, damage: undefined });
+  assert.deepEqual(tree, {
+    id,
+    folder: cache.layout.treeFolder(id),
+    manifest,
+    bytes: 3,
+    inodes: 2,
+    damage: undefined,
+    references: [],
+  });
   assert.deepEqual(await cache.trees.find(id), tree);
   assert.deepEqual(await (await area.open()).trees.find(id), tree);
   assert.equal(contentOf(tree.folder), "one");
   const record = JSON.parse(readFileSync(cache.layout.treeRecord(id), "utf8")) as unknown;
   const rootTimeMs = Math.floor(statSync(tree.folder).mtimeMs);
-  assert.deepEqual(record, { id, ...facts, rootTimeMs, createdAt: area.clock.now() });
+  assert.deepEqual(record, { id, ...facts, references: [], rootTimeMs, createdAt: area.clock.now() });
   assert.deepEqual(area.lines, []);
 });
 

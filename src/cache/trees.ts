@@ -18,6 +18,8 @@ export interface Tree {
   readonly inodes: number;
   /** What was found to be wrong with its files, until it is mended; undefined if nothing was. */
   readonly damage: string | undefined;
+  /** What people call it: the references that it was made present for, the latest last. */
+  readonly references: readonly string[];
 }
 
 /** A file of a tree: its path from the root, and its size. */
@@ -27,10 +29,12 @@ export interface FileSample {
 }
 
 /** What a new tree's record says beside its id. */
-export interface TreeFacts extends Omit<Tree, "id" | "folder" | "damage"> {
+export interface TreeFacts extends Omit<Tree, "id" | "folder" | "damage" | "references"> {
   readonly layers: readonly Digest[];
   /** Some of its files: they are looked at whenever the tree is. */
   readonly files?: readonly FileSample[];
+  /** What people call it. */
+  readonly references?: readonly string[];
   /** From what else it can be made again; known to whoever makes trees. */
   readonly recipe?: JsonObject | undefined;
 }
@@ -39,11 +43,18 @@ export interface TreeFacts extends Omit<Tree, "id" | "folder" | "damage"> {
 export interface TreeRecord extends TreeFacts {
   readonly id: TreeId;
   readonly damage: string | undefined;
+  readonly references: readonly string[];
+  /** Milliseconds since 1970. */
+  readonly createdAt: number | undefined;
+  /** Its root folder's time of change, in whole milliseconds. */
+  readonly rootTimeMs: number | undefined;
 }
 
 /** Replaces in a tree that is mounted what differs from the staged one, durably; what it takes out goes into tmp/. */
 export type MendTree = (staged: string, tree: string) => Promise<void>;
 
+/** A tree may have had any number of tags. */
+const MOST_REFERENCES = 20;
 const TREE_RECORD = /^([0-9a-f]{64})\.json$/;
 const TOUCHED = "somebody put something into its folder or took something away";
 
@@ -64,15 +75,15 @@ export class Trees {
     if (record === undefined) return undefined;
     const found = await unlessMissing(fs.lstat(folder));
     if (found?.isDirectory() !== true) return undefined;
-    const { manifest, bytes, inodes, damage, rootTimeMs } = record;
+    const { manifest, bytes, inodes, damage, references, rootTimeMs } = record;
     // Nobody puts anything into a tree, or takes anything out of it, but by mistake.
     const isTouched = rootTimeMs !== undefined && Math.floor(found.mtimeMs) !== rootTimeMs;
     const seen = damage ?? (isTouched ? TOUCHED : await wrongSample(folder, record.files ?? []));
-    return { id, folder, manifest, bytes, inodes, damage: seen };
+    return { id, folder, manifest, bytes, inodes, damage: seen, references };
   }
 
   /** The record of a tree, whether or not its folder is there; a corrupt one is reported and moved aside. */
-  async record(id: TreeId): Promise<(TreeRecord & { readonly rootTimeMs: number | undefined }) | undefined> {
+  async record(id: TreeId): Promise<TreeRecord | undefined> {
     const { layout, state } = this.#dataDir;
     return state.read(layout.treeRecord(id), (value) => ({ ...recordFrom(value), id }));
   }
@@ -83,7 +94,18 @@ export class Trees {
     return names.flatMap((name) => (TREE_RECORD.exec(name)?.[1] ?? []) as TreeId);
   }
 
-  /** Notes that a tree's files are not what they should be: it is not handed out any more before it is mended. */
+  /** Notes that a tree was made present for a reference. The caller holds a lease of it. */
+  async addReference(id: TreeId, reference: string): Promise<void> {
+    const references = (await this.record(id))?.references;
+    if (references === undefined || references.includes(reference)) return;
+    const all = [...references, reference].slice(-MOST_REFERENCES);
+    await this.#dataDir.state.merge(this.#dataDir.layout.treeRecord(id), { references: all });
+  }
+
+  /**
+   * Notes that a tree's files are not what they should be: it is not handed out any more before it is mended. The caller
+   * holds a lease of it.
+   */
   async markDamaged(id: TreeId, damage: string): Promise<void> {
     if ((await this.record(id)) === undefined) return;
     const file = this.#dataDir.layout.treeRecord(id);
@@ -112,10 +134,12 @@ export class Trees {
       await syncFolder(layout.trees);
     }
     const rootTimeMs = Math.floor((await fs.lstat(folder)).mtimeMs);
-    const sound = { damage: undefined, damagedAt: undefined };
-    const record = { id, ...facts, rootTimeMs, createdAt: this.#clock.now(), ...sound };
-    await state.merge(layout.treeRecord(id), record);
-    return { id, folder, manifest: facts.manifest, bytes: facts.bytes, inodes: facts.inodes, damage: undefined };
+    const known = (await this.record(id))?.references ?? [];
+    const references = [...new Set([...known, ...(facts.references ?? [])])].slice(-MOST_REFERENCES);
+    const changes = { rootTimeMs, createdAt: this.#clock.now(), damage: undefined, damagedAt: undefined };
+    await state.merge(layout.treeRecord(id), { id, ...facts, references, ...changes });
+    const { manifest, bytes, inodes } = facts;
+    return { id, folder, manifest, bytes, inodes, damage: undefined, references };
   }
 }
 
@@ -135,8 +159,8 @@ function samplesFrom(value: unknown): readonly FileSample[] {
   return value.filter(isJsonObject).map((file) => ({ path: textAt(file, "path"), size: numberAt(file, "size") }));
 }
 
-function recordFrom(value: JsonObject): Omit<TreeRecord, "id"> & { readonly rootTimeMs: number | undefined } {
-  const { layers, files, recipe, damage, rootTimeMs } = value;
+function recordFrom(value: JsonObject): Omit<TreeRecord, "id"> {
+  const { layers, files, recipe, damage, references, rootTimeMs, createdAt } = value;
   return {
     manifest: parseDigest(textAt(value, "manifest")),
     bytes: numberAt(value, "bytes"),
@@ -145,6 +169,8 @@ function recordFrom(value: JsonObject): Omit<TreeRecord, "id"> & { readonly root
     layers: Array.isArray(layers) ? layers.map((layer) => parseDigest(String(layer))) : [],
     files: samplesFrom(files),
     recipe: isJsonObject(recipe) ? recipe : undefined,
+    references: Array.isArray(references) ? references.filter((each) => typeof each === "string") : [],
+    createdAt: createdAt === undefined ? undefined : numberAt(value, "createdAt"),
     damage: damage === undefined ? undefined : textAt(value, "damage"),
     rootTimeMs: rootTimeMs === undefined ? undefined : numberAt(value, "rootTimeMs"),
   };

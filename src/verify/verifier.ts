@@ -68,8 +68,9 @@ export class Verifier {
   }
 
   async #note(fault: Fault, movesAside: boolean): Promise<void> {
-    const { trees } = this.#cache;
+    const { trees, leases } = this.#cache;
     if (fault.kind === "tree") {
+      using _ = await leases.hold(fault.id);
       this.#log.error("a tree shows wrong files", { tree: fault.id, reason: fault.says });
       await trees.markDamaged(fault.id, fault.says);
       return;

@@ -41,6 +41,7 @@ export type AttributeKey = keyof typeof attributeTable;
 /** What kubelet adds to the attributes about the pod (CSIDriver.spec.podInfoOnMount). */
 export const podInfoKeys = {
   namespace: "csi.storage.k8s.io/pod.namespace",
+  name: "csi.storage.k8s.io/pod.name",
   uid: "csi.storage.k8s.io/pod.uid",
   ephemeral: "csi.storage.k8s.io/ephemeral",
 } as const;

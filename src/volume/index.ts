@@ -1,4 +1,5 @@
 export { type AttributeInfo, attributeTable } from "./attributes.ts";
+export { Records, type VolumeRecord } from "./records.ts";
 export type {
   PublishOutcome,
   PublishRequest,

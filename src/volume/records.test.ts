@@ -15,7 +15,9 @@ function record(volumeId: string, targetPath: string): VolumeRecord {
     spec: "{}",
     readOnly: true,
     namespace: "prod",
+    pod: "thing-0",
     reference: "ghcr.io/org/thing:v1",
+    manifest: `sha256:${"e".repeat(64)}`,
   };
 }
 
@@ -101,6 +103,9 @@ test("unknown fields and other files are left alone", async () => {
   for (const name of ["README", `.${key}.tmp`, "x.json"]) writeFileSync(join(volumes, name), "x");
   const records = await load(area);
   assert.deepEqual(records.get(key), record("v1", "/a"));
+  await records.put({ ...record("v1", "/a"), pod: "thing-1" });
+  const { pod, later } = JSON.parse(readFileSync(join(volumes, `${key}.json`), "utf8")) as Record<string, unknown>;
+  assert.deepEqual([pod, later], ["thing-1", { a: 1 }], "what a newer driver wrote stays");
   assert.equal(readFileSync(join(volumes, "x.json"), "utf8"), "x");
   assert.equal(readdirSync(volumes).length, 4);
 });

@@ -19,7 +19,10 @@ export interface VolumeRecord {
   readonly readOnly: boolean;
   /** For people: whose volume it is, and what it shows. */
   readonly namespace: string;
+  readonly pod?: string | undefined;
   readonly reference: string | undefined;
+  /** The manifest that its tree was made from. */
+  readonly manifest?: string | undefined;
 }
 
 /** What records need of the cache. */
@@ -106,7 +109,7 @@ export class Records {
     const before = this.#byKey.get(record.key);
     if (record.tree !== undefined) await cleanups.begin(record.tree, record.key, keepMs);
     try {
-      await this.#cache.dataDir.state.write(this.#file(record.key), { ...record }, { syncName: !record.readOnly });
+      await this.#cache.dataDir.state.merge(this.#file(record.key), { ...record }, { syncName: !record.readOnly });
     } catch (error) {
       if (record.tree !== undefined && record.tree !== before?.tree) await cleanups.end(record.tree, record.key);
       throw error;
@@ -155,7 +158,9 @@ function recordFrom(value: JsonObject, name: string): VolumeRecord {
     spec: optionalTextAt(value, "spec"),
     readOnly: value["readOnly"] === true,
     namespace: textAt(value, "namespace"),
+    pod: optionalTextAt(value, "pod"),
     reference: optionalTextAt(value, "reference"),
+    manifest: optionalTextAt(value, "manifest"),
   };
 }
 

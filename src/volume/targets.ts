@@ -99,7 +99,7 @@ export class Targets {
     const { namespace } = pod;
     this.#options.log.warn("a mount of this driver has no record: it is adopted as it is", { volumeId, targetPath });
     const unknown = { tree: undefined, spec: undefined, reference: undefined };
-    await this.#options.records.put({ key, volumeId, targetPath, readOnly, namespace, ...unknown });
+    await this.#options.records.put({ key, volumeId, targetPath, readOnly, namespace, pod: pod.name, ...unknown });
   }
 
   /** Whether the mount is certainly the volume's own: then it lives as long as the data dir does, and is not asked. */

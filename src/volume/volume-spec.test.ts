@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { DriverError } from "../base/index.ts";
-import { parsePodInfo, parseVolumeSpec, specIdentity } from "./volume-spec.ts";
+import { type PodInfo, parsePodInfo, parseVolumeSpec, specIdentity } from "./volume-spec.ts";
 
 type Attributes = Record<string, string>;
 
@@ -264,19 +264,32 @@ describe("pod info", () => {
     name: string;
     given: Attributes;
     target?: string;
-    is: { namespace: string; persistent: boolean } | RegExp;
+    is: PodInfo | RegExp;
   }[] = [
-    { name: "none", given: {}, is: { namespace: "_", persistent: false } },
+    { name: "none", given: {}, is: { namespace: "_", name: undefined, persistent: false } },
     {
       name: "all",
-      given: { [`${prefix}/pod.namespace`]: "prod", [`${prefix}/pod.uid`]: "uid-1" },
-      is: { namespace: "prod", persistent: false },
+      given: {
+        [`${prefix}/pod.namespace`]: "prod",
+        [`${prefix}/pod.uid`]: "uid-1",
+        [`${prefix}/pod.name`]: "web-0.a",
+      },
+      is: { namespace: "prod", name: "web-0.a", persistent: false },
     },
-    { name: "inline", given: { [`${prefix}/ephemeral`]: "true" }, is: { namespace: "_", persistent: false } },
+    {
+      name: "inline",
+      given: { [`${prefix}/ephemeral`]: "true" },
+      is: { namespace: "_", name: undefined, persistent: false },
+    },
+    {
+      name: "a pod's name that is none",
+      given: { [`${prefix}/pod.name`]: "../x" },
+      is: { namespace: "_", name: undefined, persistent: false },
+    },
     {
       name: "a PersistentVolume",
       given: { [`${prefix}/ephemeral`]: "false" },
-      is: { namespace: "_", persistent: true },
+      is: { namespace: "_", name: undefined, persistent: true },
     },
     {
       name: "another pod's uid",
@@ -292,7 +305,7 @@ describe("pod info", () => {
       name: "a target of another form has no uid to compare",
       given: { [`${prefix}/pod.namespace`]: "prod", [`${prefix}/pod.uid`]: "uid-2" },
       target: "/tmp/target",
-      is: { namespace: "prod", persistent: false },
+      is: { namespace: "prod", name: undefined, persistent: false },
     },
     ...["a/b", "..", "A", "-a", "a-", "a.b", "x".repeat(64)].map((namespace) => ({
       name: `namespace ${namespace}`,

@@ -28,6 +28,8 @@ export interface VolumeSpec {
 export interface PodInfo {
   /** The pod's namespace; `_` for a call without pod info. */
   readonly namespace: string;
+  /** The pod's name, for people; undefined where it is not told, or cannot be one. */
+  readonly name: string | undefined;
   /** A PersistentVolume, whose writes nobody expects to be forgotten. */
   readonly persistent: boolean;
 }
@@ -40,6 +42,8 @@ const policies: ReadonlyMap<string, PullPolicy> = new Map([
   ["never", "Never"],
 ]);
 const dnsLabel = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+/** RFC 1123 subdomain: what Kubernetes allows as the name of a pod. */
+const podName = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 
 /** Reads all attributes at once. Throws one "bad-input" that lists every problem. */
 export function parseVolumeSpec(attributes: Attributes): VolumeSpec {
@@ -100,7 +104,12 @@ export function parsePodInfo(attributes: Attributes, targetPath: string): PodInf
       `${podInfoKeys.uid} ${JSON.stringify(uid.slice(0, 80))} is not the pod of the target ${targetPath}`,
     );
   }
-  return { namespace: namespace || "_", persistent: attributes[podInfoKeys.ephemeral] === "false" };
+  const name = attributes[podInfoKeys.name] ?? "";
+  return {
+    namespace: namespace || "_",
+    name: podName.test(name) ? name : undefined,
+    persistent: attributes[podInfoKeys.ephemeral] === "false",
+  };
 }
 
 /**

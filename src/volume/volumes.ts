@@ -127,6 +127,11 @@ export class Volumes implements VolumeService {
     });
   }
 
+  /** What is published. */
+  records(): readonly VolumeRecord[] {
+    return this.#records.all();
+  }
+
   /** How many volumes are published. */
   count(): VolumeCount {
     return this.#records.count();
@@ -252,9 +257,10 @@ export class Volumes implements VolumeService {
     if (before?.tree !== undefined && before.tree !== tree.id) await this.#uppers.discard(key);
     await prepareTarget(targetPath);
     try {
-      const { namespace } = wanted.pod;
+      const { namespace, name: pod } = wanted.pod;
       const reference = formatReference(wanted.spec.reference);
-      const record = { key, volumeId, targetPath, tree: tree.id, spec: identity, readOnly, namespace, reference };
+      const forPeople = { namespace, pod, reference, manifest: tree.manifest };
+      const record = { key, volumeId, targetPath, tree: tree.id, spec: identity, readOnly, ...forPeople };
       await this.#options.cache.room.write(() => this.#records.put(record, wanted.spec.keepMs));
       await this.#mounts.make(wanted, tree);
       return "published";
