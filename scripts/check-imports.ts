@@ -13,6 +13,7 @@ const tiers: Readonly<Record<string, number>> = {
   verify: 2,
   volume: 3,
   csi: 4,
+  admin: 4,
   config: 5,
   server: 5,
   commands: 6,

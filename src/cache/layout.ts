@@ -12,6 +12,8 @@ export interface Layout {
   readonly dataDir: string;
   readonly formatFile: string;
   readonly lockFile: string;
+  /** Served by the driver that holds the lock. */
+  readonly adminSocket: string;
   readonly blobs: string;
   readonly layers: string;
   readonly trees: string;
@@ -48,6 +50,7 @@ export function createLayout(dataDir: string): Layout {
     dataDir,
     formatFile: join(dataDir, "format.json"),
     lockFile: join(dataDir, "lock"),
+    adminSocket: join(dataDir, "admin.sock"),
     blobs,
     layers,
     trees,

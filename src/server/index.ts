@@ -1,3 +1,4 @@
+export { AdminSocket, type AdminSocketOptions } from "./admin-socket.ts";
 export { GrpcServer, type GrpcServerOptions } from "./grpc-server.ts";
 export { type HealthCheck, HealthChecks, type HealthChecksOptions } from "./health-checks.ts";
 export { HttpEndpoint, type HttpEndpointOptions, type HttpPage } from "./http-endpoint.ts";

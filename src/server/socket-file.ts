@@ -62,7 +62,7 @@ export async function listenOnSocketFile(server: Server, options: SocketFileOpti
   try {
     await makeFolders(dirname(path), 0o750);
     await waitUntilFree(options);
-    return await bindAndRename(server, path);
+    return await bindSocketFile(server, path);
   } catch (error) {
     if (error instanceof DriverError || errnoOf(error) === undefined) throw error;
     throw new DriverError("refused", `cannot listen on ${path}: ${errnoOf(error)}`, error);
@@ -99,11 +99,12 @@ async function isServed(path: string): Promise<boolean> {
 }
 
 /**
- * Binds to a temporary name beside the path and renames. What is renamed into place replaces a dead socket in one step,
- * is never seen with a wrong mode, and stays when a server that had bound the path itself closes and unlinks it. The
- * temporary name goes through an open folder: so it is short enough, however long the path.
+ * Makes the server listen at a path that nobody else serves, whatever lies there. Binds to a temporary name beside the path
+ * and renames. What is renamed into place replaces a dead socket in one step, is never seen with a wrong mode, and stays
+ * when a server that had bound the path itself closes and unlinks it. The temporary name goes through an open folder: so it
+ * is short enough, however long the path.
  */
-async function bindAndRename(server: Server, path: string): Promise<SocketFile> {
+export async function bindSocketFile(server: Server, path: string): Promise<SocketFile> {
   const folder = await fs.open(dirname(path), "r");
   const temporary = `/proc/self/fd/${folder.fd}/.${basename(path)}.new`;
   try {

@@ -1,32 +1,38 @@
 const FIRST_ROOM = 1024;
 
-/** Numbers of inodes, as many as a disk has: 8 bytes each. All are added before any is asked for. */
+/** Numbers of inodes, as many as a disk has: 16 to 32 bytes each. */
 export class InodeSet {
-  #numbers = new Float64Array(FIRST_ROOM);
+  /** Each number at the first free place from its own on; 0 is free, and no inode. */
+  #places = new Float64Array(FIRST_ROOM);
   #count = 0;
-  #isSorted = true;
 
-  add(inode: number): void {
-    if (this.#count === this.#numbers.length) {
-      const larger = new Float64Array(this.#count * 2);
-      larger.set(this.#numbers);
-      this.#numbers = larger;
-    }
-    this.#numbers[this.#count++] = inode;
-    this.#isSorted = false;
+  /** Adds a number; false if it was there. */
+  add(inode: number): boolean {
+    if (2 * this.#count >= this.#places.length) this.#grow();
+    const place = this.#placeOf(inode);
+    if (this.#places[place] === inode) return false;
+    this.#places[place] = inode;
+    this.#count++;
+    return true;
   }
 
   has(inode: number): boolean {
-    if (!this.#isSorted) this.#numbers.subarray(0, this.#count).sort();
-    this.#isSorted = true;
-    let [low, high] = [0, this.#count - 1];
-    while (low <= high) {
-      const middle = (low + high) >>> 1;
-      const number = this.#numbers[middle] ?? 0;
-      if (number === inode) return true;
-      if (number < inode) low = middle + 1;
-      else high = middle - 1;
-    }
-    return false;
+    return this.#places[this.#placeOf(inode)] === inode;
+  }
+
+  #grow(): void {
+    const old = this.#places;
+    this.#places = new Float64Array(old.length * 2);
+    for (const inode of old) if (inode !== 0) this.#places[this.#placeOf(inode)] = inode;
+  }
+
+  /** Where a number is, or where it would be. */
+  #placeOf(inode: number): number {
+    const mask = this.#places.length - 1;
+    const high = Math.trunc(inode / 2 ** 32);
+    let place = (Math.imul(inode % 2 ** 32, 0x9e3779b1) ^ Math.imul(high, 0x85ebca6b)) >>> 7;
+    place &= mask;
+    while (this.#places[place] !== 0 && this.#places[place] !== inode) place = (place + 1) & mask;
+    return place;
   }
 }

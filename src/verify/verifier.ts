@@ -3,7 +3,7 @@ import { promises as fs } from "node:fs";
 import { join } from "node:path";
 import { type Clock, errnoOf, type Logger, startWorker, WorkerHost } from "../base/index.ts";
 import type { Cache, TreeId } from "../cache/index.ts";
-import type { Fault, VerifyCounts, VerifyEvent, VerifyWorkerCalls } from "./verify-calls.ts";
+import type { Fault, MeasuredKind, VerifyCounts, VerifyEvent, VerifyWorkerCalls } from "./verify-calls.ts";
 
 /** How a verification goes. */
 export interface VerifyOptions {
@@ -51,6 +51,11 @@ export class Verifier {
     const counts = await this.#host.call("verify", job, { signal, onEvent });
     for (const fault of faults) await this.#note(fault, movesAside);
     return { counts, faults };
+  }
+
+  /** What everything in the data dir takes on disk, by kind, each file once. */
+  measure(signal: AbortSignal): Promise<readonly MeasuredKind[]> {
+    return this.#host.call("measure", this.#cache.layout.dataDir, { signal });
   }
 
   /** Ends the thread. */

@@ -43,7 +43,18 @@ export interface VerifyCounts {
 /** What the worker tells while it works. */
 export type VerifyEvent = { readonly fault: Fault } | { readonly counts: VerifyCounts };
 
+/** What takes room in a data dir. `trees`: what only trees have, folders mostly; `uppers`: what pods wrote, and records. */
+export type DiskKind = "blobs" | "layers" | "trees" | "uppers" | "partials" | "other";
+
+/** What one kind takes on disk. */
+export interface MeasuredKind {
+  readonly kind: DiskKind;
+  readonly bytes: number;
+  readonly inodes: number;
+}
+
 /** The calls of the verify worker. */
 export type VerifyWorkerCalls = {
+  readonly measure: { payload: string; result: readonly MeasuredKind[]; event: never; ask: never };
   readonly verify: { payload: VerifyJob; result: VerifyCounts; event: VerifyEvent; ask: never };
 };

@@ -1,0 +1,12 @@
+export type {
+  Admin,
+  AdminCallName,
+  AdminCallOptions,
+  AdminCalls,
+  DiskReport,
+  ListedTree,
+  ListedVolume,
+  TreeOutcome,
+  VerifyOutcome,
+} from "./admin.ts";
+export { CacheAdmin, type CacheAdminOptions } from "./cache-admin.ts";
