@@ -43,7 +43,7 @@ const fences: readonly Fence[] = [
   { what: "listening sockets", home: ["server/"], tests: true, code: /\bcreateServer\(|\.listen\(/ },
   {
     what: "sockets",
-    home: ["registry/", "server/"],
+    home: ["registry/", "server/", "commands/admin-client.ts"],
     tests: true,
     modules: ["node:net", "node:tls", "node:http", "node:https", "node:dgram"],
     code: /\bfetch\(|\bnew WebSocket\(/,

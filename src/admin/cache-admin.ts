@@ -102,7 +102,8 @@ export class CacheAdmin implements Admin {
 
   async #forEach({ trees }: TreesArgument, work: (tree: NamedTree) => Promise<Omit<TreeOutcome, keyof NamedTree>>) {
     const outcomes: TreeOutcome[] = [];
-    for (const tree of await findNamedTrees(this.#options.cache, trees)) outcomes.push({ ...tree, ...(await work(tree)) });
+    for (const tree of await findNamedTrees(this.#options.cache, trees))
+      outcomes.push({ ...tree, ...(await work(tree)) });
     return outcomes;
   }
 

@@ -15,6 +15,8 @@ export interface LockOptions {
   readonly log: Logger;
   /** Ends the wait. */
   readonly signal: AbortSignal;
+  /** How long a holder is waited for; 15 s if left out. */
+  readonly waitMs?: number;
 }
 
 /**
@@ -23,7 +25,7 @@ export interface LockOptions {
  */
 export async function lockDataDir(options: LockOptions): Promise<() => void> {
   const { dataDir, clock, log, signal } = options;
-  const untilMs = clock.monotonicMs() + WAIT_MS;
+  const untilMs = clock.monotonicMs() + (options.waitMs ?? WAIT_MS);
   for (let tries = 1; ; tries++) {
     const release = await tryLock(options);
     if (release !== undefined) return release;

@@ -22,6 +22,7 @@ import { createBoundedMounter, createMounter, type Mounter } from "../mount/inde
 import { platformOfMachine } from "../oci/index.ts";
 import type { HostFailure } from "../registry/index.ts";
 import { Volumes } from "../volume/index.ts";
+import { AdminService } from "./admin-service.ts";
 import { Sockets } from "./sockets.ts";
 import { VolumesLater } from "./volumes-later.ts";
 
@@ -42,6 +43,7 @@ interface DriverParts {
   cache?: Cache;
   artifacts?: Artifacts;
   volumes?: Volumes;
+  admin?: AdminService;
 }
 
 /** The services of a node, put together: the lock first, then the sockets, then what lies in the data dir. */
@@ -91,6 +93,7 @@ export class Driver {
     metrics.followCache(() => cacheFigures(cache));
     if (!cache.dataDir.isNewer) cache.collector.start();
     volumes.become(opened);
+    parts.admin = await AdminService.open({ cache, artifacts, volumes: opened, clock, log });
     log.info("the driver runs", {
       socket: config.csiEndpoint,
       dataDir,
@@ -102,8 +105,9 @@ export class Driver {
 
   /** Lets calls in flight finish, ends pulls, leaves mounts alone. */
   async close(): Promise<void> {
-    const { sockets, volumes, artifacts, cache, unlock } = this.#parts;
+    const { sockets, admin, volumes, artifacts, cache, unlock } = this.#parts;
     await sockets?.close();
+    await admin?.close();
     await volumes?.close();
     await artifacts?.close();
     await cache?.close();

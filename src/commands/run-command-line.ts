@@ -1,6 +1,10 @@
 import { DriverError, describeError, nearestName } from "../base/index.ts";
 import {
   type AnyOptionTable,
+  cacheListOptions,
+  cacheOptions,
+  cachePruneOptions,
+  cacheVerifyOptions,
   flagsHelp,
   inspectOptions,
   quoted,
@@ -8,6 +12,15 @@ import {
   serveOptions,
   UsageError,
 } from "../config/index.ts";
+import {
+  runCacheDiskUse,
+  runCacheList,
+  runCachePin,
+  runCachePrune,
+  runCacheRemove,
+  runCacheUnpin,
+  runCacheVerify,
+} from "./cache.ts";
 import type { CommandContext } from "./context.ts";
 import { runInspect } from "./inspect.ts";
 import { runServe } from "./serve.ts";
@@ -15,6 +28,8 @@ import { runVersion, versionLine } from "./version.ts";
 
 /** A command of the command line. */
 interface Command {
+  /** Commands of its own, one of which must follow its name. */
+  readonly commands?: Readonly<Record<string, Command>>;
   /** One sentence for `oras-csi --help`. */
   readonly summary: string;
   /** What comes after the command's name, for its help; empty: nothing. */
@@ -23,6 +38,39 @@ interface Command {
   /** Resolves to the exit code. */
   run(context: CommandContext): Promise<number>;
 }
+
+const TREES = "[--FLAG ...] TREE ...";
+const FLAGS = "[--FLAG ...]";
+
+const CACHE_COMMANDS: Readonly<Record<string, Command>> = {
+  ls: {
+    summary: "list the trees of the cache: references, digest, size, age, last use, and how many volumes have each",
+    usage: FLAGS,
+    options: cacheListOptions,
+    run: runCacheList,
+  },
+  du: {
+    summary: "show what the cache takes on disk, by kind",
+    usage: FLAGS,
+    options: cacheOptions,
+    run: runCacheDiskUse,
+  },
+  prune: {
+    summary: "remove all that no volume has and nobody pinned",
+    usage: FLAGS,
+    options: cachePruneOptions,
+    run: runCachePrune,
+  },
+  verify: {
+    summary: "read all of the cache and compare it with its digests",
+    usage: FLAGS,
+    options: cacheVerifyOptions,
+    run: runCacheVerify,
+  },
+  rm: { summary: "remove trees that no volume has", usage: TREES, options: cacheOptions, run: runCacheRemove },
+  pin: { summary: "keep trees from being collected", usage: TREES, options: cacheOptions, run: runCachePin },
+  unpin: { summary: "let pinned trees be collected again", usage: TREES, options: cacheOptions, run: runCacheUnpin },
+};
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   serve: {
@@ -36,6 +84,15 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     usage: "[--FLAG ...] REFERENCE",
     options: inspectOptions,
     run: runInspect,
+  },
+  cache: {
+    summary: "look into a cache, beside a running driver or alone, and put it right",
+    usage: "COMMAND [--FLAG ...]",
+    options: {},
+    commands: CACHE_COMMANDS,
+    run: async () => {
+      throw new UsageError(`cache needs a command: ${Object.keys(CACHE_COMMANDS).join(", ")}`);
+    },
   },
   version: { summary: "print version, commit and Node version", usage: "", options: {}, run: runVersion },
 };
@@ -58,42 +115,57 @@ async function dispatch(context: CommandContext): Promise<number> {
   const [first, ...rest] = context.argv;
   if (first === "help") return showHelp(context, rest);
   const isCommand = first !== undefined && !first.startsWith("-");
-  const command = commandOf(isCommand ? first : "serve");
-  const argv = isCommand ? rest : context.argv;
+  const { names, command, argv } = isCommand
+    ? findCommand(context.argv)
+    : { names: [], command: commandOf("serve"), argv: context.argv };
   const { flags, words } = scanArguments(argv, command.options);
   const asked = flags.map(({ name }) => name);
-  if (asked.includes("help") || asked.includes("h")) return showHelp(context, isCommand ? [first] : []);
+  if (asked.includes("help") || asked.includes("h")) return showHelp(context, names);
   if (asked.includes("version")) {
     context.writeOutput(versionLine(context.build));
     return 0;
   }
-  if (Object.keys(command.options).length === 0 && argv.length > 0) {
+  if (command.usage === "" && argv.length > 0) {
     const unexpected = asked[0] === undefined ? quoted(words[0] ?? "--") : quoted(`--${asked[0]}`);
-    throw new UsageError(`unexpected argument ${unexpected}: ${first} takes none but --help`);
+    throw new UsageError(`unexpected argument ${unexpected}: ${names.join(" ")} takes none but --help`);
   }
   return command.run({ ...context, argv });
 }
 
-function commandOf(name: string): Command {
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+/** A command, and one of its own commands if it has some, by the names that a command line begins with. */
+function findCommand(argv: readonly string[]) {
+  const [first = "", second] = argv;
+  const command = commandOf(first);
+  if (command.commands === undefined || second === undefined || second.startsWith("-"))
+    return { names: [first], command, argv: argv.slice(1) };
+  return { names: [first, second], command: commandOf(second, command.commands, `${first} `), argv: argv.slice(2) };
+}
+
+function commandOf(name: string, commands = COMMANDS, prefix = ""): Command {
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (command !== undefined) return command;
-  const names = [...Object.keys(COMMANDS), "help"];
+  const names = [...Object.keys(commands), ...(prefix === "" ? ["help"] : [])];
   const near = nearestName(name, names);
-  const hint = near === undefined ? "" : ` (did you mean ${near}?)`;
-  throw new UsageError(`unknown command ${quoted(name)}${hint}; allowed: ${names.join(", ")}`);
+  const hint = near === undefined ? "" : ` (did you mean ${prefix}${near}?)`;
+  throw new UsageError(`unknown command ${quoted(prefix + name)}${hint}; allowed: ${names.join(", ")}`);
 }
 
 function showHelp({ writeOutput }: CommandContext, words: readonly string[]): number {
-  const [name, ...others] = words;
-  if (others[0] !== undefined) throw new UsageError(`unexpected argument ${quoted(others[0])}: help takes one command`);
-  if (name === undefined || name === "help") writeOutput(overview());
-  else writeOutput(commandHelp(name, commandOf(name)));
+  const [name] = words;
+  if (name === undefined || name === "help") {
+    if (words[1] !== undefined) throw new UsageError(`unexpected argument ${quoted(words[1])}: help takes one command`);
+    writeOutput(overview());
+    return 0;
+  }
+  const { names, command, argv } = findCommand(words);
+  if (argv[0] !== undefined) throw new UsageError(`unexpected argument ${quoted(argv[0])}: help takes one command`);
+  writeOutput(commandHelp(names.join(" "), command));
   return 0;
 }
 
 function overview(): string {
   const list = Object.entries({ ...COMMANDS, help: { summary: "show this, or with a command's name its flags" } });
-  const commands = list.map(([name, { summary }]) => `  ${name.padEnd(9)}${summary}\n`).join("");
+  const commands = commandList(list);
   return `A CSI driver that mounts OCI artifacts into pods.
 
 Usage: oras-csi [COMMAND] [--FLAG ...]
@@ -103,8 +175,15 @@ ${commands}
 ${flagsSection("serve", serveOptions)}`;
 }
 
-function commandHelp(name: string, { summary, usage, options }: Command): string {
+function commandList(commands: readonly (readonly [string, { readonly summary: string }])[]): string {
+  return commands.map(([name, { summary }]) => `  ${name.padEnd(9)}${summary}\n`).join("");
+}
+
+function commandHelp(name: string, { summary, usage, options, commands }: Command): string {
   const text = `Usage: ${`oras-csi ${name} ${usage}`.trimEnd()}\n\n${summary}\n`;
+  if (commands !== undefined) {
+    return `${text}\nCommands:\n${commandList(Object.entries(commands))}\nSee oras-csi ${name} COMMAND --help for flags.\n`;
+  }
   return usage === "" ? text : `${text}\n${flagsSection(name, options)}`;
 }
 

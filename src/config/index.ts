@@ -1,3 +1,11 @@
+export {
+  type CacheValues,
+  cacheListOptions,
+  cacheOptions,
+  cachePruneOptions,
+  cacheVerifyOptions,
+  parseCacheCommand,
+} from "./cache-options.ts";
 export { type ClientConfig, parseClientCommand, type RegistryConfig } from "./client-config.ts";
 export { type ClientValues, clientOptions } from "./client-options.ts";
 export { flagsHelp, flagsTable } from "./help.ts";

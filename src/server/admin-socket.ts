@@ -53,12 +53,7 @@ export class AdminSocket {
   }
 }
 
-async function answer(
-  admin: Admin,
-  request: IncomingMessage,
-  response: ServerResponse,
-  logger: Logger,
-): Promise<void> {
+async function answer(admin: Admin, request: IncomingMessage, response: ServerResponse, logger: Logger): Promise<void> {
   const gone = new AbortController();
   response.once("close", () => gone.abort(new Error("the caller went away")));
   const tell = (line: object) => void response.write(`${JSON.stringify(line)}\n`);
