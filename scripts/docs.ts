@@ -2,7 +2,16 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { kindsTable } from "../src/artifact/index.ts";
-import { flagsTable, inspectOptions, serveOptions } from "../src/config/index.ts";
+import {
+  type AnyOptionTable,
+  cacheListOptions,
+  cacheOptions,
+  cachePruneOptions,
+  cacheVerifyOptions,
+  flagsTable,
+  inspectOptions,
+  serveOptions,
+} from "../src/config/index.ts";
 import { attributeTable } from "../src/volume/index.ts";
 
 /** A part of a Markdown file that is generated: what stands between two comments that carry its name. */
@@ -15,9 +24,24 @@ interface Section {
 const SECTIONS: readonly Section[] = [
   { file: "docs/flags.md", name: "flags", content: flagsTable(serveOptions) },
   { file: "docs/flags.md", name: "inspect-flags", content: flagsTable(inspectOptions, "flags-only") },
+  { file: "docs/flags.md", name: "cache-flags", content: cacheFlags() },
   { file: "docs/artifacts.md", name: "kinds", content: kindsTable() },
   { file: "README.md", name: "attributes", content: attributesTable() },
 ];
+
+/** The flags that all commands on a cache have, then those that only some have. */
+function cacheFlags(): string {
+  const own: readonly (readonly [string, AnyOptionTable])[] = [
+    ["ls", cacheListOptions],
+    ["prune", cachePruneOptions],
+    ["verify", cacheVerifyOptions],
+  ];
+  const tables = own.map(([command, table]) => {
+    const entries = Object.entries(table).filter(([key]) => !Object.hasOwn(cacheOptions, key));
+    return `Only \`cache ${command}\`:\n\n${flagsTable(Object.fromEntries(entries), "flags-only")}`;
+  });
+  return [flagsTable(cacheOptions, "flags-only"), ...tables].join("\n\n");
+}
 
 function attributesTable(): string {
   const rows = Object.entries(attributeTable).map(

@@ -18,25 +18,24 @@ export interface AdminServiceOptions {
 /** What `oras-csi cache` asks of a driver that runs. */
 export class AdminService {
   readonly #verifier: Verifier;
-  #socket: AdminSocket | undefined;
+  readonly #socket: AdminSocket | undefined;
 
-  private constructor(verifier: Verifier) {
+  private constructor(verifier: Verifier, socket: AdminSocket | undefined) {
     this.#verifier = verifier;
+    this.#socket = socket;
   }
 
   /** Serves the data dir's admin socket. A driver works without it, too: where it cannot be, that is logged. */
   static async open({ cache, artifacts, volumes, clock, log }: AdminServiceOptions): Promise<AdminService> {
     const verifier = new Verifier({ cache, clock, log });
-    const service = new AdminService(verifier);
     const admin = new CacheAdmin({ cache, artifacts, verifier, volumes: () => volumes.records(), clock });
-    try {
-      service.#socket = await AdminSocket.open({ path: cache.layout.adminSocket, admin, logger: log });
-    } catch (error) {
-      log.warn("cannot serve the admin socket: oras-csi cache works only while the driver is stopped", {
-        error: describeError(error),
-      });
-    }
-    return service;
+    const opening = AdminSocket.open({ path: cache.layout.adminSocket, admin, logger: log });
+    const socket = await opening.catch((error: unknown) => {
+      const reason = describeError(error);
+      log.warn("no admin socket can be served: oras-csi cache works only while the driver is stopped", { reason });
+      return undefined;
+    });
+    return new AdminService(verifier, socket);
   }
 
   /** Cuts off who asks. */
