@@ -41,6 +41,8 @@ const answered: [argv: string[], output: RegExp][] = [
   [["inspect", "--help"], INSPECT_HELP],
   [["inspect", "-u", "name", "-h"], INSPECT_HELP],
   [["version", "--help"], VERSION_HELP],
+  [["cache", "prune", "--help"], /^Usage: oras-csi cache prune [\s\S]*--older-than DURATION/],
+  [["help", "cache"], /^Usage: oras-csi cache COMMAND[\s\S]*\n {2}verify /],
   [["help", "version"], VERSION_HELP],
 ];
 for (const [argv, output] of answered) {
@@ -52,7 +54,14 @@ for (const [argv, output] of answered) {
 }
 
 const refused: [argv: string[], line: RegExp][] = [
-  [["srve"], /^oras-csi: unknown command "srve" \(did you mean serve\?\); allowed: serve, inspect, version, help\n$/],
+  [
+    ["srve"],
+    /^oras-csi: unknown command "srve" \(did you mean serve\?\); allowed: serve, inspect, cache, version, help\n$/,
+  ],
+  [["cache"], /^oras-csi: cache needs a command: ls, du, prune, verify, rm, pin, unpin\n$/],
+  [["cache", "list"], /^oras-csi: unknown command "cache list"; allowed: ls, /],
+  [["cache", "du", "more"], /^oras-csi: unexpected argument "more"/],
+  [["cache", "rm"], /^oras-csi: no tree is named: /],
   [["constructor"], /^oras-csi: unknown command "constructor"; allowed: /],
   [[""], /^oras-csi: unknown command "";/],
   [["help", "frobnicate"], /^oras-csi: unknown command "frobnicate"/],
