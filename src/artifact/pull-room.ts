@@ -103,7 +103,7 @@ async function whileWatched<T>(options: PullRoomOptions, reservation: Reservatio
   const lookLater = () => {
     cancel = clock.after(LOOK_MS, () => {
       looking = cache.room
-        .make()
+        .keep()
         .catch((error: unknown) => log.warn("cannot look whether there is room", { reason: describeError(error) }))
         .finally(() => {
           if (!ended) lookLater();

@@ -73,6 +73,8 @@ export class Cleanups {
 
   /** A volume has a tree no more. */
   async end(id: TreeId, volume: string): Promise<void> {
+    // Nothing is taken out of the data dir of a newer driver.
+    if (this.#options.dataDir.isNewer) return;
     const having = this.#having.get(id);
     if (having?.delete(volume) !== true || having.size > 0) return;
     this.#having.delete(id);
@@ -138,7 +140,6 @@ export class Cleanups {
     const { dataDir } = this.#options;
     if (entry === undefined) this.#entries.delete(id);
     else this.#entries.set(id, entry);
-    if (dataDir.isNewer) return;
     await this.#writing.run(id, async () => {
       const now = this.#entries.get(id);
       const path = dataDir.layout.treeCleanup(id);

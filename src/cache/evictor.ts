@@ -65,6 +65,7 @@ export class Evictor {
   async evictTree(id: TreeId, reason: EvictReason): Promise<Eviction> {
     const { dataDir, leases, pins, cleanups, inventory, sweeper, observer, log } = this.#options;
     const { layout } = dataDir;
+    if (leases.count(id) > 0) return { outcome: "leased", freed: nothingUsed };
     const only = inventory.onlyIn(id);
     let outcome = "leased" as Eviction["outcome"];
     await leases.evict(id, async () => {

@@ -1,4 +1,4 @@
-import { errnoOf } from "../base/index.ts";
+import { type Clock, errnoOf } from "../base/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { Collector } from "./collector.ts";
 import {
@@ -34,8 +34,11 @@ export interface RoomOptions {
   readonly collector: Collector;
   readonly layout: Layout;
   readonly limits: CacheLimits;
+  readonly clock: Clock;
 }
 
+/** Where nothing more could go, it is not tried again so soon for a pull that runs. */
+const REST_MS = 30_000;
 /** Manifests, records, and what file systems need beside them. */
 const ROOM_FOR_SMALL_FILES: DiskUse = { bytes: 16 * 1024 * 1024, inodes: 100 };
 
@@ -43,6 +46,7 @@ const ROOM_FOR_SMALL_FILES: DiskUse = { bytes: 16 * 1024 * 1024, inodes: 100 };
 export class Room {
   readonly #options: RoomOptions;
   readonly #reservations = new Set<Reservation>();
+  #triedInVainMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: RoomOptions) {
     this.#options = options;
@@ -63,6 +67,15 @@ export class Room {
     }
     if (isSome(await this.#missing())) await collector.reduce("pull", () => this.#missing());
     return this.#shortage();
+  }
+
+  /** The same while pulls run, again and again: it costs nothing while there is room, and not much while there is none. */
+  async keep(): Promise<void> {
+    const { clock } = this.#options;
+    if (clock.monotonicMs() - this.#triedInVainMs < REST_MS) return;
+    if (!isSome(await this.#overMark("highPercent")) && !isSome(await this.#missing())) return;
+    await this.make();
+    if (isSome(await this.#overMark("highPercent"))) this.#triedInVainMs = clock.monotonicMs();
   }
 
   /** What a pull has written is there as a whole: does the cache fit into `--cache-max-bytes` with it? */

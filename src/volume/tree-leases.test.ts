@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { test } from "node:test";
 import { makeTree, useVolumes } from "../../test/helpers/volume-bench.ts";
+import { DriverError } from "../base/index.ts";
+import { Cache, defaultCacheLimits } from "../cache/index.ts";
 
 test("a published volume keeps its tree, also after a restart, until it is unpublished", async () => {
   await using bench = await useVolumes();
@@ -52,4 +54,32 @@ test("publishes and evictions that race never mount a tree that goes", async () 
     assert.equal(existsSync(tree.folder), true, `the tree is gone (${outcome})`);
     await volumes.unpublish({ volumeId: "csi-1", targetPath });
   }
+});
+
+test("the node's mount limit is no full disk: nothing is evicted for it", async () => {
+  await using bench = await useVolumes();
+  const { area, mounter, tree } = bench;
+  const unused = await makeTree(area.cache, "2".repeat(64));
+  const says = "the node's mount limit is reached: raise sysctl fs.mount-max";
+  mounter.bind = () => Promise.reject(new DriverError("no-space", says));
+  await assert.rejects(bench.volumes.publish(bench.request({ readOnly: true })), { kind: "no-space", message: says });
+  assert.deepEqual([existsSync(unused.folder), existsSync(tree.folder)], [true, true]);
+});
+
+test("a cache that is above its high mark, and of which nothing can go, is a degraded storage", async () => {
+  await using bench = await useVolumes();
+  const { area, target, volumes } = bench;
+  assert.deepEqual(await volumes.storageHealth(), []);
+  const full = { highPercent: 0.001, lowPercent: 0.0005, minPercent: 0.0001 };
+  const { dataDir, log } = area;
+  const limits = { ...defaultCacheLimits, ...full };
+  const cache = await Cache.open({ dataDir, limits, syncFileSystem: () => Promise.resolve(), clock: bench.clock, log });
+  const onFull = await bench.openOn(cache, bench.clock);
+  await onFull.publish(bench.request({ readOnly: true }));
+  await cache.collector.collect();
+  const [entry, ...more] = await onFull.storageHealth();
+  assert.deepEqual([entry?.status, entry?.reason, more], ["degraded", "CacheAboveHighMark", []]);
+  assert.match(entry?.message ?? "", /^\d+ % of the bytes of its file system are used, the high mark is 0\.001 %; /);
+  assert.equal(existsSync(target), true);
+  await cache.close();
 });
