@@ -1,9 +1,9 @@
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
-import { type Clock, errnoOf, unlessMissing } from "../base/index.ts";
-import { type Digest, digestParts, parseDigest } from "../oci/index.ts";
+import { type Clock, errnoOf, Semaphore, unlessMissing } from "../base/index.ts";
+import { type Digest, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
-import { type DiskUse, nothingUsed, sumOfUses } from "./disk-space.ts";
+import { type DiskUse, nothingUsed, sumOfUses, UseSum } from "./disk-space.ts";
 import { folderUse } from "./folder-use.ts";
 import type { UnpackWay } from "./layout.ts";
 import { type Moment, momentAt } from "./moment.ts";
@@ -18,10 +18,16 @@ export interface Content {
   /** As a manifest or a file layer. */
   blob: DiskUse | undefined;
   /** Unpacked, by way of unpacking. */
-  readonly layers: Map<UnpackWay, DiskUse>;
+  layers: LayerUses;
   /** When it came; undefined before that was looked at. */
   came: Moment | undefined;
+  /** Which look saw its forms last: there may be ten thousands of them, so nothing larger is kept for that. */
+  seen: number;
 }
+
+type LayerUses = Readonly<Partial<Record<UnpackWay, DiskUse>>>;
+
+const noLayers: LayerUses = {};
 
 const ALGORITHMS = ["sha256", "sha512"] as const;
 const WAYS: readonly UnpackWay[] = ["artifact", "image"];
@@ -29,7 +35,7 @@ const LAYER_FOLDER = /^([0-9a-f]+)\.(artifact|image)$/;
 
 /** What a content takes in all its forms. */
 export function useOf({ blob, layers }: Content): DiskUse {
-  return sumOfUses([blob ?? nothingUsed, ...layers.values()]);
+  return sumOfUses([blob ?? nothingUsed, ...Object.values(layers)]);
 }
 
 /** The blobs and unpacked layers of a data dir: which there are, how large they are, how many trees need each. */
@@ -38,6 +44,9 @@ export class Contents {
   readonly #sweeper: Sweeper;
   readonly #clock: Clock;
   readonly #byDigest = new Map<Digest, Content>();
+  readonly #looking = new Semaphore(1);
+  /** How often it was looked at what is there. */
+  #looks = 0;
 
   constructor(options: { readonly dataDir: DataDir; readonly sweeper: Sweeper; readonly clock: Clock }) {
     this.#dataDir = options.dataDir;
@@ -49,7 +58,7 @@ export class Contents {
   of(digest: Digest): Content {
     const known = this.#byDigest.get(digest);
     if (known !== undefined) return known;
-    const content: Content = { digest, trees: 0, blob: undefined, layers: new Map(), came: undefined };
+    const content: Content = { digest, trees: 0, blob: undefined, layers: noLayers, came: undefined, seen: 0 };
     this.#byDigest.set(digest, content);
     return content;
   }
@@ -71,22 +80,22 @@ export class Contents {
 
   /** What all of them take, as last looked at. */
   use(): { readonly blobs: DiskUse; readonly layers: DiskUse } {
-    const all = [...this.#byDigest.values()];
-    return {
-      blobs: sumOfUses(all.map(({ blob }) => blob ?? nothingUsed)),
-      layers: sumOfUses(all.flatMap(({ layers }) => [...layers.values()])),
-    };
+    const [blobs, layers] = [new UseSum(), new UseSum()];
+    for (const content of this.#byDigest.values()) {
+      blobs.add(content.blob);
+      for (const way of WAYS) layers.add(content.layers[way]);
+    }
+    return { blobs: blobs.sum, layers: layers.sum };
   }
 
   /** Looks what came and went since the last time: names are listed, and only what is new is measured. */
   async refresh(): Promise<void> {
-    const { blobs, layers } = this.#dataDir.layout;
-    for (const algorithm of ALGORITHMS) {
-      await this.#refreshBlobs(algorithm, await namesIn(join(blobs, algorithm)));
-      await this.#refreshLayers(algorithm, await namesIn(join(layers, algorithm)));
+    const done = await this.#looking.acquire();
+    try {
+      await this.#look();
+    } finally {
+      done();
     }
-    for (const [digest, content] of this.#byDigest)
-      if (content.trees === 0 && content.blob === undefined && content.layers.size === 0) this.#byDigest.delete(digest);
   }
 
   /** Takes all forms of a digest away. */
@@ -101,38 +110,49 @@ export class Contents {
     }
     const content = this.of(digest);
     content.blob = undefined;
-    content.layers.clear();
+    content.layers = noLayers;
     if (content.trees === 0) this.#byDigest.delete(digest);
   }
 
-  async #refreshBlobs(algorithm: string, names: ReadonlySet<string>): Promise<void> {
-    for (const content of this.#byDigest.values()) {
-      const { algorithm: own, hex } = digestParts(content.digest);
-      if (own === algorithm && !names.has(hex)) content.blob = undefined;
+  async #look(): Promise<void> {
+    const { blobs, layers } = this.#dataDir.layout;
+    this.#looks++;
+    for (const algorithm of ALGORITHMS) {
+      for await (const name of namesIn(join(blobs, algorithm))) await this.#seeBlob(digestFrom(algorithm, name));
+      for await (const name of namesIn(join(layers, algorithm))) {
+        const [, hex = "", way] = LAYER_FOLDER.exec(name) ?? [];
+        await this.#seeLayer(digestFrom(algorithm, hex), way as UnpackWay);
+      }
     }
-    for (const hex of names) {
-      const digest = digestFrom(algorithm, hex);
-      if (digest === undefined || this.#byDigest.get(digest)?.blob !== undefined) continue;
-      const file = await unlessMissing(fs.lstat(this.#dataDir.layout.blob(digest)));
-      if (file === undefined) continue;
-      const content = this.of(digest);
-      content.blob = { bytes: file.blocks * 512, inodes: 1 };
-      content.came ??= momentAt(this.#clock, file.mtimeMs);
+    for (const content of this.#byDigest.values()) {
+      if (content.seen >= this.#looks) continue;
+      content.blob = undefined;
+      content.layers = noLayers;
+      if (content.trees === 0) this.#byDigest.delete(content.digest);
     }
   }
 
-  async #refreshLayers(algorithm: string, names: ReadonlySet<string>): Promise<void> {
-    for (const content of this.#byDigest.values()) {
-      const { algorithm: own, hex } = digestParts(content.digest);
-      if (own !== algorithm) continue;
-      for (const way of content.layers.keys()) if (!names.has(`${hex}.${way}`)) content.layers.delete(way);
-    }
-    for (const name of names) {
-      const [, hex = "", way] = LAYER_FOLDER.exec(name) ?? [];
-      const digest = digestFrom(algorithm, hex);
-      if (digest === undefined || this.#byDigest.get(digest)?.layers.has(way as UnpackWay)) continue;
-      await this.#measureLayer(digest, way as UnpackWay);
-    }
+  async #seeBlob(digest: Digest | undefined): Promise<void> {
+    if (digest === undefined) return;
+    const known = this.#byDigest.get(digest);
+    if (known?.blob !== undefined) return this.#saw(known);
+    const file = await unlessMissing(fs.lstat(this.#dataDir.layout.blob(digest)));
+    if (file === undefined) return;
+    const content = this.of(digest);
+    content.blob = { bytes: file.blocks * 512, inodes: 1 };
+    content.came ??= momentAt(this.#clock, file.mtimeMs);
+    this.#saw(content);
+  }
+
+  async #seeLayer(digest: Digest | undefined, way: UnpackWay): Promise<void> {
+    if (digest === undefined) return;
+    const known = this.#byDigest.get(digest);
+    if (known?.layers[way] !== undefined) this.#saw(known);
+    else await this.#measureLayer(digest, way);
+  }
+
+  #saw(content: Content): void {
+    content.seen = this.#looks;
   }
 
   /** What was noted when the layer was unpacked, else what is counted now. */
@@ -145,13 +165,16 @@ export class Contents {
       return { bytes: numberAt(value, "bytes"), inodes: numberAt(value, "inodes") };
     });
     const content = this.of(digest);
-    content.layers.set(way, noted ?? (await folderUse(folder)));
+    content.layers = { ...content.layers, [way]: noted ?? (await folderUse(folder)) };
     content.came ??= momentAt(this.#clock, found.ctimeMs);
+    this.#saw(content);
   }
 }
 
-async function namesIn(folder: string): Promise<ReadonlySet<string>> {
-  return new Set(await fs.readdir(folder));
+/** The names in a folder, a few at a time: with many of them the main thread has other things to do in between. */
+async function* namesIn(folder: string): AsyncGenerator<string> {
+  const opened = await unlessMissing(fs.opendir(folder, { bufferSize: 256 }));
+  if (opened !== undefined) for await (const { name } of opened) yield name;
 }
 
 /** Undefined for the names of files that are not ours. */

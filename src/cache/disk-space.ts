@@ -42,12 +42,24 @@ export function isSome({ bytes, inodes }: DiskUse): boolean {
   return bytes > 0 || inodes > 0;
 }
 
+/** Adds uses up. */
+export class UseSum {
+  #bytes = 0;
+  #inodes = 0;
+
+  add(use: DiskUse | undefined): void {
+    this.#bytes += use?.bytes ?? 0;
+    this.#inodes += use?.inodes ?? 0;
+  }
+
+  get sum(): DiskUse {
+    return { bytes: this.#bytes, inodes: this.#inodes };
+  }
+}
+
 /** The sum of uses. */
 export function sumOfUses(uses: Iterable<DiskUse>): DiskUse {
-  let [bytes, inodes] = [0, 0];
-  for (const use of uses) {
-    bytes += use.bytes;
-    inodes += use.inodes;
-  }
-  return { bytes, inodes };
+  const sum = new UseSum();
+  for (const use of uses) sum.add(use);
+  return sum.sum;
 }

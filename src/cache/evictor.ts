@@ -131,7 +131,7 @@ export class Evictor {
     const unneeded: Content[] = [];
     for (const content of contents.withoutTree()) {
       if (leases.count(content.digest) > 0) continue;
-      const mayBeManifest = content.layers.size === 0 && useOf(content).bytes <= MANIFEST_BYTES;
+      const mayBeManifest = Object.keys(content.layers).length === 0 && useOf(content).bytes <= MANIFEST_BYTES;
       const old = content.came !== undefined && ageMs(clock, content.came) >= manifestAgeMs;
       if (mayBeManifest && (!old || (await this.#namesTree(content.digest)))) continue;
       unneeded.push(content);
