@@ -13,7 +13,8 @@ export interface PullRoomOptions {
   /** What messages call the artifact. */
   readonly reference: string;
   readonly treeId: TreeId;
-  readonly manifest: Digest;
+  /** The manifest, and the config where one is read: they are there already, and stay. */
+  readonly documents: readonly Digest[];
   readonly layers: readonly PlacedLayer[];
   readonly onEvent: (event: PullProgress | FailedTry) => void;
 }
@@ -34,14 +35,14 @@ const LEAST_FREED: DiskUse = { bytes: 16 * 1024 * 1024, inodes: 1_000 };
  * nothing left of the pull, if it does not fit all the same.
  */
 export async function withPullRoom<T>(options: PullRoomOptions, work: RoomyWork<T>): Promise<T> {
-  const { cache, treeId, manifest, layers } = options;
-  const digests = new Set([manifest, ...layers.map(({ descriptor }) => descriptor.digest)]);
+  const { cache, treeId, documents, layers } = options;
+  const digests = new Set(layers.map(({ descriptor }) => descriptor.digest));
   try {
-    using _ = await cache.leases.holdAll([treeId, ...digests]);
+    using _ = await cache.leases.holdAll([treeId, ...documents, ...digests]);
     return await tryWithRoom(options, work);
   } catch (error) {
     if (!isNoSpace(error)) throw error;
-    digests.delete(manifest);
+    for (const document of documents) digests.delete(document);
     await cache.room.forget(digests);
     throw error instanceof NoRoom ? error : await withFigures(cache, error);
   }

@@ -134,12 +134,13 @@ export class TreeMaker {
   }
 
   #makeWithRoom(request: TreeRequest, plan: ReadPlan, { signal, onEvent }: Parameters<PullWork>[0]): Promise<Tree> {
-    const { layers } = plan;
+    const { layers, config } = plan;
     const { cache, clock, log } = this.#options;
     const { resolving, resolved, selection } = request;
     const reference = formatReference(resolving.reference);
     const treeId = treeIdOf(resolved.digest, selection);
-    const room = { cache, clock, log, reference, treeId, manifest: resolved.digest, layers, onEvent };
+    const documents = [resolved.digest, ...(config ? [config.digest] : [])];
+    const room = { cache, clock, log, reference, treeId, documents, layers, onEvent };
     return withPullRoom(room, (onEventToo) =>
       this.#make(request, plan, { signal, onEvent: onEventToo }).catch((error: unknown) => {
         throw diskErrorFrom(error, `pull ${reference}`);

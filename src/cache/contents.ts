@@ -27,7 +27,7 @@ export interface Content {
 
 type LayerUses = Readonly<Partial<Record<UnpackWay, DiskUse>>>;
 
-const noLayers: LayerUses = {};
+const noLayers: LayerUses = Object.freeze({});
 
 const ALGORITHMS = ["sha256", "sha512"] as const;
 const WAYS: readonly UnpackWay[] = ["artifact", "image"];
