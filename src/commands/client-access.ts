@@ -1,15 +1,18 @@
-import { createLogger, DriverError, describeError, errnoOf, systemClock } from "../base/index.ts";
+import { createLogger, DriverError, describeError, errnoOf, type Logger, systemClock } from "../base/index.ts";
 import { type ClientConfig, UsageError } from "../config/index.ts";
 import type { Reference } from "../oci/index.ts";
 import {
   anonymous,
   type Credential,
+  type CredentialOffer,
   createRegistryClient,
   type DockerConfig,
+  NodeCredentials,
   parseCaCertificates,
   parseDockerConfig,
   type RegistryClient,
   type Repository,
+  type Unveil,
 } from "../registry/index.ts";
 import type { CommandContext } from "./context.ts";
 
@@ -18,7 +21,9 @@ export interface ClientAccess {
   readonly reference: Reference;
   readonly repository: Repository;
   /** In the order in which they are tried, anonymous last. */
-  readonly credentials: readonly Credential[];
+  readonly credentials: readonly CredentialOffer[];
+  /** Asks the credential helpers that a config.json names, once their turn comes. */
+  readonly unveil: Unveil;
   /** PEM, beside the built-in roots. */
   readonly caCertificates: readonly string[];
 }
@@ -29,25 +34,33 @@ export async function openAccess(
   context: CommandContext,
 ): Promise<ClientAccess> {
   const { registry, repository } = reference;
-  const config = readRegistryConfig(registryConfig, context);
-  const fromFile = config?.credentialFor(registry, repository);
+  const file = readRegistryConfig(registryConfig, context);
+  const fromFile = file?.config.credentialFor(registry, repository);
+  const helpers = new NodeCredentials({ dockerConfig: file?.path, clock: systemClock, log: silentLog() });
+  const offers = await helpers.fromDockerConfig(registry, repository);
   return {
     reference,
     repository: { registry, repository, transport },
     credentials: [
       ...(username === undefined ? [] : [await readPassword(username, context)]),
       ...(fromFile === undefined ? [] : [fromFile]),
+      ...offers.filter(({ kind }) => kind === "deferred"),
       anonymous,
     ],
+    unveil: helpers.unveil,
     caCertificates: caFile === undefined ? [] : readCaFile(caFile, context),
   };
 }
 
 /** A registry client for the main thread, which has nothing else to do. Close it. */
 export function openClient({ caCertificates }: ClientAccess, { build }: CommandContext): RegistryClient {
-  const log = createLogger({ level: "silent", format: "text", write: () => undefined });
   const userAgent = `oras-csi/${build.version}`;
-  return createRegistryClient({ clock: systemClock, log, caCertificates, userAgent });
+  return createRegistryClient({ clock: systemClock, log: silentLog(), caCertificates, userAgent });
+}
+
+/** What goes wrong is in the error that the person reads. */
+function silentLog(): Logger {
+  return createLogger({ level: "silent", format: "text", write: () => undefined });
 }
 
 /** The password goes where the person says, over plain http, too: it is theirs. */
@@ -61,14 +74,21 @@ function readCaFile(path: string, { readFile }: CommandContext): readonly string
   return parseCaCertificates(readNamedFile("--ca-file", path, readFile), "--ca-file");
 }
 
-function readRegistryConfig(wanted: ClientConfig["registryConfig"], context: CommandContext): DockerConfig | undefined {
+/** A config.json that can be used. */
+interface ReadConfig {
+  readonly path: string;
+  readonly config: DockerConfig;
+}
+
+function readRegistryConfig(wanted: ClientConfig["registryConfig"], context: CommandContext): ReadConfig | undefined {
   if ("path" in wanted) {
-    const text = readNamedFile("--registry-config", wanted.path, context.readFile);
-    return parseDockerConfig(text, "--registry-config", "pod");
+    const { path } = wanted;
+    const text = readNamedFile("--registry-config", path, context.readFile);
+    return { path, config: parseDockerConfig(text, "--registry-config", "pod") };
   }
   for (const path of wanted.usual) {
     try {
-      return parseDockerConfig(context.readFile(path), path, "pod");
+      return { path, config: parseDockerConfig(context.readFile(path), path, "pod") };
     } catch (error) {
       // Nobody asked for it, and what is public can be had without.
       if (errnoOf(error) !== "ENOENT") context.writeError(`oras-csi: ${path} is not used: ${describeError(error)}\n`);

@@ -10,7 +10,7 @@ import {
   parseManifest,
   selectPlatform,
 } from "../oci/index.ts";
-import type { Credential, RegistryClient } from "../registry/index.ts";
+import { Admission, type RegistryClient } from "../registry/index.ts";
 import type { ClientAccess } from "./client-access.ts";
 
 /** What a reference names. */
@@ -46,27 +46,28 @@ export async function readArtifact(
   access: ClientAccess,
   { platform, isAsked }: PlatformChoice,
 ): Promise<FoundArtifact> {
-  const { reference } = access;
+  const { reference, unveil } = access;
+  const source = { client, access, admission: new Admission(unveil) };
   const what = formatReference(reference);
-  const top = await fetchOne(client, access, reference.digest ?? reference.tag ?? "latest");
+  const top = await fetchOne(source, reference.digest ?? reference.tag ?? "latest");
   const index = top.content.kind === "index" ? top.content : undefined;
-  let { digest, content, credential } = top;
+  let { digest, content } = top;
   for (let depth = 0; content.kind === "index"; depth++) {
     if (depth === MAX_INDEX_DEPTH)
       throw new DriverError("refused", `${what} is an index of indexes, too deep to follow`);
     const entry = entryFor(content, { platform, isAsked }, what);
     if (entry === undefined) return { digest: top.digest, index, chosen: undefined };
-    ({ digest, content, credential } = await fetchOne(client, access, entry.digest));
+    ({ digest, content } = await fetchOne(source, entry.digest));
   }
-  const config = await readConfig(client, access, { manifest: content, credential });
+  const config = await readConfig(source, content);
   return { digest: top.digest, index, chosen: { digest, manifest: content, config } };
 }
 
-/** What a registry gave, and to whom. */
-interface Fetched {
-  readonly digest: Digest;
-  readonly content: Manifest | Index;
-  readonly credential: Credential;
+/** Whom to ask, and what has been found out of which credential is let in. */
+interface Source {
+  readonly client: RegistryClient;
+  readonly access: ClientAccess;
+  readonly admission: Admission;
 }
 
 function entryFor(index: Index, { platform, isAsked }: PlatformChoice, what: string): Descriptor | undefined {
@@ -79,17 +80,13 @@ function entryFor(index: Index, { platform, isAsked }: PlatformChoice, what: str
 }
 
 async function fetchOne(
-  client: RegistryClient,
-  { reference, repository, credentials }: ClientAccess,
+  { client, access: { reference, repository, credentials }, admission }: Source,
   tagOrDigest: string,
-): Promise<Fetched> {
-  const { bytes, contentType, digest, credential } = await client.fetchManifest({
-    repository,
-    tagOrDigest,
-    credentials,
-  });
+): Promise<{ readonly digest: Digest; readonly content: Manifest | Index }> {
+  const query = { repository, tagOrDigest, credentials, admission };
+  const { bytes, contentType, digest } = await client.fetchManifest(query);
   try {
-    return { digest, content: parseManifest(bytes, contentType), credential };
+    return { digest, content: parseManifest(bytes, contentType) };
   } catch (error) {
     if (!(error instanceof DriverError)) throw error;
     throw new DriverError(error.kind, `cannot read ${formatReference(reference)}: ${error.message}`, error.cause);
@@ -97,19 +94,13 @@ async function fetchOne(
 }
 
 async function readConfig(
-  client: RegistryClient,
-  { repository }: ClientAccess,
-  { manifest, credential }: { readonly manifest: Manifest; readonly credential: Credential },
+  { client, access: { repository, credentials }, admission }: Source,
+  manifest: Manifest,
 ): Promise<Uint8Array | undefined> {
   const descriptor = namingConfigOf(manifest);
   if (descriptor === undefined) return undefined;
-  let parts: Buffer[] = [];
-  const sink = {
-    write: (chunk: Buffer) => void parts.push(Buffer.from(chunk)),
-    restart: () => {
-      parts = [];
-    },
-  };
-  await client.fetchBlob({ repository, descriptor, credential, sink });
-  return Buffer.concat(parts);
+  const bytes = Buffer.alloc(descriptor.size);
+  const sink = { write: (chunk: Buffer, offset: number) => void chunk.copy(bytes, offset), restart: () => undefined };
+  await client.fetchHostedBlob({ repository, descriptor, credentials, admission, sink });
+  return bytes;
 }
