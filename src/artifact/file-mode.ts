@@ -6,7 +6,7 @@ import { annotationKeys, type Descriptor, isJsonObject } from "../oci/index.ts";
  * has; undefined: the blob's. Anybody may read it, nothing is setuid. A mode of 0 is what Go tools write for none.
  */
 export function fileModeOf({ annotations }: Pick<Descriptor, "annotations">): number | undefined {
-  const text = annotations[annotationKeys.fileMetadata] ?? annotations[annotationKeys.oldFileMetadata];
+  const text = annotations[annotationKeys.fileMetadata] || annotations[annotationKeys.oldFileMetadata];
   const mode = text === undefined || text.length > MAX_METADATA_LENGTH ? undefined : modeIn(text);
   if (mode === undefined || mode === 0) return undefined;
   const readable = (mode & 0o777) | 0o444;

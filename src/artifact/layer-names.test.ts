@@ -92,6 +92,16 @@ describe("names", () => {
       found: ofType(docker, [gguf("x/y.gguf"), gguf()]),
       is: ["x/y.gguf", "model.gguf"],
     },
+    {
+      name: "an empty path is none, the older one counts",
+      found: ofType("application/vnd.cncf.model.config.v1+json", [
+        blank("application/vnd.cncf.model.doc.v1.raw", {
+          "org.cncf.model.filepath": "",
+          "org.cnai.model.filepath": "a",
+        }),
+      ]),
+      is: ["a"],
+    },
     { name: "an empty path is none", found: ofType(docker, [gguf("")]), is: ["model.gguf"] },
     { name: "a chart without annotations", found: ofType(helm, [helmLayer]), is: ["chart.tgz"] },
     {

@@ -115,7 +115,7 @@ function ruleIn({ rules }: CompiledKind, { mediaType }: Descriptor): LayerRule |
 function textOf(name: NameRule, { annotations, mediaType }: Descriptor, chart: string): string | undefined {
   switch (name.by) {
     case "filepath":
-      return (annotations[annotationKeys.filepath] ?? annotations[annotationKeys.oldFilepath]) || undefined;
+      return annotations[annotationKeys.filepath] || annotations[annotationKeys.oldFilepath] || undefined;
     case "root":
       return ROOT;
     case "name":

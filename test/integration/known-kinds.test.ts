@@ -2,30 +2,34 @@ import assert from "node:assert/strict";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Sandbox } from "../driver/index.ts";
+import { Sandbox, whyNoFlavour } from "../driver/index.ts";
 import { artifact, configuredArtifact, EmbeddedRegistry, knownArtifacts, layer, push } from "../registry/index.ts";
 import { attributes, filesBelow, REAL, rejectsWith, startRegistry, textFiles } from "./support.ts";
 
-test("each kind of artifact without titles becomes what its own tools make of it", REAL, async () => {
-  await using registry = await startRegistry();
-  await using sandbox = await Sandbox.start();
-  for (const [i, { kind, manifest, files, modes = {}, skipped }] of (await knownArtifacts()).entries()) {
-    await push(registry, `kinds/kind-${i}`, manifest, "v1");
-    const reference = `${registry.host}/kinds/kind-${i}:v1`;
-    const volume = sandbox.kubelet.volume({ attributes: attributes(reference) });
-    await volume.publish();
-    assert.deepEqual(await textFiles(volume.targetPath), files, kind);
-    for (const path of Object.keys(files)) {
-      const { mode } = await stat(join(volume.targetPath, path));
-      assert.equal(mode & 0o7777, modes[path] ?? 0o644, `${kind}: ${path}`);
+for (const flavour of [undefined, "deno"] as const) {
+  const where = flavour === undefined ? "" : ` on ${flavour}`;
+  const skip = REAL.skip || whyNoFlavour(flavour);
+  test(`each kind of artifact without titles becomes what its own tools make of it${where}`, { skip }, async () => {
+    await using registry = await startRegistry();
+    await using sandbox = await Sandbox.start({ flavour });
+    for (const [i, { kind, manifest, files, modes = {}, skipped }] of (await knownArtifacts()).entries()) {
+      await push(registry, `kinds/kind-${i}`, manifest, "v1");
+      const reference = `${registry.host}/kinds/kind-${i}:v1`;
+      const volume = sandbox.kubelet.volume({ attributes: attributes(reference) });
+      await volume.publish();
+      assert.deepEqual(await textFiles(volume.targetPath), files, kind);
+      for (const path of Object.keys(files)) {
+        const { mode } = await stat(join(volume.targetPath, path));
+        assert.equal(mode & 0o7777, modes[path] ?? 0o644, `${kind}: ${path}`);
+      }
+      const says = sandbox.driver.output
+        .split("\n")
+        .some((line) => line.includes(reference) && /no.* meaning/.test(line));
+      assert.equal(says, skipped !== undefined, `${kind}: what is left out is logged, and nothing else`);
+      await volume.unpublish();
     }
-    const says = sandbox.driver.output
-      .split("\n")
-      .some((line) => line.includes(reference) && /no.* meaning/.test(line));
-    assert.equal(says, skipped !== undefined, `${kind}: what is left out is logged, and nothing else`);
-    await volume.unpublish();
-  }
-});
+  });
+}
 
 test("layers are chosen by the names that their kind gives them", REAL, async () => {
   await using registry = await startRegistry();
