@@ -178,6 +178,52 @@ test("--cache-max-bytes holds for what a pull needs, and for what a tar turns ou
   await bench.assertWorks();
 });
 
+for (const isUsed of [false, true]) {
+  const outcome = isUsed ? "fails with figures" : "goes on in the room that unused trees had";
+  test(`a pull whose disk others fill meanwhile ${outcome}`, SKIP, async () => {
+    await using bench = await use();
+    const { registry, disk } = bench;
+    const other = await bench.pushed("other", [fileLayer("a", randomBytes(20 * MIB))]);
+    await other.publish();
+    if (!isUsed) await other.unpublish();
+    const volume = await bench.pushed("thing", [fileLayer("a", randomBytes(10 * MIB))]);
+    const gate = Promise.withResolvers<void>();
+    registry.fault = ({ path }) =>
+      path.includes("/blobs/") ? { kind: "hold", afterBytes: MIB, until: gate.promise } : undefined;
+    const held = registry.log.waitFor(({ path, bytesSent }) => path.includes("/blobs/") && bytesSent === MIB);
+    const publishing = volume.publish();
+    publishing.catch(() => undefined);
+    await held;
+    fill(join(disk.path, "theirs"), MIB);
+    gate.resolve();
+    if (isUsed) await rejectsWith(publishing, "RESOURCE_EXHAUSTED", /MB .*left/);
+    else await publishing;
+    assert.equal(await bench.trees(), 1);
+    rmSync(join(disk.path, "theirs"));
+    await bench.assertNoDebris();
+    assert.equal((await filesBelow((isUsed ? other : volume).targetPath)).length, 1);
+    await bench.assertWorks();
+  });
+}
+
+test("a volume may ask for its files to go with it", SKIP, async () => {
+  await using bench = await use();
+  const { registry, sandbox, dataDir } = bench;
+  await bench.pushed("thing", [fileLayer("a", "a\n"), await folderLayer("f", { b: "b\n" })]);
+  const more = { "options.cleanup": "delete" };
+  const volume = () => sandbox.kubelet.volume({ attributes: attributes(`${registry.host}/team/thing:v1`, more) });
+  const [first, second] = [volume(), volume()];
+  for (const each of [first, second]) await each.publish();
+  await first.unpublish();
+  assert.deepEqual(await textFiles(second.targetPath), { a: "a\n", "f/b": "b\n" });
+  assert.equal(await bench.trees(), 1);
+  await second.unpublish();
+  while ((await filesBelow(join(dataDir, "trees"))).length + (await filesBelow(join(dataDir, "layers"))).length > 0) {
+    await new Promise(setImmediate);
+  }
+  assert.deepEqual(await filesBelow(join(dataDir, "blobs")), []);
+});
+
 /** Appends pieces of that size until the disk takes no more. */
 function fill(path: string, sizeBytes: number): void {
   try {
