@@ -11,6 +11,7 @@ import { Pulls } from "./pulls.ts";
 import type { PullObserver } from "./pull-observer.ts";
 import type { PullWorker } from "./pull-worker-host.ts";
 import { type PullPolicy, type ResolveRequest, Resolver } from "./resolver.ts";
+import { revokeIfRefused } from "./revoke-if-refused.ts";
 import { type Selection, treeIdOf } from "./selection.ts";
 import { TreeMaker } from "./tree-maker.ts";
 
@@ -141,8 +142,12 @@ export class Artifacts {
     const work = await this.#trees.plan(wanted);
     if (this.#wanted.get(volume) !== wish) throw new DriverError("in-progress", "the volume was unpublished meanwhile");
     const { registry, repository, transport } = resolving.repository;
+    const { hosts, credentials } = resolving;
+    const { references } = this.#options.cache;
+    const refused = (error: DriverError) => revokeIfRefused(references, resolving, error);
+    const offer = { hosts, credentials, refused };
     const key = `${treeIdOf(resolved.digest, selection)} ${transport} ${registry}/${repository}`;
-    return this.#pulls.join({ volume, key, reference: formatReference(request.reference), work });
+    return this.#pulls.join({ volume, key, reference: formatReference(request.reference), offer, work });
   }
 
   /** Trees that wait for bytes which a pull has just fetched anew. */

@@ -1,7 +1,6 @@
 import { DriverError, type ErrorKind } from "../base/index.ts";
 import type { Blobs, Layout, StagedLayer } from "../cache/index.ts";
 import {
-  type Admission,
   BlobProgress,
   type BlobSink,
   type HostFailure,
@@ -15,16 +14,17 @@ import { errorDuring } from "./error-during.ts";
 import { IngestFile } from "./ingest-file.ts";
 import type { PullUnpacking } from "./layer-unpacker.ts";
 import type { PlacedLayer } from "./placed-layer.ts";
+import type { PullAccess } from "./pull-access.ts";
 import type { PullCounts } from "./pull-counts.ts";
+import type { FetchTurn } from "./pull-place.ts";
 import type { Unpacking } from "./unpacking.ts";
 import type { PullJob } from "./worker-calls.ts";
 
 /** What fetching the layers of one pull needs. */
 export interface LayerFetcherOptions {
-  readonly job: Pick<PullJob, "repository" | "hosts" | "credentials" | "reference" | "enforceNamespaces">;
+  readonly job: Pick<PullJob, "repository" | "reference" | "enforceNamespaces">;
   readonly client: RegistryClient;
-  /** What the pull's hosts have let in. */
-  readonly admission: Admission;
+  readonly access: PullAccess;
   readonly layout: Layout;
   readonly blobs: Blobs;
   readonly counts: PullCounts;
@@ -33,6 +33,12 @@ export interface LayerFetcherOptions {
   readonly onHostFailed: (failure: HostFailure) => void;
   /** Makes an unpacked layer durable and visible. */
   readonly commitLayer: (staged: StagedLayer) => Promise<void>;
+}
+
+/** How one layer is fetched. */
+export interface FetchOptions {
+  readonly signal: AbortSignal;
+  readonly turn: FetchTurn;
 }
 
 /** After these a later pull may need what came so far. */
@@ -53,35 +59,36 @@ export class LayerFetcher {
   }
 
   /** Fetches a file layer; it is a blob of the cache then. */
-  async fetchFile(layer: PlacedLayer, signal: AbortSignal): Promise<void> {
+  async fetchFile(layer: PlacedLayer, how: FetchOptions): Promise<void> {
     await this.#withIngest(layer, async (ingest) => {
-      await this.#fetchInto(layer, ingest, noFollower, signal);
+      await this.#fetchInto(layer, ingest, noFollower, how);
       await ingest.close();
       await this.#options.blobs.commit(ingest.path, layer.descriptor.digest);
     });
   }
 
   /** Fetches a tar layer, unpacks it meanwhile, and commits it; how many of its entries were left out. */
-  async fetchTar(layer: PlacedLayer, unpacking: PullUnpacking, signal: AbortSignal): Promise<number> {
+  async fetchTar(layer: PlacedLayer, unpacking: PullUnpacking, how: FetchOptions): Promise<number> {
     return await this.#withIngest(layer, async (ingest) => {
-      const { staged, skippedEntries } = await this.#unpackWhileFetching(layer, ingest, unpacking, signal);
+      const { staged, skippedEntries } = await this.#unpackWhileFetching(layer, ingest, unpacking, how);
       await this.#options.commitLayer(staged);
       return skippedEntries;
     });
   }
 
   /** Fetches what the cache has already: the bytes only prove that the repository has them, too. */
-  async fetchProof(layer: PlacedLayer, signal: AbortSignal): Promise<void> {
-    await this.#fetchInto(layer, new DroppedBytes(), noFollower, signal);
+  async fetchProof(layer: PlacedLayer, how: FetchOptions): Promise<void> {
+    await this.#fetchInto(layer, new DroppedBytes(), noFollower, how);
   }
 
   async #unpackWhileFetching(
     layer: PlacedLayer,
     ingest: IngestFile,
     unpacking: PullUnpacking,
-    signal: AbortSignal,
+    how: FetchOptions,
   ): ReturnType<Unpacking["finish"]> {
     const { counts, job } = this.#options;
+    const { signal } = how;
     let current = unpacking.start(layer, ingest.path);
     // The unpacker may be far behind: nobody waits until it has caught up.
     const onAbort = () => void current.abandon();
@@ -91,7 +98,7 @@ export class LayerFetcher {
       current = unpacking.start(layer, ingest.path);
     };
     try {
-      await this.#fetchInto(layer, ingest, { written: (length) => current.advance(length), restarted }, signal);
+      await this.#fetchInto(layer, ingest, { written: (length) => current.advance(length), restarted }, how);
       counts.tell("unpacking");
       return await current.finish().catch((error: unknown) => {
         throw errorDuring(`pull ${job.reference}, layer ${quoteName(Buffer.from(layer.path))}`, error);
@@ -130,9 +137,10 @@ export class LayerFetcher {
     { descriptor }: PlacedLayer,
     receiver: Receiver,
     follower: IngestFollower,
-    signal: AbortSignal,
+    how: FetchOptions,
   ): Promise<void> {
-    const { job, client, admission, counts, bandwidth, onFailedTry, onHostFailed } = this.#options;
+    const { job, client, access, counts, bandwidth, onFailedTry, onHostFailed } = this.#options;
+    const { signal, turn } = how;
     const progress = new BlobProgress(descriptor, receiver.there);
     let presentBytes = progress.receivedBytes;
     counts.resumed(presentBytes);
@@ -162,9 +170,11 @@ export class LayerFetcher {
     const onHost = (kind: HostKind) => {
       from = kind;
     };
-    const { repository, hosts, credentials } = job;
-    const access = { repository, hosts, credentials, admission, signal, onHostFailed, onHost };
-    await client.fetchHostedBlob({ ...access, descriptor, sink, progress, onFailedTry: onRetry });
+    const { repository } = job;
+    const query = { repository, signal, turn, onHostFailed, onHost, descriptor, sink, progress, onFailedTry: onRetry };
+    await access.run((offered) => client.fetchHostedBlob({ ...query, ...offered }));
+    // What follows, like the commit, is work again.
+    await turn.busy();
   }
 }
 

@@ -26,13 +26,14 @@ function usePulls() {
   };
   const log = createLogger({ level: "silent", format: "json", write: () => undefined });
   const pulls = new Pulls({ maxPulls: 1, clock, log, observer });
-  const join = (volume: string, work: PullWork) => pulls.join({ volume, key: volume, reference: "r", work });
+  const join = (volume: string, work: PullWork) => pulls.join({ volume, key: volume, reference: "r", offer, work });
   const moveTo = (seconds: number) => {
     ms = seconds * 1000;
   };
   return { pulls, join, told, moveTo };
 }
 
+const offer = { credentials: [], refused: async () => undefined };
 const tree = { id: "t" } as unknown as Tree;
 
 test("an observer hears of turns, bytes and ends, and of nothing twice", async () => {

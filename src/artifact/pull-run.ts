@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { type CallContext, DriverError, errnoOf, type KeyedLock } from "../base/index.ts";
+import { type CallContext, type Clock, DriverError, errnoOf, type KeyedLock } from "../base/index.ts";
 import { Blobs, createLayout, type Layout } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { Admission, HostFailure, RegistryClient } from "../registry/index.ts";
@@ -8,13 +8,15 @@ import { UnpackBudget, type UnpackLimits } from "../unpack/index.ts";
 import type { Bandwidth } from "./bandwidth.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { errorDuring } from "./error-during.ts";
-import { LayerFetcher } from "./layer-fetcher.ts";
+import { type FetchOptions, LayerFetcher } from "./layer-fetcher.ts";
 import { LayerPresence } from "./layer-presence.ts";
 import type { LayerUnpacker, PullUnpacking } from "./layer-unpacker.ts";
 import { ImageLinker } from "./image-linker.ts";
 import { ModeCopies } from "./mode-copies.ts";
 import type { PlacedLayer } from "./placed-layer.ts";
+import { PullAccess } from "./pull-access.ts";
 import { PullCounts } from "./pull-counts.ts";
+import { type AwayRoom, PullPlace } from "./pull-place.ts";
 import { TreeLinker } from "./tree-linker.ts";
 import { ALL_TAR_LAYERS, unpackLimits } from "./unpack-limits.ts";
 import type { PullJob, PullWorkerCalls, StagedTree } from "./worker-calls.ts";
@@ -22,14 +24,16 @@ import type { PullJob, PullWorkerCalls, StagedTree } from "./worker-calls.ts";
 /** What all pulls of the worker share. */
 export interface PullTools {
   readonly client: RegistryClient;
-  /** What the pull's hosts have let in. */
-  readonly admission: Admission;
+  /** Remembers what a pull's hosts have let in of one offer. */
+  readonly createAdmission: () => Admission;
   readonly unpacker: LayerUnpacker;
   /** Held by digest while a blob is fetched. */
   readonly fetching: KeyedLock;
   /** What all of them may take. */
   readonly bandwidth?: Bandwidth | undefined;
-  readonly nowMs: () => number;
+  readonly clock: Clock;
+  /** For pulls that let others go first. */
+  readonly awayRoom: AwayRoom;
 }
 
 type PullContext = CallContext<PullWorkerCalls["pull"]>;
@@ -47,6 +51,7 @@ export class PullRun {
   readonly #limits: UnpackLimits;
   readonly #counts: PullCounts;
   readonly #fetcher: LayerFetcher;
+  readonly #place: PullPlace;
   #skippedEntries = 0;
 
   constructor(job: PullJob, context: PullContext, tools: PullTools) {
@@ -60,11 +65,13 @@ export class PullRun {
     this.#presence = new LayerPresence({ layout: this.#layout, blobs: this.#blobs, isThorough, signal });
     this.#unproven = new Set(job.unproven);
     this.#limits = unpackLimits(job.layers, job.maxUnpackRatio);
-    this.#counts = new PullCounts(context.emit, tools.nowMs);
+    this.#counts = new PullCounts(context.emit, tools.clock.monotonicMs);
+    const { clock, awayRoom: room } = tools;
+    this.#place = new PullPlace({ ask: context.ask, clock, room, layers: job.layers.length });
     this.#fetcher = new LayerFetcher({
       job,
       client: tools.client,
-      admission: tools.admission,
+      access: new PullAccess({ job, ask: context.ask, createAdmission: tools.createAdmission }),
       layout: this.#layout,
       blobs: this.#blobs,
       counts: this.#counts,
@@ -81,6 +88,7 @@ export class PullRun {
     } catch (error) {
       throw diskErrorFrom(error, `pull ${this.#job.reference}`);
     } finally {
+      this.#place.end();
       this.#counts.flush();
     }
   }
@@ -161,26 +169,29 @@ export class PullRun {
 
   /** Fetches a layer unless another pull did so meanwhile: one blob has one ingest file, so one fetch at a time. */
   async #fetchOnce(layer: PlacedLayer, unpacking: PullUnpacking | undefined, signal: AbortSignal): Promise<void> {
-    await this.#tools.fetching.run(
-      layer.descriptor.digest,
-      async () => {
-        const { digest, size } = layer.descriptor;
-        if (!(await this.#presence.has(layer))) await this.#fetchMissingLayer(layer, unpacking, signal);
-        else if (this.#unproven.has(digest)) await this.#fetcher.fetchProof(layer, signal);
-        else this.#counts.advance(size);
-        if (this.#unproven.delete(digest)) await this.#context.ask({ given: digest });
-      },
-      signal,
-    );
+    const turn = this.#place.begin(signal);
+    try {
+      turn.idle("pull");
+      await this.#tools.fetching.run(
+        layer.descriptor.digest,
+        async () => {
+          await turn.busy();
+          const { digest, size } = layer.descriptor;
+          if (!(await this.#presence.has(layer))) await this.#fetchMissingLayer(layer, unpacking, { signal, turn });
+          else if (this.#unproven.has(digest)) await this.#fetcher.fetchProof(layer, { signal, turn });
+          else this.#counts.advance(size);
+          if (this.#unproven.delete(digest)) await this.#context.ask({ given: digest });
+        },
+        signal,
+      );
+    } finally {
+      turn.over();
+    }
   }
 
-  async #fetchMissingLayer(
-    layer: PlacedLayer,
-    unpacking: PullUnpacking | undefined,
-    signal: AbortSignal,
-  ): Promise<void> {
-    if (layer.kind === "file" || unpacking === undefined) return await this.#fetcher.fetchFile(layer, signal);
-    this.#skippedEntries += await this.#fetcher.fetchTar(layer, unpacking, signal);
+  async #fetchMissingLayer(layer: PlacedLayer, unpacking: PullUnpacking | undefined, how: FetchOptions): Promise<void> {
+    if (layer.kind === "file" || unpacking === undefined) return await this.#fetcher.fetchFile(layer, how);
+    this.#skippedEntries += await this.#fetcher.fetchTar(layer, unpacking, how);
   }
 
   /** What files that are to have another mode than their blobs are linked from. */

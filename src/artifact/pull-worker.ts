@@ -25,6 +25,7 @@ import { Bandwidth } from "./bandwidth.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { LARGE_MANIFEST_BYTES, MANY_LAYERS } from "./large-work.ts";
 import { LayerUnpacker } from "./layer-unpacker.ts";
+import { AwayRoom } from "./pull-place.ts";
 import { PullRun } from "./pull-run.ts";
 import { exchangeTree } from "./tree-exchange.ts";
 import type {
@@ -44,6 +45,7 @@ function servePulls(port: NonNullable<typeof parentPort>): void {
   const clientFor = createClients(stallTimeoutMs === undefined ? {} : { stallTimeoutMs });
   const bandwidth = maxBandwidth === undefined ? undefined : new Bandwidth(maxBandwidth, clock);
   const fetching = new KeyedLock();
+  const awayRoom = new AwayRoom();
   const collectGarbage = createCollector();
   const unpacker = new LayerUnpacker(clock);
   serveCalls<PullWorkerCalls>(port, {
@@ -60,8 +62,8 @@ function servePulls(port: NonNullable<typeof parentPort>): void {
       // What brought the job here is of no use any more.
       if (isLarge) collectGarbage();
       try {
-        const admission = new Admission(unveilBy(context.ask));
-        const tools = { client: clientFor(job), admission, unpacker, fetching, bandwidth, nowMs: clock.monotonicMs };
+        const createAdmission = () => new Admission(unveilBy(context.ask));
+        const tools = { client: clientFor(job), createAdmission, awayRoom, unpacker, fetching, bandwidth, clock };
         return await new PullRun(job, context, tools).run();
       } finally {
         if (isLarge) clock.after(0, collectGarbage);

@@ -4,7 +4,7 @@ import { ManualClock } from "../../test/registry-client/manual-clock.ts";
 import { createLogger, DriverError } from "../base/index.ts";
 import type { Tree, TreeId } from "../cache/index.ts";
 import { digestOf } from "../oci/index.ts";
-import type { PullWork } from "./pull.ts";
+import type { PullWork, RunningPull } from "./pull.ts";
 import { Pulls } from "./pulls.ts";
 import type { PullProgress } from "./worker-calls.ts";
 
@@ -38,14 +38,20 @@ function use({ maxPulls = 4 } = {}) {
   const lines: string[] = [];
   const log = createLogger({ level: "info", format: "json", write: (line) => lines.push(line) });
   const pulls = new Pulls({ maxPulls, clock, log });
-  const join = (volume: string, work: PullWork, key = "tree") =>
-    pulls.join({ volume, key, reference: "a.io/x:v1", work });
+  const join = (volume: string, work: PullWork, key = "tree", offer = offerOf("anonymous")) =>
+    pulls.join({ volume, key, reference: "a.io/x:v1", offer, work });
   const patience = (timeoutMs = 100_000, signal = new AbortController().signal) => {
     return { deadlineMs: clock.monotonicMs() + timeoutMs, timeoutMs, signal };
   };
   const call = (volume: string, work: PullWork, key?: string) =>
     pulls.wait(join(volume, work, key), volume, patience());
   return { clock, lines, pulls, join, call, patience };
+}
+
+/** What a volume offers; `told` hears of its refusal. */
+function offerOf(source: string, told: string[] = []) {
+  const credentials = [{ kind: "password", username: source, password: "p", source, owner: "pod" }] as const;
+  return { credentials, refused: async ({ message }: DriverError) => void told.push(`${source}: ${message}`) };
 }
 
 /** A report of a pull of 200 bytes. */
@@ -318,4 +324,149 @@ test("closing cancels all and waits until they have let go", async () => {
   assert.equal(closed, false);
   lingering.fail(new DriverError("cancelled", "let go"));
   await closing;
+});
+
+describe("a refusal", () => {
+  const error = new DriverError("unauthenticated", "who is that?");
+  const idOf = async (pull: RunningPull) => (await pull.offer())?.id ?? 0;
+
+  test("fails the volumes whose offer it was, and the pull goes on with another's", async () => {
+    const { pulls, join, patience, lines } = use();
+    const { work, began, succeed } = createWork();
+    const told: string[] = [];
+    const offers = { a: offerOf("one", told), b: offerOf("one", told), c: offerOf("two", told) };
+    const calls = Object.entries(offers).map(([volume, offer]) =>
+      pulls.wait(join(volume, work, "tree", offer), volume, patience()),
+    );
+    const pull = await began;
+    const next = await pull.offer({ id: await idOf(pull), error });
+    assert.deepEqual(next?.credentials, offers.c.credentials);
+    assert.deepEqual(told, ["one: who is that?", "one: who is that?"]);
+    for (const call of calls.slice(0, 2)) await assert.rejects(call, error);
+    assert.equal(pull.signal.aborted, false);
+    assert.equal(lines.filter((line) => line.includes("refused")).length, 2);
+    succeed();
+    assert.equal(await calls[2], TREE);
+  });
+
+  test("of the last ones there are fails the pull", async () => {
+    const { pulls, join, patience } = use();
+    const { work, began, fail } = createWork();
+    const told: string[] = [];
+    const call = pulls.wait(join("a", work, "tree", offerOf("one", told)), "a", patience());
+    const pull = await began;
+    assert.equal(await pull.offer({ id: await idOf(pull), error }), undefined);
+    assert.deepEqual(told, ["one: who is that?"]);
+    fail(error);
+    await assert.rejects(call, error);
+  });
+
+  test("tells the next call of a volume that did not wait, once", async () => {
+    const { clock, join, call } = use();
+    const { work, began, succeed } = createWork();
+    join("a", work, "tree", offerOf("one"));
+    join("b", work, "tree", offerOf("two"));
+    const pull = await began;
+    await pull.offer({ id: await idOf(pull), error });
+    clock.advance(MINUTE_MS);
+    assert.throws(() => join("a", work, "tree", offerOf("three")), error);
+    const calling = call("a", work);
+    succeed();
+    assert.equal(await calling, TREE);
+  });
+
+  test("of an offer that a later call has replaced fails nobody", async () => {
+    const { join } = use();
+    const { work, began } = createWork();
+    join("a", work, "tree", offerOf("old"));
+    const pull = await began;
+    const old = await idOf(pull);
+    const replaced = offerOf("new");
+    const same = join("a", work, "tree", replaced);
+    assert.deepEqual((await pull.offer())?.credentials, replaced.credentials);
+    assert.deepEqual((await pull.offer({ id: old, error }))?.credentials, replaced.credentials);
+    assert.ok(same.wanters.has("a"));
+  });
+
+  test("is not to be had for an offer of a volume that left", async () => {
+    const { pulls, join } = use();
+    const { work, began } = createWork();
+    join("a", work, "tree", offerOf("one"));
+    const stays = offerOf("two");
+    join("b", work, "tree", stays);
+    const pull = await began;
+    pulls.leave("a");
+    assert.deepEqual((await pull.offer())?.credentials, stays.credentials);
+  });
+});
+
+describe("a place", () => {
+  test("that a pull leaves is another's, and is waited for again", async () => {
+    const { join, call } = use({ maxPulls: 1 });
+    const away = createWork();
+    const first = join("a", away.work, "1");
+    const pull = await away.began;
+    const next = createWork();
+    const calling = call("b", next.work, "2");
+    pull.leavePlace();
+    pull.leavePlace();
+    await next.began;
+    let isBack = false;
+    const taking = pull.takePlace().then(() => {
+      isBack = true;
+    });
+    await turn();
+    assert.equal(isBack, false);
+    next.succeed();
+    assert.equal(await calling, TREE);
+    await taking;
+    const third = createWork();
+    const last = call("c", third.work, "3");
+    await turn();
+    assert.equal(third.runs(), 0);
+    away.succeed();
+    await first.outcome;
+    third.succeed();
+    assert.equal(await last, TREE);
+  });
+
+  test("that comes when the pull has ended is given back; a cancel ends the waiting", async () => {
+    const { pulls, join, call } = use({ maxPulls: 1 });
+    const away = createWork();
+    const first = join("a", away.work, "1");
+    const pull = await away.began;
+    pull.leavePlace();
+    const other = createWork();
+    const calling = call("b", other.work, "2");
+    await other.began;
+    const late = pull.takePlace();
+    away.succeed();
+    await first.outcome;
+    other.succeed();
+    await Promise.all([calling, late]);
+    const cancelled = createWork();
+    join("c", cancelled.work, "3");
+    const running = await cancelled.began;
+    running.leavePlace();
+    const last = createWork();
+    const lastCall = call("d", last.work, "4");
+    await last.began;
+    const taking = assert.rejects(running.takePlace(), { kind: "cancelled" });
+    pulls.leave("c");
+    await taking;
+    last.succeed();
+    assert.equal(await lastCall, TREE);
+  });
+
+  test("of those that are away nobody waits for", async () => {
+    const { clock, join, pulls, patience } = use({ maxPulls: 1 });
+    const works = [createWork(), createWork(), createWork()];
+    const [away, running, waiting] = works.map(({ work }, i) => join(`v${i}`, work, `t${i}`));
+    assert.ok(away && running && waiting);
+    (await works[0]?.began)?.leavePlace();
+    await works[1]?.began;
+    const call = assert.rejects(pulls.wait(waiting, "v2", patience()), { message: /waiting for 1 other pull on/ });
+    clock.advance(95_000);
+    await call;
+  });
 });

@@ -10,6 +10,7 @@ import {
 import type { Tree } from "../cache/index.ts";
 import { type Patience, waitPatiently } from "./patience.ts";
 import { Pull, type PullWork } from "./pull.ts";
+import type { VolumeOffer } from "./pull-offers.ts";
 import { observePull, type PullObserver } from "./pull-observer.ts";
 
 /** How long a failure that nobody waited for is kept for the volume's next call: kubelet's backoff reaches 2 minutes. */
@@ -23,6 +24,8 @@ export interface PullRequest {
   readonly key: string;
   /** What messages call the artifact. */
   readonly reference: string;
+  /** What the call lets the pull show to registries. */
+  readonly offer: VolumeOffer;
   readonly work: PullWork;
 }
 
@@ -62,7 +65,7 @@ export class Pulls {
     if (failure !== undefined) throw failure;
     this.leave(volume, key);
     const pull = this.#running.get(key) ?? this.#start(request);
-    pull.wanters.add(volume);
+    pull.add(volume, request.offer);
     return pull;
   }
 
@@ -70,7 +73,7 @@ export class Pulls {
   async wait(pull: Pull, volume: string, patience: Patience): Promise<Tree> {
     pull.waiting.set(volume, (pull.waiting.get(volume) ?? 0) + 1);
     try {
-      return await waitPatiently(pull.outcome, { patience, clock: this.#clock, late: () => pull.late() });
+      return await waitPatiently(pull.outcomeFor(volume), { patience, clock: this.#clock, late: () => pull.late() });
     } finally {
       const calls = (pull.waiting.get(volume) ?? 1) - 1;
       if (calls === 0) pull.waiting.delete(volume);
@@ -82,7 +85,7 @@ export class Pulls {
   leave(volume: string, except?: string): void {
     if (except === undefined) this.#failures.delete(volume);
     for (const [key, pull] of this.#running) {
-      if (key === except || !pull.wanters.delete(volume) || pull.wanters.size > 0) continue;
+      if (key === except || !pull.remove(volume) || pull.wanters.size > 0) continue;
       this.#running.delete(key);
       this.#log.info("pull cancelled: no volume wants it any more", { pull: key });
       pull.cancel();
@@ -107,7 +110,8 @@ export class Pulls {
       reference,
       clock: this.#clock,
       acquirePlace: (signal) => previous.then(() => this.#places.acquire(signal)),
-      placesAhead: () => [...this.#running.keys()].indexOf(key),
+      placesAhead: () => this.#placesBefore(key),
+      onRefused: (volume, error) => this.#refused({ volume, key, reference }, pull, error),
       work: observed?.work ?? work,
     });
     this.#running.set(key, pull);
@@ -134,6 +138,26 @@ export class Pulls {
       if (!pull.waiting.has(volume))
         this.#failures.set(volume, { key, error: errorFromData(errorToData(error)), atMs });
     }
+  }
+
+  /** A volume failed alone. */
+  #refused(
+    { volume, key, reference }: Pick<PullRequest, "volume" | "key" | "reference">,
+    pull: Pull,
+    error: DriverError,
+  ): void {
+    this.#log.warn("a volume's credentials are refused; its pull goes on for others", {
+      reference,
+      pull: key,
+      reason: describeError(error),
+    });
+    if (!pull.waiting.has(volume)) this.#failures.set(volume, { key, error, atMs: this.#clock.monotonicMs() });
+  }
+
+  /** How many pulls came before one and have not ended; those that let others go first do not count. */
+  #placesBefore(key: string): number {
+    const before = [...this.#running.keys()].indexOf(key);
+    return [...this.#running.values()].slice(0, Math.max(0, before)).filter((pull) => !pull.isAway).length;
   }
 
   #takeFailure(volume: string, key: string): DriverError | undefined {

@@ -1,11 +1,11 @@
-import { type Clock, DriverError, type Logger, type Memory, Semaphore } from "../base/index.ts";
+import { type Clock, DriverError, errorFromData, type Logger, type Memory, Semaphore } from "../base/index.ts";
 import type { Cache, FileSample, Tree, TreeId } from "../cache/index.ts";
 import { type Digest, formatReference } from "../oci/index.ts";
 import type { Repository } from "../registry/index.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { MANY_LAYERS } from "./large-work.ts";
 import { formOf, type PlacedLayer } from "./placed-layer.ts";
-import type { PullWork } from "./pull.ts";
+import type { PullWork, RunningPull } from "./pull.ts";
 import { requireSettled, withPullRoom } from "./pull-room.ts";
 import type { PullWorker } from "./pull-worker-host.ts";
 import { MissingConfig, type ReadPlan, readPlan } from "./read-plan.ts";
@@ -45,6 +45,14 @@ export interface TreeMakerOptions {
   readonly onMended: () => void;
 }
 
+/** For which pull the worker asks something. */
+interface Answering {
+  readonly repository: Repository;
+  readonly reference: string;
+  /** Undefined for what is fetched for one volume alone. */
+  readonly pull?: RunningPull;
+}
+
 /** Finds trees that a repository's volumes may have, and makes those that are missing. */
 export class TreeMaker {
   readonly #options: TreeMakerOptions;
@@ -79,15 +87,18 @@ export class TreeMaker {
     } finally {
       done();
     }
+    // What this volume offers is not kept for longer than it wants the tree.
+    const bare = { ...request, resolving: { ...resolving, hosts: undefined, credentials: [] } };
     return async (pull) => {
       try {
         await this.#options.cache.dataDir.ensureFolders();
+        const { hosts, credentials = [] } = (await pull.offer()) ?? {};
+        const offered = { ...bare, resolving: { ...bare.resolving, hosts, credentials } };
         // Made again: a plan may be large, and many pulls may wait for their turn.
-        const plan = await this.#planOf(request);
+        const plan = await this.#planOf(offered);
         if (plan.layers.length > MANY_LAYERS) await memory.trim();
-        return await this.#makeWithRoom(request, plan, pull);
+        return await this.#makeWithRoom(offered, plan, pull);
       } catch (error) {
-        await revokeIfRefused(this.#options.cache.references, resolving, error);
         throw diskErrorFrom(error, `pull ${reference}`);
       } finally {
         await memory.trim();
@@ -125,7 +136,7 @@ export class TreeMaker {
       await cache.withStaging(async (staging) => {
         const from = { repository, hosts, credentials, caCertificates, dataDir: cache.layout.dataDir };
         const job = { ...from, ...how, staging, reference, layers, unproven };
-        await worker.pull(job, { onAsk: (ask) => this.#answer(ask, repository, reference) });
+        await worker.pull(job, { onAsk: (ask) => this.#answer(ask, { repository, reference }) });
       });
     } catch (error) {
       await revokeIfRefused(cache.references, resolving, error);
@@ -133,16 +144,16 @@ export class TreeMaker {
     }
   }
 
-  #makeWithRoom(request: TreeRequest, plan: ReadPlan, { signal, onEvent }: Parameters<PullWork>[0]): Promise<Tree> {
+  #makeWithRoom(request: TreeRequest, plan: ReadPlan, pull: RunningPull): Promise<Tree> {
     const { layers, config } = plan;
     const { cache, clock, log } = this.#options;
     const { resolving, resolved, selection } = request;
     const reference = formatReference(resolving.reference);
     const treeId = treeIdOf(resolved.digest, selection);
     const documents = [resolved.digest, ...(config ? [config.digest] : [])];
-    const room = { cache, clock, log, reference, treeId, documents, layers, onEvent };
-    return withPullRoom(room, (onEventToo) =>
-      this.#make(request, plan, { signal, onEvent: onEventToo }).catch((error: unknown) => {
+    const room = { cache, clock, log, reference, treeId, documents, layers, onEvent: pull.onEvent };
+    return withPullRoom(room, (onEvent) =>
+      this.#make(request, plan, { ...pull, onEvent }).catch((error: unknown) => {
         throw diskErrorFrom(error, `pull ${reference}`);
       }),
     );
@@ -152,7 +163,7 @@ export class TreeMaker {
    * Fetches what the cache lacks and what this repository has not given yet (that copy is dropped: it only proves that
    * the repository has the bytes), then puts the tree together, unless another repository's pull did so.
    */
-  async #make(request: TreeRequest, plan: ReadPlan, pull: Parameters<PullWork>[0]): Promise<Tree> {
+  async #make(request: TreeRequest, plan: ReadPlan, pull: RunningPull): Promise<Tree> {
     const { layers, config } = plan;
     const { resolving, resolved, selection, concurrency } = request;
     const { cache, worker, enforceNamespaces, maxUnpackRatio, log } = this.#options;
@@ -173,8 +184,9 @@ export class TreeMaker {
     };
     const tree = await cache.withStaging(async (staging) => {
       const job = { ...access, ...how, dataDir, staging, reference, layers, unproven };
-      const onAsk = (ask: PullAsk) => this.#answer(ask, repository, reference);
-      const { bytes, inodes, skippedEntries, refetched, folder } = await worker.pull(job, { ...pull, onAsk });
+      const { signal, onEvent } = pull;
+      const onAsk = (ask: PullAsk) => this.#answer(ask, { repository, reference, pull });
+      const { bytes, inodes, skippedEntries, refetched, folder } = await worker.pull(job, { signal, onEvent, onAsk });
       for (const layer of refetched)
         log.error("an unpacked layer in the cache was not whole any more: it was fetched anew", { reference, layer });
       if (skippedEntries > 0)
@@ -201,17 +213,21 @@ export class TreeMaker {
   }
 
   /** What the disk says must be understood here: on the worker's side it would be a failure like any other. */
-  async #answer(ask: PullAsk, repository: Repository, reference: string): Promise<void> {
+  async #answer(ask: PullAsk, { repository, reference, pull }: Answering): Promise<unknown> {
+    if ("offer" in ask) {
+      const { refused } = ask.offer;
+      return pull?.offer(refused && { id: refused.id, error: errorFromData(refused.error) });
+    }
+    if ("place" in ask) return ask.place === "leave" ? pull?.leavePlace() : pull?.takePlace();
     try {
-      if ("given" in ask) await this.#options.cache.references.rememberGiven(repository, ask.given);
-      else {
-        await this.#options.cache.commitLayer(ask);
-        // What a large layer took would else stay with its thread.
-        await this.#options.memory.trim();
-      }
+      if ("given" in ask) return await this.#options.cache.references.rememberGiven(repository, ask.given);
+      await this.#options.cache.commitLayer(ask);
+      // What a large layer took would else stay with its thread.
+      await this.#options.memory.trim();
     } catch (error) {
       throw diskErrorFrom(error, `pull ${reference}`);
     }
+    return undefined;
   }
 
   async #unproven(resolving: ResolveRequest, layers: readonly PlacedLayer[]): Promise<readonly Digest[]> {

@@ -1,3 +1,4 @@
+import type { ErrorData } from "../base/index.ts";
 import type { DiskUse, StagedLayer, UnpackWay } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type {
@@ -106,8 +107,32 @@ export interface UnveilAsk {
   readonly isFresh: boolean;
 }
 
-/** What a pull has done on the main thread: a staged layer is committed; bytes that came from the repository are noted. */
-export type PullAsk = StagedLayer | { readonly given: Digest };
+/** What one or more of the volumes that want a pull let it show to registries. */
+export interface OfferedAccess {
+  /** Tells it from the others of this pull. */
+  readonly id: number;
+  readonly hosts?: RegistryAccess["hosts"];
+  readonly credentials: RegistryAccess["credentials"];
+}
+
+/**
+ * Asks what may be shown now; an `OfferedAccess` is the answer, or undefined. After a refusal: what else may be shown, if
+ * anything; without one: undefined stands for what the job has.
+ */
+export interface OfferAsk {
+  readonly offer: { readonly refused?: { readonly id: number; readonly error: ErrorData } };
+}
+
+/** Lets other pulls go first while nothing comes for this one; to take a place again may take a while. */
+export interface PlaceAsk {
+  readonly place: "leave" | "take";
+}
+
+/**
+ * What a pull has done, or asks, on the main thread: a staged layer is committed; bytes that came from the repository are
+ * noted.
+ */
+export type PullAsk = StagedLayer | { readonly given: Digest } | OfferAsk | PlaceAsk;
 
 /** What the pull worker is started with. */
 export interface PullWorkerLimits {

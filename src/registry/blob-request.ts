@@ -4,7 +4,7 @@ import { type RegistryRequest, requestAuthorized } from "./authorized-request.ts
 import { isPage, noBlob, partOf, type RangeForm, rangeHeader } from "./blob-answer.ts";
 import { BlobHelpers, SHARED_BLOB_BYTES } from "./blob-helpers.ts";
 import { BlobProgress, type ReadBack } from "./blob-progress.ts";
-import { type Asker, type ClientTools, createRetrier, presentable } from "./client-tools.ts";
+import { type Asker, type ClientTools, createRetrier, presentable, type Turn } from "./client-tools.ts";
 import { contentCodingOf, decodeInto } from "./content-coding.ts";
 import { anonymous, type Credential } from "./credential.ts";
 import { type Endpoint, endpointOf, type Repository, targetIn } from "./endpoint.ts";
@@ -50,6 +50,7 @@ export interface BlobQuery extends Asker {
   readonly endpoint?: Endpoint | undefined;
   readonly credential: Credential;
   readonly sink: BlobSink;
+  readonly turn?: Turn | undefined;
   /** What the sink has already, and what comes now; to be handed in again where another request goes on. */
   readonly progress?: BlobProgress | undefined;
 }
@@ -197,7 +198,14 @@ class BlobDownload {
   async #fetchPart(claim: PartClaim, patienceMs: number): Promise<void> {
     const { size } = this.#query.descriptor;
     const range = rangeHeader({ start: claim.at, end: claim.end }, size, this.#rangeForm);
+    this.#query.turn?.idle();
     const response = await this.#ask(range, { signal: this.#stop.signal, patienceMs });
+    try {
+      await this.#query.turn?.busy();
+    } catch (error) {
+      response.body.discard();
+      throw error;
+    }
     if (response.status === 206) {
       const part = partOf(response, size);
       if (part?.start === claim.at) return await this.#receivePart(response, part, claim);

@@ -4,7 +4,7 @@ import { anonymous, type CredentialOffer } from "./credential.ts";
 import { type Endpoint, isSafeForNodeCredentials } from "./endpoint.ts";
 import type { HostRest } from "./host-rest.ts";
 import { failureFrom, type Purpose } from "./failure.ts";
-import { Retrier, type RetryPolicy, type WhilePausing } from "./retry.ts";
+import { Retrier, type RetryPolicy } from "./retry.ts";
 
 /** What the operations of a client share. */
 export interface ClientTools extends RequestTools {
@@ -20,8 +20,14 @@ export interface Asker {
   readonly signal?: AbortSignal | undefined;
   /** Told what a failed try would say if it were the last one. */
   readonly onFailedTry?: ((message: string) => void) | undefined;
-  /** Runs the pauses between tries. */
-  readonly whilePausing?: WhilePausing | undefined;
+}
+
+/** Whose turn it is to take bytes: one that waits for them lets others go first. */
+export interface Turn {
+  /** Nothing comes now. */
+  idle(): void;
+  /** Something is about to come: resolves when it may. */
+  busy(): Promise<void>;
 }
 
 /** A fresh count of tries for one purpose. */
@@ -31,7 +37,7 @@ export function createRetrier(tools: ClientTools, asker: Asker, purpose: Purpose
     const failure = failureFrom(error, purpose, clock);
     if (failure instanceof DriverError) asker.onFailedTry?.(failure.message);
   };
-  return new Retrier({ clock, policy, log, signal: asker.signal, onFailedTry, whilePausing: asker.whilePausing });
+  return new Retrier({ clock, policy, log, signal: asker.signal, onFailedTry });
 }
 
 /** Which credentials may be shown to an endpoint, in order; `withheld` names the others and why, for messages. */

@@ -24,4 +24,5 @@ export type { HttpLimits } from "./http/http-types.ts";
 export type { ClaimedManifest, FetchedManifest, ManifestQuery } from "./manifest-request.ts";
 export { onceMoreIfCorrupt } from "./once-more.ts";
 export { createRegistryClient, type RegistryClient, type RegistryClientOptions } from "./registry-client.ts";
-export type { RetryPolicy, WhilePausing } from "./retry.ts";
+export type { RetryPolicy } from "./retry.ts";
+export { untilAborted } from "./until-aborted.ts";

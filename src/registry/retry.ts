@@ -27,12 +27,7 @@ export interface RetrierOptions {
   readonly signal: AbortSignal | undefined;
   /** Told of each failure after which there is another try. */
   readonly onFailedTry: (error: unknown) => void;
-  /** Runs the pause before the next try: whoever waits may let others go first. */
-  readonly whilePausing?: WhilePausing | undefined;
 }
-
-/** Runs a pause between two tries; may begin something before it and end it after. */
-export type WhilePausing = (pause: () => Promise<void>) => Promise<void>;
 
 /** Counts the tries of one request. */
 export class Retrier {
@@ -41,7 +36,6 @@ export class Retrier {
   readonly #signal: AbortSignal | undefined;
   readonly #log: Logger;
   readonly #onFailedTry: (error: unknown) => void;
-  readonly #whilePausing: WhilePausing;
   #failures = 0;
   #spentMs = 0;
   #tryStartedMs = 0;
@@ -52,7 +46,6 @@ export class Retrier {
     this.#signal = options.signal;
     this.#log = options.log;
     this.#onFailedTry = options.onFailedTry;
-    this.#whilePausing = options.whilePausing ?? ((pause) => pause());
   }
 
   /** Begins a try; how many milliseconds it may take to be answered. */
@@ -81,7 +74,7 @@ export class Retrier {
     this.#spentMs += pauseMs;
     this.#log.debug("registry request failed, trying again", { host: error.host, reason: error.message, pauseMs });
     this.#onFailedTry(error);
-    await this.#whilePausing(() => sleep(this.#clock, pauseMs, this.#signal));
+    await sleep(this.#clock, pauseMs, this.#signal);
   }
 
   #pauseMs(): number {

@@ -3,6 +3,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { LayerUnpacker } from "../../src/artifact/layer-unpacker.ts";
 import { planOf } from "../../src/artifact/plan.ts";
+import { AwayRoom } from "../../src/artifact/pull-place.ts";
 import { PullRun } from "../../src/artifact/pull-run.ts";
 import type {
   FailedTry,
@@ -62,13 +63,23 @@ export async function usePulls(
   const area = await useCache(options.parent === undefined ? {} : { parent: options.parent });
   const registry = await EmbeddedRegistry.start(options);
   const client = createRegistryClient({ clock: systemClock, log: area.log, caCertificates: [], userAgent: "test" });
-  const shared = { client, unpacker: new LayerUnpacker(hasty), fetching: new KeyedLock(), nowMs: hasty.monotonicMs };
+  const tools = {
+    client,
+    unpacker: new LayerUnpacker(hasty),
+    fetching: new KeyedLock(),
+    clock: hasty,
+    awayRoom: new AwayRoom(),
+    createAdmission: () => new Admission(),
+  };
   const given: Digest[] = [];
   const events: (PullProgress | FailedTry)[] = [];
   const ask = async (asked: PullAsk | UnveilAsk) => {
     assert.ok(!("unveil" in asked), "nothing is deferred here");
+    // What the job has is all that is offered, and its place is its own.
+    if ("offer" in asked || "place" in asked) return undefined;
     if (!("given" in asked)) return area.cache.commitLayer(asked);
     given.push(asked.given);
+    return undefined;
   };
   const pull = async (manifest: BuiltManifest, how: PullOptions = {}) => {
     const { signal = new AbortController().signal, onEvent, ...job } = how;
@@ -79,7 +90,6 @@ export async function usePulls(
     };
     return area.cache.withStaging(async (staging) => {
       const whole = { ...jobFor(manifest, registry, area), staging, ...job };
-      const tools = { ...shared, admission: new Admission() };
       const staged = await new PullRun(whole, { signal, emit, ask }, tools).run();
       return { staged, found: listTree(staged.folder) };
     });
