@@ -10,7 +10,8 @@ import type { PullProgress } from "./worker-calls.ts";
 
 const hexOf = ({ digest }: BuiltLayer) => digest.slice("sha256:".length);
 const blobOf = (one: BuiltLayer) => `blobs/sha256/${hexOf(one)}`;
-const layerOf = (one: BuiltLayer) => [".artifact", ".artifact.index"].map((end) => `layers/sha256/${hexOf(one)}${end}`);
+const layerOf = (one: BuiltLayer) =>
+  [".artifact", ".artifact.index", ".artifact.use.json"].map((end) => `layers/sha256/${hexOf(one)}${end}`);
 
 test("files and folders become a tree, and nothing but what is kept is left", async () => {
   await using bench = await usePulls();
