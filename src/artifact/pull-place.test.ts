@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "../../test/registry-client/manual-clock.ts";
 import { AwayRoom, PullPlace } from "./pull-place.ts";
+import type { PlaceAsk } from "./worker-calls.ts";
 
 const never = new AbortController().signal;
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -10,9 +11,9 @@ function use({ room = new AwayRoom(), layers = 1 } = {}) {
   const clock = new ManualClock();
   const asked: string[] = [];
   let taken = Promise.withResolvers<void>();
-  const ask = async ({ place }: { place: "leave" | "take" }) => {
-    asked.push(place);
-    if (place === "take") await taken.promise;
+  const ask = async (what: PlaceAsk) => {
+    asked.push(what.place);
+    if (what.place === "take") await taken.promise;
   };
   const place = new PullPlace({ ask, clock, room, layers });
   const pass = async (ms: number) => {
