@@ -143,6 +143,8 @@ export class BlobHelpers {
       const claim = this.#options.claims.take(this.#partBytes);
       if (claim === undefined) return;
       await this.#fetch(claim, () => true);
+      // A server that goes on giving parts does not mind, whatever happened to others.
+      this.#failures = Math.max(0, this.#failures - 1);
     }
   }
 

@@ -123,6 +123,22 @@ for (const { status, kind } of refused) {
   });
 }
 
+for (const status of [408, 429, 500, 502, 503, 504]) {
+  test(`${status} passes`, async () => {
+    await using bench = await useBlob((request, count) => (count < 3 ? { status } : ranged(request)));
+    await bench.fetch();
+    assert.equal(bench.server.seen.length, 3);
+  });
+}
+
+test("what will not pass is not tried again", async () => {
+  for (const status of [400, 401, 403, 404, 405, 410, 451]) {
+    await using bench = await useBlob(() => ({ status }));
+    await assert.rejects(bench.fetch());
+    assert.equal(bench.server.seen.length, 1, `${status}`);
+  }
+});
+
 test("a connection that breaks is gone on with where it broke", async () => {
   const breaks = [1_000_000, 1_100_000];
   await using bench = await useBlob((request, count) => {

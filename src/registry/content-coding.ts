@@ -1,15 +1,30 @@
 import { once } from "node:events";
 import type { Transform } from "node:stream";
-import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from "node:zlib";
+import {
+  brotliDecompressSync,
+  createBrotliDecompress,
+  createGunzip,
+  createInflate,
+  createZstdDecompress,
+  gunzipSync,
+  inflateSync,
+  zstdDecompressSync,
+} from "node:zlib";
 import { type HeaderFields, headerOf } from "./http/http-message.ts";
 import type { ChunkSink, HttpBody } from "./http/http-types.ts";
 
-const decoders: Readonly<Record<string, () => Transform>> = {
-  gzip: () => createGunzip(),
-  "x-gzip": () => createGunzip(),
-  deflate: () => createInflate(),
-  br: () => createBrotliDecompress(),
-  zstd: () => createZstdDecompress(),
+interface Decoder {
+  readonly stream: () => Transform;
+  readonly whole: (bytes: Uint8Array, options: { readonly maxOutputLength: number }) => Buffer;
+}
+
+const gzip: Decoder = { stream: () => createGunzip(), whole: gunzipSync };
+const decoders: Readonly<Record<string, Decoder>> = {
+  gzip,
+  "x-gzip": gzip,
+  deflate: { stream: () => createInflate(), whole: inflateSync },
+  br: { stream: () => createBrotliDecompress(), whole: brotliDecompressSync },
+  zstd: { stream: () => createZstdDecompress(), whole: zstdDecompressSync },
 };
 
 /** The coding that an answer claims for its body, if it is one that can be undone. */
@@ -20,7 +35,7 @@ export function contentCodingOf(headers: HeaderFields): string | undefined {
 
 /** Hands the decoded bytes of a body to `sink`. Rejects as the body does, with the sink's error or the decoder's. */
 export async function decodeInto(body: HttpBody, coding: string, sink: ChunkSink): Promise<void> {
-  const decoder = decoders[coding]?.();
+  const decoder = decoders[coding]?.stream();
   if (decoder === undefined) throw new Error(`no decoder for ${coding}`);
   const taken = (async () => {
     for await (const chunk of decoder) await sink(chunk as Buffer);
@@ -38,4 +53,13 @@ export async function decodeInto(body: HttpBody, coding: string, sink: ChunkSink
     throw error;
   }
   await taken;
+}
+
+/** The decoded form of a small body; undefined if it has none of at most `maxBytes`. */
+export function decodeWhole(bytes: Uint8Array, coding: string, maxBytes: number): Buffer | undefined {
+  try {
+    return decoders[coding]?.whole(bytes, { maxOutputLength: maxBytes });
+  } catch {
+    return undefined;
+  }
 }

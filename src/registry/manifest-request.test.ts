@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { failsAs, nodeConfig, podSecret, type ScriptedAnswer, useClient } from "../../test/registry-client/index.ts";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import {
+  failsAs,
+  nodeConfig,
+  podSecret,
+  RawServer,
+  type ScriptedAnswer,
+  useClient,
+} from "../../test/registry-client/index.ts";
 import { DriverError, type ErrorKind } from "../base/index.ts";
 import { digestOf } from "../oci/index.ts";
 import { anonymous } from "./index.ts";
@@ -217,6 +225,40 @@ test("an abort while waiting for another try", async () => {
   while (bench.clock.pending < 2) await new Promise((resolve) => setImmediate(resolve));
   controller.abort(reason);
   await work;
+});
+
+for (const tagOrDigest of ["v1", digestOf(Buffer.from(manifest))]) {
+  test(`a Content-Encoding that is true or wrong: ${tagOrDigest.slice(0, 6)} is read as what fits`, async () => {
+    const codings: readonly [string, Buffer][] = [
+      ["gzip", gzipSync(manifest)],
+      ["zstd", zstdCompressSync(manifest)],
+      ["gzip", Buffer.from(manifest)],
+      ["nonsense", Buffer.from(manifest)],
+    ];
+    for (const [coding, body] of codings) {
+      await using bench = await useClient(() => ({ body, headers: { "content-encoding": coding } }));
+      const found = await bench.client.fetchManifest(bench.query({ tagOrDigest }));
+      assert.equal(Buffer.from(found.bytes).toString(), manifest);
+      assert.equal(bench.server.seen.length, 1);
+    }
+  });
+}
+
+test("the body of an error that comes a byte at a time is not waited for", async () => {
+  await using server = await RawServer.start(async (peer) => {
+    await peer.readRequest();
+    peer.socket.write("HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\n{");
+  });
+  await using bench = await useClient(() => ({}));
+  const repository = { registry: `127.0.0.1:${server.port}`, repository: "org/app", transport: "http" } as const;
+  const fetching = assert.rejects(
+    bench.client.fetchManifest(bench.query({ repository })),
+    failsAs("not-found", /404 Not Found; /),
+  );
+  // The head is there once two timers run: for the body as a whole, and for a stall, which is three times as long.
+  while (bench.clock.pending < 2) await new Promise((resolve) => setImmediate(resolve));
+  bench.clock.advance(10_000);
+  await fetching;
 });
 
 test("HEAD tells a digest, or is of no use", async () => {

@@ -8,13 +8,14 @@ import {
   MAX_MANIFEST_BYTES,
   parseDigest,
 } from "../oci/index.ts";
-import { requestAuthorized } from "./authorized-request.ts";
 import { Admission, NotLetIn } from "./admission.ts";
+import { requestAuthorized } from "./authorized-request.ts";
 import { type ClientTools, createRetrier } from "./client-tools.ts";
+import { contentCodingOf, decodeWhole } from "./content-coding.ts";
 import type { Credential } from "./credential.ts";
 import { type Endpoint, targetIn } from "./endpoint.ts";
-import { type AskedHost, askHosts, type HostsQuery, hostsFor } from "./first-host.ts";
 import { failureFrom, opening, type Purpose } from "./failure.ts";
+import { type AskedHost, askHosts, type HostsQuery, hostsFor } from "./first-host.ts";
 import { headerOf } from "./http/http-message.ts";
 import type { HttpResponse } from "./http/http-types.ts";
 import { hostLabel } from "./http/target.ts";
@@ -120,7 +121,7 @@ interface Reading {
 async function readManifest(tools: ClientTools, response: HttpResponse, reading: Reading): Promise<FetchedManifest> {
   const { query, credential, purpose } = reading;
   if (response.status !== 200) throw await statusErrorFrom(response, "registry", tools.clock);
-  const { bytes, whole } = await response.body.readAtMost(MAX_MANIFEST_BYTES);
+  const { bytes: sent, whole } = await response.body.readAtMost(MAX_MANIFEST_BYTES);
   if (!whole) {
     throw new DriverError(
       "refused",
@@ -128,11 +129,24 @@ async function readManifest(tools: ClientTools, response: HttpResponse, reading:
     );
   }
   const asked = askedDigest(query);
+  const bytes = manifestIn(sent, response, asked);
   const digest = digestOf(bytes, asked === undefined ? "sha256" : digestParts(asked).algorithm);
   if (asked !== undefined && digest !== asked) {
     throw new DriverError("corrupt", `${opening(purpose)}: the bytes that came have another digest (${digest})`);
   }
   return { bytes, contentType: headerOf(response.headers, "content-type"), digest, credential };
+}
+
+/** What was sent, or what it encodes if it says so: what has the digest that was asked for, or may be a manifest. */
+function manifestIn(sent: Buffer, { headers }: HttpResponse, asked: Digest | undefined): Buffer {
+  const coding = contentCodingOf(headers);
+  const isFit = (bytes: Buffer) =>
+    asked === undefined
+      ? /^\s*\{/.test(bytes.toString("latin1", 0, 64))
+      : digestOf(bytes, digestParts(asked).algorithm) === asked;
+  if (coding === undefined || isFit(sent)) return sent;
+  const decoded = decodeWhole(sent, coding, MAX_MANIFEST_BYTES);
+  return decoded !== undefined && isFit(decoded) ? decoded : sent;
 }
 
 function askedDigest({ tagOrDigest }: ManifestQuery): Digest | undefined {

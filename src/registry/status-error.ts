@@ -44,11 +44,13 @@ export class StatusError extends Error {
 }
 
 const maxErrorBodyBytes = 8192;
+// What is worth telling comes at once; a connection that brings one byte at a time is not waited for.
+const maxErrorBodyMs = 10_000;
 
 /** Reads what an answer says of itself: status, and the registry's error code and message; of the body nothing else. */
 export async function statusErrorFrom(response: HttpResponse, role: AnsweringRole, clock: Clock): Promise<StatusError> {
   const { status, headers, target } = response;
-  const body = await response.body.readAtMost(maxErrorBodyBytes).catch(() => undefined);
+  const body = await response.body.readAtMost(maxErrorBodyBytes, maxErrorBodyMs).catch(() => undefined);
   const text = body?.bytes.toString("utf8") ?? "";
   const detail = errorDetail(text);
   const name = STATUS_CODES[status];

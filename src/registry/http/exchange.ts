@@ -25,6 +25,7 @@ export interface ExchangeOptions {
 
 /** Rests of a body up to this size are read so that their connection lives on. */
 const worthReadingBytes = 64 * 1024;
+const worthReadingMs = 10_000;
 
 /**
  * One request and its answer on a connection: head, then body, then over. Chunks are views of the connection's read
@@ -155,14 +156,18 @@ export class Exchange {
       this.#pump();
       return this.#bodyEnd.promise;
     };
-    const readAtMost = (maxBytes: number) => this.#readAtMost(maxBytes, readInto);
+    const readAtMost = async (maxBytes: number, maxMs?: number) => {
+      const tooSlow = () => this.fail(this.#error("stalled", "the connection brought too little"));
+      const cancelTimer = maxMs === undefined ? undefined : this.#options.clock.after(maxMs, tooSlow);
+      return await this.#readAtMost(maxBytes, readInto).finally(cancelTimer);
+    };
     const discard = () => {
       if (framing.kind === "until-close" || (length ?? 0) > worthReadingBytes) {
         this.fail(this.#error("cut", "the body was not read"));
         return;
       }
       // Why the rest of an unwanted body does not come is of no interest: the connection is closed then.
-      readAtMost(worthReadingBytes).catch(() => undefined);
+      readAtMost(worthReadingBytes, worthReadingMs).catch(() => undefined);
     };
     return { length, readInto, readAtMost, discard };
   }

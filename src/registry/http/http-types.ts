@@ -44,8 +44,11 @@ export interface HttpBody {
   readonly length: number | undefined;
   /** Hands every chunk to the sink. Rejects with the sink's own error, the signal's reason or a `TransportError`. */
   readInto(sink: ChunkSink): Promise<void>;
-  /** The body, or its first `maxBytes`: then `whole` is false and the connection is closed. */
-  readAtMost(maxBytes: number): Promise<{ readonly bytes: Buffer; readonly whole: boolean }>;
+  /**
+   * The body, or its first `maxBytes`: then `whole` is false and the connection is closed. A body that takes longer than
+   * `maxMs` is cut.
+   */
+  readAtMost(maxBytes: number, maxMs?: number): Promise<{ readonly bytes: Buffer; readonly whole: boolean }>;
   /** Nobody wants it: a small one is read so that the connection can serve again, for a large one it is closed. */
   discard(): void;
 }
