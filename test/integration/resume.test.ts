@@ -162,3 +162,30 @@ test("a large blob comes in parts, and all of them are gone on with after kill -
   // What one connection had on its way when others took over is sent twice.
   assert.ok(sentBytes(registry) < size - savedBytes + 4_000_000, `${sentBytes(registry)} sent, ${savedBytes} there`);
 });
+
+test("signed URLs that run out in mid-blob: new ones from the registry, on with the same offset", REAL, async () => {
+  await using registry = await EmbeddedRegistry.start({ redirectBlobs: true });
+  const layer = fileLayer("big", content);
+  const reference = await pushThing(registry, artifact([layer]));
+  registry.log.clear();
+  const signed = () => registry.log.select({ origin: "blobs" });
+  const expired = {
+    kind: "status",
+    status: 403,
+    headers: { "content-type": "text/html" },
+    body: "<h1>Expired",
+  } as const;
+  registry.fault = ({ origin }) => {
+    if (origin !== "blobs" || signed().length > 3) return undefined;
+    return signed().length === 2 ? expired : { kind: "cut", afterBytes: HALF / 2 };
+  };
+  await using sandbox = await Sandbox.start();
+  const volume = sandbox.kubelet.volume({ attributes: attributes(reference) });
+  await volume.publish();
+  assert.ok((await readFile(join(volume.targetPath, "big"))).equals(content));
+  assert.deepEqual(
+    signed().map(({ status, headers }) => `${status} ${headers["range"]?.split("-")[0]}`),
+    ["200 undefined", `403 bytes=${HALF / 2}`, `206 bytes=${HALF / 2}`, `206 bytes=${HALF}`],
+  );
+  assert.equal(registry.log.blobGets(layer.digest).length, 4, "each time the registry was asked for a URL");
+});
