@@ -29,6 +29,7 @@ export {
   childEnvironment,
   killProcessGroup,
   loadKoffi,
+  proxyVariables,
   startWorker,
   type WorkerName,
 } from "./runtime.ts";

@@ -40,6 +40,12 @@ export function childEnvironment(added: Readonly<Record<string, string>>): Recor
   return { ...process.env, ...added };
 }
 
+/** The variables that say through which proxies to go: HTTPS_PROXY, HTTP_PROXY, NO_PROXY, in either case. */
+export function proxyVariables(): Readonly<Record<string, string | undefined>> {
+  const names = ["HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"].flatMap((name) => [name, name.toLowerCase()]);
+  return Object.fromEntries(names.map((name) => [name, process.env[name]]));
+}
+
 /** Ends a program that was started with a group of its own, and all that it started; nothing happens if it is gone. */
 export function killProcessGroup(pid: number): void {
   try {

@@ -95,6 +95,7 @@ const advice: Readonly<Record<TransportFault, string>> = {
   tls: "check its TLS versions and ciphers",
   protocol: "check that a registry answers there",
   redirect: "check the registry's redirects",
+  proxy: "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the driver, and what the proxy allows",
   challenge: "check the registry's authentication",
   token: "check the registry's token server",
 };

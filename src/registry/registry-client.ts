@@ -1,10 +1,11 @@
-import { type Clock, type Logger, ThreadLoad } from "../base/index.ts";
+import { type Clock, type Logger, proxyVariables, ThreadLoad } from "../base/index.ts";
 import { Authorizer } from "./auth/authorizer.ts";
 import { type BlobQuery, type FetchedBlob, fetchBlob } from "./blob-request.ts";
 import { HostRest } from "./host-rest.ts";
 import { fetchHostedBlob, type HostedBlobQuery } from "./hosted-blob.ts";
 import { ConnectionPool } from "./http/connection-pool.ts";
 import { defaultHttpLimits, type HttpLimits } from "./http/http-types.ts";
+import { createProxyChooser, type ProxyChooser } from "./http/proxy.ts";
 import {
   type ClaimedManifest,
   type FetchedManifest,
@@ -50,6 +51,8 @@ export interface RegistryClientOptions {
   /** Where they differ from the defaults. */
   readonly limits?: Partial<HttpLimits>;
   readonly retryPolicy?: Partial<RetryPolicy>;
+  /** Chooses what requests go through: as the environment says, if left out. */
+  readonly proxyFor?: ProxyChooser;
   /** The share of the time in which the client's thread was busy, since it was asked last: measured if left out. */
   readonly threadLoad?: () => number;
 }
@@ -58,7 +61,8 @@ export interface RegistryClientOptions {
 export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
   const { clock, log, caCertificates, userAgent } = options;
   const limits = { ...defaultHttpLimits, ...options.limits };
-  const pool = new ConnectionPool({ clock, limits, userAgent, caCertificates });
+  const proxyFor = options.proxyFor ?? createProxyChooser(proxyVariables());
+  const pool = new ConnectionPool({ clock, limits, userAgent, caCertificates, proxyFor });
   const send = pool.request.bind(pool);
   const authorizer = new Authorizer({ send, clock });
   const rest = new HostRest(clock);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-/** What an https registry needs, as PEM: the certificate is good for 127.0.0.1 and localhost. */
+/** What an https registry needs, as PEM: the certificate is good for 127.0.0.1, localhost and registry.test. */
 export interface Certificates {
   /** The authority that signed the certificate: what `--ca-file` gets. */
   readonly ca: string;
@@ -22,7 +22,7 @@ export async function createCertificates(): Promise<Certificates> {
   try {
     const asAuthority = ["-x509", "-subj", "/CN=oras-csi test authority", "-addext", "keyUsage=critical,keyCertSign"];
     await run("openssl", ["req", ...newKey, ...asAuthority, "-keyout", at("ca.key"), "-out", at("ca.pem")]);
-    await writeFile(at("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n");
+    await writeFile(at("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:registry.test\n");
     await run("openssl", ["req", ...newKey, "-subj", "/CN=localhost", "-keyout", at("key.pem"), "-out", at("csr.pem")]);
     const signer = ["-CA", at("ca.pem"), "-CAkey", at("ca.key"), "-CAcreateserial", "-days", "2"];
     await run("openssl", [

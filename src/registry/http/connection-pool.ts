@@ -1,8 +1,9 @@
 import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
 import { type Clock, Semaphore } from "../../base/index.ts";
-import { Connection } from "./connection.ts";
+import { Connection, type ConnectionOptions } from "./connection.ts";
 import type { Exchange } from "./exchange.ts";
 import type { HttpLimits, HttpRequest, HttpResponse } from "./http-types.ts";
+import type { ProxyChooser } from "./proxy.ts";
 import { hostLabel, originKey } from "./target.ts";
 import type { TlsSettings } from "./tls-settings.ts";
 import { TransportError } from "./transport-error.ts";
@@ -14,6 +15,8 @@ export interface ConnectionPoolOptions {
   readonly userAgent: string;
   /** PEM texts added to the built-in roots. */
   readonly caCertificates: readonly string[];
+  /** Chooses what requests go through; without it nothing. */
+  readonly proxyFor?: ProxyChooser | undefined;
 }
 
 /** The connections to one origin, and the places for more. */
@@ -140,13 +143,21 @@ export class ConnectionPool {
     const { clock, limits } = this.#options;
     const { target, trust } = request;
     const secureContext = target.scheme === "https" ? this.#contextFor(request) : undefined;
-    const connection = await Connection.open({ origin: target, trust, secureContext, clock, limits }, request);
+    const way = { origin: target, trust, secureContext, proxy: this.#proxyFor(request), clock, limits };
+    const connection = await Connection.open(way, request);
     this.#connections.add(connection);
     if (this.#isClosed) connection.close();
     return connection;
   }
 
-  #contextFor({ target, trust, tls }: HttpRequest): SecureContext | undefined {
+  #proxyFor({ target }: HttpRequest): ConnectionOptions["proxy"] {
+    const proxy = this.#options.proxyFor?.(target);
+    if (proxy === undefined) return undefined;
+    const asked = { target: { ...proxy.origin, path: "/" }, trust: "verified", tls: undefined } as const;
+    return { proxy, secureContext: proxy.origin.scheme === "https" ? this.#contextFor(asked) : undefined };
+  }
+
+  #contextFor({ target, trust, tls }: Pick<HttpRequest, "target" | "trust" | "tls">): SecureContext | undefined {
     const added = trust === "verified" ? [...this.#options.caCertificates, ...(tls?.caCertificates ?? [])] : [];
     const shown = tls?.clientCertificates ?? [];
     if (added.length === 0 && shown.length === 0) return undefined;

@@ -4,7 +4,7 @@ import type { Clock } from "../../base/index.ts";
 import { Exchange } from "./exchange.ts";
 import { formatRequestHead } from "./http-message.ts";
 import type { HttpLimits, HttpRequest, TlsTrust } from "./http-types.ts";
-import { openSocket } from "./socket.ts";
+import { openSocket, type SocketOptions } from "./socket.ts";
 import { hostLabel, type Origin } from "./target.ts";
 import { TransportError, transportErrorFromSocket } from "./transport-error.ts";
 
@@ -13,6 +13,8 @@ export interface ConnectionOptions {
   readonly origin: Origin;
   readonly trust: TlsTrust;
   readonly secureContext: SecureContext | undefined;
+  /** What the origin is reached through, and the roots that a proxy over TLS is verified against. */
+  readonly proxy?: SocketOptions["proxy"];
   readonly clock: Clock;
   readonly limits: HttpLimits;
 }
@@ -63,7 +65,7 @@ export class Connection {
   send(request: HttpRequest, headers: ReadonlyMap<string, string>, onOver: () => void): Exchange {
     const socket = this.#socket;
     if (socket === undefined || !this.#isOpen) throw this.#cut();
-    const head = formatRequestHead(request.method, request.target.path, headers);
+    const head = this.#headOf(request, headers);
     socket.ref();
     const exchange = new Exchange({
       request,
@@ -89,6 +91,15 @@ export class Connection {
     this.#isOpen = false;
     this.#socket?.destroy();
     this.#exchange?.fail(this.#cut());
+  }
+
+  /** A proxy is told whose path it is, and who asks; one that only passes TLS on has learned that before. */
+  #headOf({ method, target }: HttpRequest, headers: ReadonlyMap<string, string>): string {
+    const proxy = target.scheme === "http" ? this.#options.proxy?.proxy : undefined;
+    if (proxy === undefined) return formatRequestHead(method, target.path, headers);
+    const all = new Map(headers);
+    if (proxy.authorization !== undefined) all.set("Proxy-Authorization", proxy.authorization);
+    return formatRequestHead(method, `http://${hostLabel(target)}${target.path}`, all);
   }
 
   #attach(socket: Socket): void {

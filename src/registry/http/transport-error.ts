@@ -14,10 +14,18 @@ export type TransportFault =
   | "protocol"
   | "redirect"
   | "challenge"
+  | "proxy"
   | "token";
 
 // What another try cannot change: the host would answer the same again.
-const lasting: ReadonlySet<TransportFault> = new Set(["certificate", "plain-http", "redirect", "challenge", "token"]);
+const lasting: ReadonlySet<TransportFault> = new Set([
+  "certificate",
+  "plain-http",
+  "redirect",
+  "challenge",
+  "proxy",
+  "token",
+]);
 
 /** No whole answer from a host. The message is what happened, the same each time: no addresses, ports or durations. */
 export class TransportError extends Error {
