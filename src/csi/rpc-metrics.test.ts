@@ -32,13 +32,15 @@ test("each call is told with its method, code and duration, and nothing of the r
 
 test("a call that its caller gave up is told when its handler ends", async () => {
   const told = Promise.withResolvers<{ code: string }>();
+  const caller = new AbortController();
   await using csi = await useCsiServer({ observer: { rpcDone: told.resolve } });
   csi.volumes.onPublish = ({ signal }) =>
     new Promise((_, reject) => {
       const giveUp = () => reject(new DriverError("cancelled", "the caller went away"));
       if (signal.aborted) giveUp();
       else signal.addEventListener("abort", giveUp, { once: true });
+      caller.abort();
     });
-  await assert.rejects(csi.clients.node.nodePublishVolume(publish, { timeoutMs: 50 }));
+  await assert.rejects(csi.clients.node.nodePublishVolume(publish, { signal: caller.signal }));
   assert.match((await told.promise).code, /^(CANCELED|DEADLINE_EXCEEDED)$/);
 });

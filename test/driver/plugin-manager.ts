@@ -1,7 +1,7 @@
 import { EventEmitter, once } from "node:events";
 import { type FSWatcher, lstatSync, watch } from "node:fs";
 import { join } from "node:path";
-import { Client, credentials, Metadata, type MethodDefinition } from "@grpc/grpc-js";
+import { Client, credentials, Metadata, type MethodDefinition, status } from "@grpc/grpc-js";
 import { loadSync, type ServiceDefinition } from "@grpc/proto-loader";
 import { createGrpcJsClient } from "./grpc-js-client.ts";
 
@@ -46,14 +46,20 @@ export class PluginManager implements Disposable {
     }
   }
 
-  /** What the plugin at a socket says about itself, within kubelet's second. */
+  /** What the plugin at a socket says about itself. Kubelet asks again when it had no answer within its second. */
   async getInfo(socketPath: string): Promise<PluginInfo> {
-    return (await callRegistration(socketPath, "GetInfo", {}, GET_INFO_MS)) as PluginInfo;
+    for (;;) {
+      try {
+        return (await callRegistration(socketPath, "GetInfo", {}, GET_INFO_MS)) as PluginInfo;
+      } catch (error) {
+        if ((error as { code?: unknown }).code !== status.DEADLINE_EXCEEDED) throw error;
+      }
+    }
   }
 
   /** Tells a plugin how its registration went. */
-  async notify(socketPath: string, status: { pluginRegistered: boolean; error?: string }): Promise<void> {
-    await callRegistration(socketPath, "NotifyRegistrationStatus", status, NOTIFY_MS);
+  async notify(socketPath: string, outcome: { pluginRegistered: boolean; error?: string }): Promise<void> {
+    await callRegistration(socketPath, "NotifyRegistrationStatus", outcome, NOTIFY_MS);
   }
 
   /** Registers the plugin at a socket as kubelet does; answers the node's id in CSINode. Throws after a refusal. */

@@ -34,7 +34,10 @@ export interface MountedVolumes extends AsyncDisposable {
 export const DRIVER_NAME = "csi.test";
 /** The id of the volume that `request` is about. */
 export const VOLUME_ID = "csi-1";
-const LOOK_LIMIT_MS = 250;
+/** Longer than any look takes at a file system that lives, however busy the machine is. */
+const LOOK_LIMIT_MS = 60_000;
+/** How long tests with mounts that hang wait for them. */
+export const HUNG_LIMIT_MS = 1_500;
 
 /** Sets it all up in an area of its own. Short pauses pass at once unless a clock is given. Needs root. */
 export async function useMountedVolumes(

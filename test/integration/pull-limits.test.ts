@@ -35,7 +35,7 @@ test("--stall-timeout: a connection that brings nothing is cut, and the blob is 
     path.endsWith(layer.digest) && headers["range"] === undefined
       ? { kind: "hold", afterBytes: 150_000, until: forever }
       : undefined;
-  await using sandbox = await Sandbox.start({ flags: ["--stall-timeout=500ms"] });
+  await using sandbox = await Sandbox.start({ flags: ["--stall-timeout=3s"] });
   const volume = sandbox.kubelet.volume({ attributes: attributes(reference) });
   await volume.publish();
   assert.ok((await readFile(join(volume.targetPath, "a"))).equals(content));

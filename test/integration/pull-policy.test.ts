@@ -4,7 +4,7 @@ import { Sandbox } from "../driver/index.ts";
 import { artifact, EmbeddedRegistry, fileLayer } from "../registry/index.ts";
 import { attributes, pushThing, REAL, rejectsWith, textFiles } from "./support.ts";
 
-const PATIENCE = { timeoutMs: 4_000 };
+const PATIENCE = { timeoutMs: 6_000 };
 const common = fileLayer("common", "c");
 const oldThing = artifact([common, fileLayer("version", "old")]);
 const newThing = artifact([common, fileLayer("version", "new")]);

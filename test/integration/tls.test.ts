@@ -18,7 +18,7 @@ import { assertNothingLeft, attributes, pushThing, REAL, rejectsWith, textFiles 
 const withoutOpenssl = spawnSync("openssl", ["version"]).error === undefined ? false : "openssl is not installed";
 const thing = artifact([fileLayer("a", "a\n")]);
 /** Short of the retries' own limit, so that a hopeless host is reported at the deadline. */
-const PATIENCE = { timeoutMs: 4_000 };
+const PATIENCE = { timeoutMs: 6_000 };
 
 describe("registries with TLS", { skip: REAL.skip || withoutOpenssl }, () => {
   let tls: Certificates;

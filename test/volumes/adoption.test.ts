@@ -6,9 +6,17 @@ import { DriverError } from "../../src/base/index.ts";
 import { Cache } from "../../src/cache/index.ts";
 import { Volumes } from "../../src/volume/index.ts";
 import { skipMounts } from "../helpers/mount-area.ts";
-import { type MountedVolumes, useMountedVolumes, VOLUME_ID, writeVolData } from "../helpers/mounted-volumes.ts";
+import {
+  HUNG_LIMIT_MS,
+  type MountedVolumes,
+  useMountedVolumes,
+  VOLUME_ID,
+  writeVolData,
+} from "../helpers/mounted-volumes.ts";
 import { mounterImplementations } from "../helpers/mounter-implementations.ts";
 import { ManualClock } from "../registry-client/manual-clock.ts";
+
+type Use = (options?: Parameters<typeof useMountedVolumes>[1]) => Promise<MountedVolumes>;
 
 const MNT_DETACH = 2;
 const MS_BIND = 1 << 12;
@@ -17,7 +25,7 @@ const others = { volumeContext: { "oras.artifact.reference": "elsewhere.example/
 
 for (const { name, create } of mounterImplementations) {
   describe(name, { skip: skipMounts }, () => {
-    const use = () => useMountedVolumes(create);
+    const use: Use = (options) => useMountedVolumes(create, options);
     for (const readOnly of [true, false]) {
       describe(`${readOnly ? "read-only" : "writable"} volumes whose record is lost`, () => ownMounts(use, readOnly));
     }
@@ -115,7 +123,7 @@ function ownMounts(use: () => Promise<MountedVolumes>, readOnly: boolean): void 
 }
 
 /** Mounts of somebody: the Go driver's, say. */
-function foreignMounts(use: () => Promise<MountedVolumes>): void {
+function foreignMounts(use: Use): void {
   const mountForeign = async (bench: MountedVolumes) => {
     mkdirSync(bench.target);
     await bench.area.libc.mount({ source: "go", target: bench.target, fsType: "tmpfs", flags: 0, data: "size=8m" });
@@ -141,7 +149,7 @@ function foreignMounts(use: () => Promise<MountedVolumes>): void {
   });
 
   test("one that died since is replaced, one that hangs is neither measured nor served, and can be unpublished", async () => {
-    await using bench = await use();
+    await using bench = await use({ lookLimitMs: HUNG_LIMIT_MS });
     await mountForeign(bench);
     writeVolData(bench.target, VOLUME_ID);
     await bench.volumes.publish(bench.request());

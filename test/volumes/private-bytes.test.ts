@@ -128,7 +128,7 @@ describe("bytes are shared, access is not", REAL, () => {
     await volume(registry, "one", { secrets: ann }).publish();
     half.fault = ({ path }) => (path.includes("/blobs/") ? { kind: "cut", afterBytes: 0 } : undefined);
     const cut = volume(half, "two");
-    await rejectsWith(cut.publish({ timeoutMs: 4_000 }), "UNAVAILABLE");
+    await rejectsWith(cut.publish({ timeoutMs: 6_000 }), "UNAVAILABLE");
     await rejectsWith(volume(half, "two", { policy: "Never" }).publish(), "NOT_FOUND");
     await cut.unpublish();
     half.fault = undefined;

@@ -16,7 +16,7 @@ import { describe, test } from "node:test";
 import { DriverError, systemClock } from "../../src/base/index.ts";
 import { defaultMountFlags } from "../../src/mount/index.ts";
 import { skipMounts } from "../helpers/mount-area.ts";
-import { type MountedVolumes, useMountedVolumes, VOLUME_ID } from "../helpers/mounted-volumes.ts";
+import { HUNG_LIMIT_MS, type MountedVolumes, useMountedVolumes, VOLUME_ID } from "../helpers/mounted-volumes.ts";
 import { mounterImplementations } from "../helpers/mounter-implementations.ts";
 
 type Use = (options?: Parameters<typeof useMountedVolumes>[1]) => Promise<MountedVolumes>;
@@ -243,7 +243,7 @@ function lost(use: Use, readOnly: boolean): void {
 /** Mounts that never answer. */
 function hung(use: Use): void {
   test("a hung mount where a volume is to go is unavailable; the volume can be unpublished, then published", async () => {
-    await using bench = await use();
+    await using bench = await use({ lookLimitMs: HUNG_LIMIT_MS });
     mkdirSync(bench.target);
     await bench.area.mountHung(bench.target);
     await assert.rejects(bench.volumes.publish(bench.request()), isKind("unavailable", /hangs/));
@@ -262,7 +262,7 @@ function hung(use: Use): void {
   });
 
   test("a volume that a hung mount covers is neither healthy nor published, but can be unpublished", async () => {
-    await using bench = await use();
+    await using bench = await use({ lookLimitMs: HUNG_LIMIT_MS });
     await bench.volumes.publish(bench.request());
     await bench.area.mountHung(bench.target);
     await assert.rejects(bench.volumes.publish(bench.request()), isKind("unavailable", /hangs/));
@@ -274,7 +274,7 @@ function hung(use: Use): void {
   });
 
   test("however many mounts hang, other volumes are served", async () => {
-    await using bench = await use();
+    await using bench = await use({ lookLimitMs: HUNG_LIMIT_MS });
     const targets = Array.from({ length: 8 }, (_, i) => bench.area.folder(`hung-${i}`));
     for (const target of targets) await bench.area.mountHung(target);
     const hanging = targets.map((targetPath) =>
