@@ -21,6 +21,9 @@ const ALL_VALUES = [
   ["image.tag=v9", "imagePullSecrets[0].name=login", "caBundle.configMap=roots", "dockerConfigSecret=login"],
   ["allowRegistry={ghcr.io/org/**}", "extraArgs={--max-pulls=8}", "podMonitor.enabled=true", "podLabels.team=ml"],
   ["podAnnotations.note=x", "podMonitor.labels.release=prometheus", "log.level=debug", "enforceNamespaces=false"],
+  ["hostsDir=/etc/containerd/certs.d", "credentialProviders.config=/etc/kubernetes/providers.yaml"],
+  ["credentialProviders.binDir=/opt/providers", "proxy.https=http://proxy.example:3128", "proxy.secret=proxy"],
+  ["proxy.noProxy=10.0.0.0/8\\,.cluster.local"],
   ["selinuxLabel=system_u:object_r:container_ro_file_t:s0", "cache.maxBytes=50Gi", "cache.ttl=168h"],
 ].flatMap((values) => values.flatMap((value) => ["--set", value]));
 const REFUSED_VALUES = [
@@ -32,6 +35,9 @@ const REFUSED_VALUES = [
   "cache.maxBytes=50GB",
   "cache.ttl=7d",
   "cache.highPercent=100",
+  "hostsDir=certs.d",
+  "credentialProviders.config=/etc/providers.yaml",
+  "proxy.https=socks5://proxy.example:1080",
 ];
 
 /** Where HTTP is served and where probes ask, by values; without a host they ask the pod's IP, which is the node's. */
