@@ -13,7 +13,7 @@ import {
   utimesSync,
 } from "node:fs";
 import { errnoOf, withShortPath } from "../base/index.ts";
-import { fileTime } from "../unpack/index.ts";
+import { fileTime, secondsOf } from "../unpack/index.ts";
 
 /** Hard links files and symlinks into one tree. Synchronous: for a worker. */
 export class FileLinker {
@@ -40,7 +40,7 @@ export class FileLinker {
 export function copyFacts(found: BigIntStats, target: Buffer): void {
   chownSync(target, Number(found.uid), Number(found.gid));
   chmodSync(target, Number(found.mode & 0o7777n));
-  const mtime = fileTime(Number(found.mtimeNs) / 1e9);
+  const mtime = fileTime(secondsOf(found.mtimeNs));
   utimesSync(target, mtime, mtime);
 }
 
@@ -59,7 +59,7 @@ function tryLink(source: Buffer, target: Buffer): boolean {
 function copyItself(source: Buffer, target: Buffer, found: BigIntStats): void {
   if (found.isSymbolicLink()) {
     symlinkSync(readlinkSync(source, { encoding: "buffer" }), target);
-    const mtime = fileTime(Number(found.mtimeNs) / 1e9);
+    const mtime = fileTime(secondsOf(found.mtimeNs));
     lchownSync(target, Number(found.uid), Number(found.gid));
     lutimesSync(target, mtime, mtime);
     return;

@@ -4,7 +4,7 @@ export { writeLayerIndex } from "./layer-index-file.ts";
 export { layerDiskUse } from "./layer-disk-use.ts";
 export { LayerIndexReader, type LayerRow } from "./layer-index-reader.ts";
 export { LayerMerge, type MergedEntry } from "./layer-merge.ts";
-export { fileTime } from "./file-time.ts";
+export { fileTime, secondsOf } from "./file-time.ts";
 export { cleanTitle, requirePathLimits } from "./paths.ts";
 export { quoteName } from "./refusal.ts";
 export { MAX_ENTRIES, UnpackBudget, type UnpackLimits } from "./unpack-budget.ts";

@@ -1,3 +1,4 @@
+import { secondsOf } from "./file-time.ts";
 import { refuseTar } from "./refusal.ts";
 
 /**
@@ -6,6 +7,7 @@ import { refuseTar } from "./refusal.ts";
  */
 export type PaxRecords = Map<string, Buffer>;
 
+const NUMBER = /^(-?)([0-9]{1,20})(?:\.([0-9]*))?$/;
 const entryKeys = ["path", "linkpath", "size", "uid", "gid", "mtime"];
 const sparseKeys = ["major", "name", "map", "size", "realsize"].map((key) => `GNU.sparse.${key}`);
 /** In GNU's oldest format the regions of a sparse file have a record for each number. */
@@ -46,5 +48,13 @@ export function readEntryPax(body: Buffer): PaxRecords {
 /** A decimal number of a PAX record, fractions allowed. Undefined if it is none. */
 export function parsePaxNumber(value: Buffer): number | undefined {
   const text = value.toString("latin1");
-  return /^-?[0-9]{1,20}(\.[0-9]*)?$/.test(text) ? Number(text) : undefined;
+  return NUMBER.test(text) ? Number(text) : undefined;
+}
+
+/** A time of a PAX record as seconds; undefined if it is none. */
+export function parsePaxTime(value: Buffer): number | undefined {
+  const [, sign, whole = "", fraction = ""] = NUMBER.exec(value.toString("latin1")) ?? [];
+  if (whole === "") return undefined;
+  if (sign === "-" || fraction === "" || whole.length > 12) return parsePaxNumber(value);
+  return secondsOf(BigInt(whole) * 1_000_000_000n + BigInt(fraction.slice(0, 9).padEnd(9, "0")));
 }

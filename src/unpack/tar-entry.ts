@@ -1,4 +1,4 @@
-import { type PaxRecords, parsePaxNumber } from "./pax.ts";
+import { type PaxRecords, parsePaxNumber, parsePaxTime } from "./pax.ts";
 import { refuseEntry } from "./refusal.ts";
 import type { TarHeader } from "./tar-header.ts";
 
@@ -68,7 +68,8 @@ export function mergeEntry(
   if (linkName.includes(0)) throw refuseEntry(name, "there is a NUL byte inside its link's target");
   const number = (key: "size" | "mode" | "uid" | "gid" | "mtime"): number => {
     const text = record(key);
-    const value = text === undefined ? header[key] : parsePaxNumber(text);
+    const parse = key === "mtime" ? parsePaxTime : parsePaxNumber;
+    const value = text === undefined ? header[key] : parse(text);
     if (value === undefined) throw refuseEntry(name, `its ${key} is no number, or too large a one`);
     return value;
   };

@@ -16,6 +16,7 @@ export { DOCKER_REGISTRY_USER, DockerRegistry, type DockerRegistryOptions } from
 export { EmbeddedRegistry, type EmbeddedRegistryOptions } from "./embedded-registry.ts";
 export { type FolderFiles, folderLayer, tarLayer, tarOfFolder } from "./folder-layer.ts";
 export { type KnownArtifact, knownArtifacts } from "./known-artifacts.ts";
+export { readOciLayout, writeOciLayout } from "./oci-layout.ts";
 export { type PushTarget, push } from "./push.ts";
 export type { RegistryAuth, RegistryUser } from "./registry-auth.ts";
 export { sha256Of } from "./registry-content.ts";
