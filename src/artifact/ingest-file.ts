@@ -1,7 +1,18 @@
-import { closeSync, constants, fdatasync, fstatSync, ftruncateSync, openSync, read, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fdatasync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  read,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { promisify } from "node:util";
 import { type ByteRange, ByteRanges, errnoOf } from "../base/index.ts";
-import { readIngestMap, removeIngestMap, writeIngestMap } from "./ingest-map.ts";
+import { ingestMapPath, readIngestMap, removeIngestMap, writeIngestMap } from "./ingest-map.ts";
 
 /** Which blob comes in, and from whom. */
 export interface IngestOptions {
@@ -98,11 +109,17 @@ export class IngestFile {
     await this.close();
   }
 
-  /** Closes and removes the file; only what belongs to it goes if it was renamed away. */
+  /** Closes and removes the file. */
   async discard(): Promise<void> {
     await this.close();
     rmSync(this.path, { force: true });
-    removeIngestMap(this.path);
+    this.forget();
+  }
+
+  /** The file was renamed away, closed: nothing is known of it here any more. */
+  forget(): void {
+    if (this.#hasMap) removeIngestMap(this.path);
+    this.#hasMap = false;
   }
 
   /** Bytes are about to come beyond a gap: from now on the map counts, not the file's length. */
@@ -137,7 +154,7 @@ export class IngestFile {
 
 /** What an earlier pull from the same repository left; undefined if nothing of it is of use. */
 function openLeft({ path, sizeBytes, origin, takesAnyOrigin }: IngestOptions) {
-  const map = readIngestMap(path);
+  const map = existsSync(ingestMapPath(path)) ? readIngestMap(path) : undefined;
   if (map === undefined || (map.origin !== origin && takesAnyOrigin !== true)) return undefined;
   let fd: number;
   try {
@@ -153,7 +170,12 @@ function openLeft({ path, sizeBytes, origin, takesAnyOrigin }: IngestOptions) {
 }
 
 function openAnew(path: string): number {
-  removeIngestMap(path);
-  rmSync(path, { recursive: true, force: true });
-  return openSync(path, "wx+", 0o600);
+  if (existsSync(ingestMapPath(path))) removeIngestMap(path);
+  try {
+    return openSync(path, "wx+", 0o600);
+  } catch (error) {
+    if (errnoOf(error) !== "EEXIST") throw error;
+    rmSync(path, { recursive: true, force: true });
+    return openSync(path, "wx+", 0o600);
+  }
 }

@@ -64,6 +64,7 @@ export class LayerFetcher {
       await this.#fetchInto(layer, ingest, noFollower, how);
       await ingest.close();
       await this.#options.blobs.commit(ingest.path, layer.descriptor.digest);
+      ingest.forget();
     });
   }
 
@@ -72,6 +73,7 @@ export class LayerFetcher {
     return await this.#withIngest(layer, async (ingest) => {
       const { staged, skippedEntries } = await this.#unpackWhileFetching(layer, ingest, unpacking, how);
       await this.#options.commitLayer(staged);
+      await ingest.discard();
       return skippedEntries;
     });
   }
@@ -122,9 +124,7 @@ export class LayerFetcher {
       takesAnyOrigin: !job.enforceNamespaces,
     });
     try {
-      const done = await work(ingest);
-      await ingest.discard();
-      return done;
+      return await work(ingest);
     } catch (error) {
       const failure = diskErrorFrom(error, `pull ${job.reference}`);
       const isKept = failure instanceof DriverError && worthKeeping.has(failure.kind);
