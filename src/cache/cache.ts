@@ -51,6 +51,7 @@ export class Cache {
   readonly collector: Collector;
   readonly room: Room;
   readonly limits: CacheLimits;
+  #onMended: (id: TreeId) => Promise<void> = () => Promise.resolve();
   readonly #committing = new KeyedLock();
   #cleaning: Promise<void> = Promise.resolve();
   readonly #syncFileSystem: CacheOptions["syncFileSystem"];
@@ -139,6 +140,7 @@ export class Cache {
         await this.#syncFileSystem(to);
       });
       this.inventory.add({ id, ...facts });
+      if (found !== undefined) await this.#onMended(id);
       return tree;
     });
   }
@@ -147,6 +149,11 @@ export class Cache {
     this.#cleaning = this.collector
       .cleanUp(id)
       .catch((error: unknown) => log.warn("cannot remove a tree", { tree: id, reason: describeError(error) }));
+  }
+
+  /** From now on `onMended` is told of each tree that was mended, before whoever had it mended goes on. */
+  followMending(onMended: (id: TreeId) => Promise<void>): void {
+    this.#onMended = onMended;
   }
 
   /** Stops background work. */

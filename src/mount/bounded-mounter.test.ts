@@ -15,6 +15,7 @@ function use() {
   const slow: Mounter = {
     bind: (options) => fake.bind(options),
     overlay: (options) => fake.overlay(options),
+    refreshOverlay: (target) => fake.refreshOverlay(target),
     unmount: (target, how) => fake.unmount(target, how),
     mountAt: (path) => (path === "/stuck" ? new Promise(() => asked.push(path)) : fake.mountAt(path)),
     isDead(path) {

@@ -7,7 +7,7 @@ import { mountCallFlags } from "./mount-flags.ts";
 import { createMountLookup, mountAt, mountTable } from "./mount-lookup.ts";
 import { withTarget } from "./mount-target.ts";
 import type { BindOptions, Mounter } from "./mounter.ts";
-import { mountOverlay, type OverlayFeatures } from "./overlay.ts";
+import { mountOverlay, type OverlayFeatures, refreshOverlay } from "./overlay.ts";
 import { pathOfHandle, withPathHandle } from "./path-handle.ts";
 import { unmount } from "./unmount.ts";
 
@@ -43,6 +43,7 @@ export function createLegacyMounter({ libc, stagingFolder, overlay }: LegacyMoun
       }
     },
     overlay: (options) => mountOverlay(libc, overlay, options),
+    refreshOverlay: (target) => refreshOverlay(libc, target),
     unmount: (target, how) => unmount(libc, target, how),
   };
 }

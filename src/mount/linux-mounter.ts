@@ -5,7 +5,7 @@ import { attributesFromFlags } from "./mount-flags.ts";
 import { createMountLookup } from "./mount-lookup.ts";
 import { withTarget } from "./mount-target.ts";
 import type { BindOptions, Mounter } from "./mounter.ts";
-import { mountOverlay } from "./overlay.ts";
+import { mountOverlay, refreshOverlay } from "./overlay.ts";
 import { unmount } from "./unmount.ts";
 
 /** The mounter for Linux 5.12 and later. */
@@ -14,6 +14,7 @@ export function createLinuxMounter(libc: Libc): Mounter {
     ...createMountLookup(libc),
     bind: (options) => bind(libc, options),
     overlay: (options) => mountOverlay(libc, { metacopy: true }, options),
+    refreshOverlay: (target) => refreshOverlay(libc, target),
     unmount: (target, how) => unmount(libc, target, how),
   };
 }

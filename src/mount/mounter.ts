@@ -47,6 +47,11 @@ export interface Mounter {
   bind(options: BindOptions): Promise<void>;
   overlay(options: OverlayOptions): Promise<void>;
   /**
+   * Has the overlay at a path look anew at what lies below it: files of the lower folder that were replaced since are seen
+   * by who opens them next. What is open at this moment stays as it is.
+   */
+  refreshOverlay(target: string): Promise<void>;
+  /**
    * Takes away the topmost mount at the path (with `detach`: and all below it); OK if nothing is mounted there. In use:
    * "unavailable" with EBUSY in its cause, so that the caller can try again. Symlinks are not followed.
    */

@@ -120,6 +120,24 @@ function overlayContract(create: (area: MountArea) => Mounter): void {
     }
   });
 
+  test("files below that were replaced are seen after a refresh, which changes nothing else", async () => {
+    const { area, mounter, ...layers } = await use({ propagation: "shared" });
+    await using _ = area;
+    const flags = { noexec: true, accessTimes: "noatime", nodiratime: true } as const;
+    await mounter.overlay({ ...layers, flags });
+    const { lower, target } = layers;
+    writeFileSync(join(target, "own"), "own");
+    assert.equal(readFileSync(join(target, "folder/file"), "utf8"), "below\n");
+    const before = await mounter.mountHolding(target);
+    writeFileSync(join(lower, "new"), "replaced\n");
+    renameSync(join(lower, "new"), join(lower, "folder/file"));
+    await mounter.refreshOverlay(target);
+    assert.equal(readFileSync(join(target, "folder/file"), "utf8"), "replaced\n");
+    assert.equal(readFileSync(join(target, "own"), "utf8"), "own");
+    assert.deepEqual(await mounter.mountHolding(target), before);
+    writeFileSync(join(target, "more"), "the mount is writable");
+  });
+
   test("the mount's root has the owner and mode of the upper layer", async () => {
     const { area, mounter, ...layers } = await use();
     await using _ = area;

@@ -1,4 +1,5 @@
 import { DriverError, errnoOf, type Libc } from "../base/index.ts";
+import { MS } from "./kernel-flags.ts";
 import { mountError } from "./mount-errors.ts";
 import { mountCallFlags } from "./mount-flags.ts";
 import { mountTable } from "./mount-lookup.ts";
@@ -31,6 +32,27 @@ export async function mountOverlay(libc: Libc, features: OverlayFeatures, option
     throw await overlayError(options, error);
   }
   await assertWritable(libc, options.target);
+}
+
+/**
+ * `Mounter.refreshOverlay`: a remount that changes nothing has the kernel drop all that it remembers of files which nobody
+ * has open (reconfigure_super, fs/super.c); the overlay itself ignores its options then.
+ */
+export async function refreshOverlay(libc: Libc, target: string): Promise<void> {
+  const options = (await mountTable.mountHolding(target))?.options ?? [];
+  // A remount clears the flags that it does not name, access times aside.
+  const named = { ro: MS.RDONLY, nosuid: MS.NOSUID, nodev: MS.NODEV, noexec: MS.NOEXEC };
+  const flags = Object.entries(named).reduce(
+    (sum, [name, flag]) => (options.includes(name) ? sum | flag : sum),
+    MS.REMOUNT as number,
+  );
+  try {
+    await withPathHandle(target, { follow: false, folder: true }, (fd) =>
+      libc.mount({ target: pathOfHandle(fd), flags }),
+    );
+  } catch (error) {
+    throw mountError(`refresh the overlay at ${target}`, error);
+  }
 }
 
 /**

@@ -26,6 +26,13 @@ export class VolumeMounts {
     return this.#mounter.overlay({ lower: tree.folder, ...layer, target: targetPath, flags });
   }
 
+  /** Has a writable volume that is mounted show what its tree holds by now; nothing happens to what is no such mount. */
+  async refresh({ key, targetPath }: VolumeRecord): Promise<void> {
+    const entry = await this.#mounter.mountHolding(targetPath);
+    if (entry !== undefined && (await this.#uppers.isShownBy(entry, key)))
+      await this.#mounter.refreshOverlay(targetPath);
+  }
+
   /** Whether the mount at a record's target is the one that was made for it; an adopted one is whatever is there. */
   async isOf(record: VolumeRecord, mounted: MountAt): Promise<boolean> {
     if (record.tree === undefined) return true;

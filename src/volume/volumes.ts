@@ -1,6 +1,6 @@
 import { type Artifacts, diskErrorFrom } from "../artifact/index.ts";
 import { type Clock, DriverError, describeError, type ErrorKind, KeyedLock, type Logger } from "../base/index.ts";
-import { type Cache, type DiskUse, type Lease, sumOfUses, type Tree } from "../cache/index.ts";
+import { type Cache, type DiskUse, type Lease, sumOfUses, type Tree, type TreeId } from "../cache/index.ts";
 import type { Mounter } from "../mount/index.ts";
 import { formatReference, type Platform } from "../oci/index.ts";
 import { Adoption } from "./adoption.ts";
@@ -84,6 +84,7 @@ export class Volumes implements VolumeService {
   /** Reads the records of what is published already, and compares them with what is there in the background. */
   static async open(options: VolumesOptions): Promise<Volumes> {
     const volumes = new Volumes(options, await Records.load(options.cache));
+    options.cache.followMending((tree) => volumes.#showAnew(tree));
     volumes.#repair.start();
     return volumes;
   }
@@ -219,6 +220,22 @@ export class Volumes implements VolumeService {
     await this.#propagation.require(wanted.targetPath);
     await checkTarget(wanted.targetPath);
     return false;
+  }
+
+  /** Pods that write over a tree which was mended see its files when they open them next. */
+  async #showAnew(tree: TreeId): Promise<void> {
+    for (const record of this.#records.all()) {
+      if (record.tree !== tree || record.readOnly) continue;
+      const { targetPath } = record;
+      await this.#locks
+        .run(targetPath, () => this.#mounts.refresh(record))
+        .catch((error: unknown) =>
+          this.#options.log.warn("a writable volume may show wrong files until its pod is started anew", {
+            targetPath,
+            reason: describeError(error),
+          }),
+        );
+    }
   }
 
   /** The tree that a writable volume's upper layer was written over: it means nothing over another one. */

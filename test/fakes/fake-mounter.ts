@@ -5,6 +5,7 @@ import type { BindOptions, MountAt, MountEntry, Mounter, OverlayOptions, Unmount
 export type MounterCall =
   | { readonly kind: "bind"; readonly options: BindOptions }
   | { readonly kind: "overlay"; readonly options: OverlayOptions }
+  | { readonly kind: "refresh"; readonly target: string }
   | { readonly kind: "unmount"; readonly target: string; readonly how: UnmountHow };
 
 interface FakeMount {
@@ -48,6 +49,10 @@ export class FakeMounter implements Mounter {
     const { dev, ino } = statSync(options.upper, { bigint: true });
     const said = `lowerdir=${options.lower},upperdir=${options.upper},workdir=${options.work}`;
     this.#push(options.target, { device: dev, inode: ino }, "overlay", said);
+  }
+
+  async refreshOverlay(target: string): Promise<void> {
+    await this.#begin({ kind: "refresh", target });
   }
 
   async unmount(target: string | Uint8Array, how: UnmountHow): Promise<void> {

@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { closeSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { Sandbox } from "../driver/index.ts";
+import { attributes, pushThing, REAL } from "../integration/support.ts";
+import { artifact, type BuiltLayer, EmbeddedRegistry, fileLayer, folderLayer } from "../registry/index.ts";
+import { flipByte } from "../verify/verify-bench.ts";
+import { CacheCommand } from "./support.ts";
+
+const MODEL = "m".repeat(5000);
+const hexOf = ({ digest }: BuiltLayer) => digest.slice("sha256:".length);
+
+/** A driver with a volume of each kind of one artifact: a file and a folder. */
+async function useVolumes() {
+  const registry = await EmbeddedRegistry.start();
+  const model = fileLayer("model", MODEL);
+  const conf = await folderLayer("conf", { "sub/a": "content a", b: "content b" });
+  const reference = await pushThing(registry, artifact([model, conf]));
+  const sandbox = await Sandbox.start();
+  const volume = (readOnly: boolean) => sandbox.kubelet.volume({ attributes: attributes(reference), readOnly });
+  const [shared, own] = [volume(true), volume(false)];
+  for (const each of [shared, own]) await each.publish();
+  registry.log.clear();
+  const at = (path: string) => join(sandbox.dataDir, path);
+  return {
+    registry,
+    sandbox,
+    volume,
+    shared,
+    own,
+    cache: new CacheCommand(sandbox.dataDir),
+    blob: at(`blobs/sha256/${hexOf(model)}`),
+    layer: at(`layers/sha256/${hexOf(conf)}.artifact`),
+    async [Symbol.asyncDispose]() {
+      await sandbox[Symbol.asyncDispose]();
+      await registry[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const readIn = ({ targetPath }: { readonly targetPath: string }, path: string) =>
+  readFileSync(join(targetPath, path), "utf8");
+
+test("flipped bytes are found, told as DATA_LOSS, fetched anew, and right in running pods", REAL, async () => {
+  await using area = await useVolumes();
+  const { cache, shared, own, registry } = area;
+  const open = openSync(join(shared.targetPath, "model"), "r");
+  flipByte(area.blob);
+  flipByte(join(area.layer, "conf/sub/a"));
+  for (const volume of [shared, own]) {
+    assert.notEqual(readIn(volume, "model"), MODEL, "the test has not flipped what pods see");
+    assert.notEqual(readIn(volume, "conf/sub/a"), "content a");
+  }
+
+  const { code, output } = await cache.run("verify --repair");
+  assert.equal(code, 1);
+  assert.match(output, /^blob sha256:[0-9a-f]{64} has other bytes than its digest says$/m);
+  assert.match(output, /^the unpacked layer sha256:.* holds "conf\/sub\/a", which has other bytes than were written$/m);
+  assert.match(output, /^tree [0-9a-f]{12}: ".*" and 1 more have wrong bytes$/m);
+  assert.match(output, /^tree [0-9a-f]{12}: not mended yet: /m);
+  for (const volume of [shared, own]) {
+    const [entry] = await volume.health();
+    assert.deepEqual([entry?.status, entry?.reason], ["DATA_LOSS", "WrongBytes"]);
+  }
+  assert.match((await cache.json("ls"))[0]?.damage ?? "", /wrong bytes/);
+
+  await area.volume(true).publish();
+  assert.equal(registry.log.blobGets().length, 2, "each bad layer is fetched once");
+  for (const volume of [shared, own]) {
+    assert.equal(readIn(volume, "model"), MODEL, "a pod that runs sees the right bytes when it opens the file");
+    assert.equal(readIn(volume, "conf/sub/a"), "content a");
+    assert.deepEqual(await volume.health(), []);
+  }
+  const first = Buffer.alloc(1);
+  readSync(open, first, 0, 1, 0);
+  closeSync(open);
+  assert.equal(first.toString(), "l", "who has it open keeps what he has");
+  assert.equal((await cache.run("verify")).code, 0);
+});
+
+test(
+  "what somebody removed from the cache is there again after the next publish; pods that run keep theirs",
+  REAL,
+  async () => {
+    await using area = await useVolumes();
+    const { sandbox, shared } = area;
+    for (const folder of ["blobs", "layers", "tmp", "references", "names", "ingest"]) {
+      rmSync(join(sandbox.dataDir, folder), { recursive: true });
+    }
+    const second = area.volume(true);
+    await second.publish();
+    for (const volume of [shared, second]) {
+      assert.equal(readIn(volume, "model"), MODEL);
+      assert.equal(readIn(volume, "conf/b"), "content b");
+    }
+    await area.volume(false).publish();
+    rmSync(join(sandbox.dataDir, "trees"), { recursive: true });
+    assert.equal((await shared.health())[0]?.reason, "TreeMissing");
+    const third = area.volume(true);
+    await third.publish();
+    assert.equal(readIn(third, "model"), MODEL);
+    await shared.publish();
+    for (const volume of [shared, second, third]) await volume.unpublish();
+  },
+);
+
+test("state files that cannot be read are reported and made anew; what is published stays so", REAL, async () => {
+  await using area = await useVolumes();
+  const { sandbox, shared, own, cache } = area;
+  await sandbox.driver.stop();
+  const records = await sandbox.dataNames("volumes");
+  const trees = (await sandbox.dataNames("trees")).filter((name) => name.endsWith(".json"));
+  const paths = [
+    "format.json",
+    ...records.filter((name) => name.endsWith(".json")).map((name) => `volumes/${name}`),
+    ...trees.map((name) => `trees/${name}`),
+  ];
+  assert.equal(paths.length, 4);
+  for (const path of paths) writeFileSync(join(sandbox.dataDir, path), "{ not JSON");
+  const driver = await sandbox.startDriver();
+  for (const volume of [shared, own]) {
+    await volume.publish();
+    assert.equal(readIn(volume, "model"), MODEL, "a mount is never taken away from a pod");
+  }
+  const another = area.volume(true);
+  await another.publish();
+  assert.equal(readIn(another, "model"), MODEL);
+  for (const path of paths) assert.ok(driver.output.includes(`/${path}`), `${path} is not reported`);
+  assert.equal(area.registry.log.blobGets().length, 0, "the bytes are all there");
+  assert.equal((await cache.run("verify")).code, 0);
+  for (const volume of [shared, own, another]) await volume.unpublish();
+  assert.deepEqual(await sandbox.dataNames("volumes"), []);
+});
