@@ -2,6 +2,7 @@ export { BLOB_MODE, Blobs } from "./blobs.ts";
 export { Cache, type CacheOptions } from "./cache.ts";
 export type { Cleanups, KeepMs } from "./cleanups.ts";
 export type { CacheUsage, Collected, Collector, Fullness } from "./collector.ts";
+export type { DataDir } from "./data-dir.ts";
 export { lockDataDir } from "./data-dir-lock.ts";
 export { type DiskSpace, type DiskUse, nothingUsed, sumOfUses } from "./disk-space.ts";
 export type { Eviction, EvictionObserver, EvictReason } from "./evictor.ts";

@@ -1,4 +1,5 @@
 import { closeSync, openSync, statSync } from "node:fs";
+import { release } from "node:os";
 import { type Admin, CacheAdmin } from "../admin/index.ts";
 import { Mender, PullWorker } from "../artifact/index.ts";
 import {
@@ -12,9 +13,10 @@ import {
   sleep,
   systemClock,
 } from "../base/index.ts";
+import { createMounter } from "../mount/index.ts";
 import { Cache, createLayout, lockDataDir } from "../cache/index.ts";
 import { Verifier } from "../verify/index.ts";
-import { Records } from "../volume/index.ts";
+import { openRecords } from "../volume/index.ts";
 import { AdminClient } from "./admin-client.ts";
 import type { CommandContext } from "./context.ts";
 
@@ -80,7 +82,8 @@ async function withCacheAlone<T>(
   const worker = new PullWorker(clock);
   const verifier = new Verifier({ cache, clock, log });
   try {
-    const records = await Records.load(cache);
+    const mounter = createMounter({ libc, kernelRelease: release(), stagingFolder: cache.layout.mounts });
+    const records = await openRecords(cache, mounter);
     const memory = createMemory(libc);
     const artifacts = new Mender({ cache, worker, maxUnpackRatio: NO_RATIO, memory, log });
     return await use(new CacheAdmin({ cache, artifacts, verifier, volumes: () => records.all(), clock }));

@@ -3,6 +3,7 @@ import { promises as fs } from "node:fs";
 import { join } from "node:path";
 import { type Clock, errnoOf, type Logger, startWorker, WorkerHost } from "../base/index.ts";
 import type { Cache, TreeId } from "../cache/index.ts";
+import { checkReferences, UNREADABLE } from "./state-check.ts";
 import type { Fault, MeasuredKind, VerifyCounts, VerifyEvent, VerifyWorkerCalls } from "./verify-calls.ts";
 
 /** How a verification goes. */
@@ -47,7 +48,8 @@ export class Verifier {
       if ("fault" in event) faults.push(event.fault);
       else onProgress?.(event.counts);
     };
-    const job = { dataDir, trees: await this.#trees() };
+    faults.push(...(await checkReferences(this.#cache.dataDir)));
+    const job = { dataDir, trees: await this.#trees(faults) };
     const counts = await this.#host.call("verify", job, { signal, onEvent });
     for (const fault of faults) await this.#note(fault, movesAside);
     return { counts, faults };
@@ -63,17 +65,20 @@ export class Verifier {
     await this.#host.close();
   }
 
-  async #trees() {
+  /** The trees that have a record. One that cannot be read is logged and moved aside by whoever reads it. */
+  async #trees(faults: Fault[]) {
     const trees = [];
     for (const id of await this.#cache.trees.ids()) {
       const record = await this.#cache.trees.record(id);
       if (record !== undefined) trees.push({ id, inodes: record.inodes, layers: record.layers });
+      else faults.push({ kind: "state", path: `trees/${id}.json`, says: UNREADABLE });
     }
     return trees;
   }
 
   async #note(fault: Fault, movesAside: boolean): Promise<void> {
     const { trees, leases } = this.#cache;
+    if (fault.kind === "state") return;
     if (fault.kind === "tree") {
       using _ = await leases.hold(fault.id);
       this.#log.error("a tree shows wrong files", { tree: fault.id, reason: fault.says });
@@ -86,7 +91,7 @@ export class Verifier {
   }
 
   /** A layer loses its index, too: with a part of it missing it must not count any more. */
-  async #moveAside(fault: Exclude<Fault, { kind: "tree" }>): Promise<readonly string[]> {
+  async #moveAside(fault: Extract<Fault, { kind: "blob" | "layer" }>): Promise<readonly string[]> {
     const { layout } = this.#cache;
     if (fault.kind === "blob") return this.#move([layout.blob(fault.digest)]);
     const { digest, way, files } = fault;
@@ -114,6 +119,7 @@ export class Verifier {
 /** Names a fault for people. */
 export function describeFault(fault: Fault): string {
   if (fault.kind === "blob") return `blob ${fault.digest} ${fault.says}`;
+  if (fault.kind === "state") return `${fault.path} ${fault.says}`;
   if (fault.kind === "layer") return `the unpacked layer ${fault.digest} ${fault.says}`;
   return `tree ${shortId(fault.id)}: ${fault.says}`;
 }

@@ -27,7 +27,9 @@ export type Fault =
       readonly files: readonly string[];
       readonly says: string;
     }
-  | { readonly kind: "tree"; readonly id: TreeId; readonly says: string };
+  | { readonly kind: "tree"; readonly id: TreeId; readonly says: string }
+  /** A state file; its path from the data dir. */
+  | { readonly kind: "state"; readonly path: string; readonly says: string };
 
 /** What was looked at. */
 export interface VerifyCounts {

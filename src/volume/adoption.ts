@@ -1,14 +1,10 @@
 import { promises as fs } from "node:fs";
-import { dirname, join } from "node:path";
-import { errnoOf } from "../base/index.ts";
+import { join } from "node:path";
 import type { Layout } from "../cache/index.ts";
-import { isJsonObject } from "../oci/index.ts";
 import type { MountEntry, Mounter } from "../mount/index.ts";
 import type { UpperLayers } from "./upper-layers.ts";
+import { readVolData } from "./vol-data.ts";
 import type { WantedVolume } from "./wanted-volume.ts";
-
-/** What kubelet writes beside each target: whose volume it is. */
-const VOL_DATA = "vol_data.json";
 
 /** Knows mounts of this driver that have no record: its data dir was lost, or the Go driver made them. */
 export class Adoption {
@@ -38,7 +34,8 @@ export class Adoption {
     const entry = await this.#mounter.mountHolding(targetPath);
     if (entry !== undefined && ((await this.#uppers.isAnyShownBy(entry)) || (await this.#showsTree(entry))))
       return true;
-    return this.#isNamedByKubelet(targetPath, volumeId);
+    const named = await readVolData(targetPath);
+    return named?.driverName === this.#driverName && named.volumeId === volumeId;
   }
 
   /** Whether a mount shows a folder of this data dir's trees: told by file system and folder, not by path text. */
@@ -49,16 +46,5 @@ export class Adoption {
     const canonical = await fs.realpath(trees);
     const below = holder.mountPoint === "/" ? canonical : canonical.slice(holder.mountPoint.length);
     return root.startsWith(`${join(holder.root, below)}/`);
-  }
-
-  async #isNamedByKubelet(targetPath: string, volumeId: string): Promise<boolean> {
-    try {
-      const value: unknown = JSON.parse(await fs.readFile(join(dirname(targetPath), VOL_DATA), "utf8"));
-      return isJsonObject(value) && value["driverName"] === this.#driverName && value["volumeHandle"] === volumeId;
-    } catch (error) {
-      // What is half written, not JSON or no file at all names nobody.
-      if (error instanceof SyntaxError || ["ENOENT", "ENOTDIR", "EISDIR"].includes(errnoOf(error) ?? "")) return false;
-      throw error;
-    }
   }
 }

@@ -1,5 +1,6 @@
 export { type AttributeInfo, attributeTable } from "./attributes.ts";
-export { Records, type VolumeRecord } from "./records.ts";
+export { openRecords } from "./open-records.ts";
+export type { VolumeRecord } from "./records.ts";
 export type {
   PublishOutcome,
   PublishRequest,

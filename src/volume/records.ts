@@ -45,6 +45,8 @@ export class Records {
   readonly #byKey = new Map<VolumeKey, VolumeRecord>();
   readonly #leases = new Map<VolumeKey, Lease>();
 
+  readonly #unreadable: VolumeKey[] = [];
+
   private constructor(cache: RecordsCache) {
     this.#cache = cache;
   }
@@ -56,12 +58,20 @@ export class Records {
     for (const name of await fs.readdir(layout.volumes)) {
       if (!/^[0-9a-f]{64}\.json$/.test(name)) continue;
       const record = await state.read(join(layout.volumes, name), (value) => recordFrom(value, name));
-      if (record === undefined) continue;
+      if (record === undefined) {
+        records.#unreadable.push(name.slice(0, -".json".length) as VolumeKey);
+        continue;
+      }
       records.#byKey.set(record.key, record);
       await records.#lease(record);
       if (record.tree !== undefined) cache.cleanups.resume(record.tree, record.key);
     }
     return records;
+  }
+
+  /** The volumes whose records were there and could not be read. */
+  get unreadable(): readonly VolumeKey[] {
+    return this.#unreadable;
   }
 
   get(key: VolumeKey): VolumeRecord | undefined {

@@ -44,7 +44,7 @@ export class Targets {
   }
 
   /**
-   * Whether the volume is mounted as wanted. A dead mount is taken away; a mount of this driver without a record is
+   * Whether the volume is mounted as wanted. A dead mount is taken away, and one whose tree somebody removed; a mount of this driver without a record is
    * adopted. Throws "conflict" or "refused" for any other live mount there, which is left alone, and "unavailable" for
    * one that hangs.
    */
@@ -61,7 +61,7 @@ export class Targets {
     const mounted = await mounter.mountAt(targetPath);
     if (mounted === undefined) return false;
     if (record !== undefined && (await this.#isKnown(record, mounted))) return true;
-    if (await this.#isDead(targetPath, patience)) {
+    if ((await this.#isDead(targetPath, patience)) || (await this.#showsRemoved(record))) {
       await mounter.unmount(targetPath, "detach");
       return this.isPublished(wanted, patience);
     }
@@ -105,6 +105,10 @@ export class Targets {
   /** Whether the mount is certainly the volume's own: then it lives as long as the data dir does, and is not asked. */
   async #isKnown(record: VolumeRecord, mounted: MountAt): Promise<boolean> {
     return record.tree !== undefined && this.#options.mounts.isOf(record, mounted);
+  }
+
+  async #showsRemoved(record: VolumeRecord | undefined): Promise<boolean> {
+    return record !== undefined && (await this.#options.mounts.showsRemoved(record));
   }
 
   #isDead(targetPath: string, patience: Patience): Promise<boolean> {

@@ -45,8 +45,14 @@ export class VolumeMounts {
       return tree.dev === mounted.device && tree.ino === mounted.inode;
     } catch (error) {
       // Without the tree's folder nothing tells any more; the record says that it was this volume.
-      if (errnoOf(error) === "ENOENT") return true;
+      if (errnoOf(error) === "ENOENT") return !(await this.showsRemoved(record));
       throw error;
     }
+  }
+
+  /** Whether what is mounted at a record's target was made for it, and shows the folder of a tree that somebody removed. */
+  async showsRemoved({ tree, targetPath }: VolumeRecord): Promise<boolean> {
+    if (tree === undefined) return false;
+    return (await this.#mounter.mountHolding(targetPath))?.root.endsWith(`/${tree}//deleted`) === true;
   }
 }

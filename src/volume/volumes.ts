@@ -5,9 +5,10 @@ import type { Mounter } from "../mount/index.ts";
 import { formatReference, type Platform } from "../oci/index.ts";
 import { Adoption } from "./adoption.ts";
 import { isKubeletTarget } from "./kubelet-target.ts";
+import { openRecords } from "./open-records.ts";
 import { Propagation } from "./propagation.ts";
 import { PublishesInFlight } from "./publishes-in-flight.ts";
-import { Records, type VolumeCount, type VolumeKey, type VolumeRecord, volumeKeyOf } from "./records.ts";
+import { type Records, type VolumeCount, type VolumeKey, type VolumeRecord, volumeKeyOf } from "./records.ts";
 import { fullnessEntries, StorageProbe, tryWritingTo } from "./storage-probe.ts";
 import { canonicalTargetPath, checkTarget, prepareTarget, removeTarget } from "./target.ts";
 import { Targets } from "./targets.ts";
@@ -83,7 +84,7 @@ export class Volumes implements VolumeService {
 
   /** Reads the records of what is published already, and compares them with what is there in the background. */
   static async open(options: VolumesOptions): Promise<Volumes> {
-    const volumes = new Volumes(options, await Records.load(options.cache));
+    const volumes = new Volumes(options, await openRecords(options.cache, options.mounter));
     options.cache.followMending((tree) => volumes.#showAnew(tree));
     volumes.#repair.start();
     return volumes;

@@ -42,9 +42,17 @@ async function useVolumes() {
 const readIn = ({ targetPath }: { readonly targetPath: string }, path: string) =>
   readFileSync(join(targetPath, path), "utf8");
 
-test("flipped bytes are found, told as DATA_LOSS, fetched anew, and right in running pods", REAL, async () => {
+for (const isStopped of [false, true]) {
+  const when = isStopped ? "while no driver runs" : "beside the driver";
+  test(`flipped bytes are found ${when}, told as DATA_LOSS, fetched anew, and right in running pods`, REAL, () =>
+    findsAndMends(isStopped),
+  );
+}
+
+async function findsAndMends(isStopped: boolean): Promise<void> {
   await using area = await useVolumes();
-  const { cache, shared, own, registry } = area;
+  const { cache, shared, own, registry, sandbox } = area;
+  if (isStopped) await sandbox.driver.stop();
   const open = openSync(join(shared.targetPath, "model"), "r");
   flipByte(area.blob);
   flipByte(join(area.layer, "conf/sub/a"));
@@ -59,6 +67,7 @@ test("flipped bytes are found, told as DATA_LOSS, fetched anew, and right in run
   assert.match(output, /^the unpacked layer sha256:.* holds "conf\/sub\/a", which has other bytes than were written$/m);
   assert.match(output, /^tree [0-9a-f]{12}: ".*" and 1 more have wrong bytes$/m);
   assert.match(output, /^tree [0-9a-f]{12}: not mended yet: /m);
+  if (isStopped) await sandbox.startDriver();
   for (const volume of [shared, own]) {
     const [entry] = await volume.health();
     assert.deepEqual([entry?.status, entry?.reason], ["DATA_LOSS", "WrongBytes"]);
@@ -77,7 +86,7 @@ test("flipped bytes are found, told as DATA_LOSS, fetched anew, and right in run
   closeSync(open);
   assert.equal(first.toString(), "l", "who has it open keeps what he has");
   assert.equal((await cache.run("verify")).code, 0);
-});
+}
 
 test(
   "what somebody removed from the cache is there again after the next publish; pods that run keep theirs",
@@ -119,6 +128,12 @@ test("state files that cannot be read are reported and made anew; what is publis
   assert.equal(paths.length, 4);
   for (const path of paths) writeFileSync(join(sandbox.dataDir, path), "{ not JSON");
   const driver = await sandbox.startDriver();
+  const listed = await cache.json("ls --volumes");
+  assert.deepEqual(
+    listed.map(({ tree, readOnly }) => [`${tree}.json`, readOnly]).sort(),
+    [true, false].map((readOnly) => [trees[0], readOnly]).sort(),
+    "records are made anew from what is mounted",
+  );
   for (const volume of [shared, own]) {
     await volume.publish();
     assert.equal(readIn(volume, "model"), MODEL, "a mount is never taken away from a pod");
