@@ -37,7 +37,7 @@ export interface RoomOptions {
   readonly clock: Clock;
 }
 
-/** Where nothing more could go, it is not tried again so soon for a pull that runs. */
+/** Where nothing more could go, it is not tried again so soon. */
 const REST_MS = 30_000;
 /** Manifests, records, and what file systems need beside them. */
 const ROOM_FOR_SMALL_FILES: DiskUse = { bytes: 16 * 1024 * 1024, inodes: 100 };
@@ -46,7 +46,9 @@ const ROOM_FOR_SMALL_FILES: DiskUse = { bytes: 16 * 1024 * 1024, inodes: 100 };
 export class Room {
   readonly #options: RoomOptions;
   readonly #reservations = new Set<Reservation>();
-  #triedInVainMs = Number.NEGATIVE_INFINITY;
+  /** When nothing could go though a mark was passed, or though something did not fit. */
+  #aboveInVainMs = Number.NEGATIVE_INFINITY;
+  #missedInVainMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: RoomOptions) {
     this.#options = options;
@@ -61,21 +63,17 @@ export class Room {
 
   /** Makes room for what is reserved, below the marks if it can be. What is short then is told. */
   async make(): Promise<Shortage | undefined> {
-    const { collector } = this.#options;
-    if (isSome(await this.#overMark("highPercent"))) {
-      await collector.reduce("high-mark", () => collector.beyondShare(() => this.#overMark("lowPercent")));
-    }
-    if (isSome(await this.#missing())) await collector.reduce("pull", () => this.#missing());
+    await this.#goBelowMarks();
+    if (isSome(await this.#missing())) await this.#options.collector.reduce("pull", () => this.#missing());
     return this.#shortage();
   }
 
   /** The same while pulls run, again and again: it costs nothing while there is room, and not much while there is none. */
   async keep(): Promise<void> {
-    const { clock } = this.#options;
-    if (clock.monotonicMs() - this.#triedInVainMs < REST_MS) return;
-    if (!isSome(await this.#overMark("highPercent")) && !isSome(await this.#missing())) return;
-    await this.make();
-    if (isSome(await this.#overMark("highPercent"))) this.#triedInVainMs = clock.monotonicMs();
+    const { clock, collector } = this.#options;
+    await this.#goBelowMarks();
+    if (clock.monotonicMs() - this.#missedInVainMs < REST_MS || !isSome(await this.#missing())) return;
+    if (!isSome(await collector.reduce("pull", () => this.#missing()))) this.#missedInVainMs = clock.monotonicMs();
   }
 
   /** What a pull has written is there as a whole: does the cache fit into `--cache-max-bytes` with it? */
@@ -123,6 +121,15 @@ export class Room {
   /** Takes away what a pull that has no room left behind. */
   forget(digests: Iterable<Digest>): Promise<void> {
     return this.#options.collector.dropUnused(digests, "pull");
+  }
+
+  /** Where others filled the file system nothing may go, and each pull would look for it anew. */
+  async #goBelowMarks(): Promise<void> {
+    const { clock, collector } = this.#options;
+    if (clock.monotonicMs() - this.#aboveInVainMs < REST_MS || !isSome(await this.#overMark("highPercent"))) return;
+    const over = () => collector.beyondShare(() => this.#overMark("lowPercent"));
+    const gone = await collector.reduce("high-mark", over);
+    if (!isSome(gone)) this.#aboveInVainMs = clock.monotonicMs();
   }
 
   /** What is reserved beyond a mark. */
