@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { useCache } from "../../test/helpers/cache-area.ts";
 import { artifact, type BuiltManifest, fileLayer, index, rawManifest } from "../../test/registry/index.ts";
@@ -306,6 +306,29 @@ describe("an index", () => {
 });
 
 describe("the cache", () => {
+  test("a good manifest is read again only when its file is another one or was changed", async (t) => {
+    await using used = await use();
+    const { resolve, asked, area } = used;
+    await resolve();
+    const read = t.mock.method(area.cache.blobs, "read");
+    for (let i = 0; i < 3; i++) await resolve();
+    assert.equal(read.mock.callCount(), 1);
+    const path = area.cache.layout.blob(one.digest);
+    const { atime, mtime } = statSync(path);
+    const wrong = Buffer.from(one.bytes);
+    wrong[0] = 0;
+    writeFileSync(path, wrong);
+    utimesSync(path, atime, mtime);
+    asked();
+    assert.equal(await resolve(), one.digest);
+    assert.deepEqual(asked(), ["GET v1"]);
+    rmSync(path);
+    assert.equal(await resolve(), one.digest);
+    assert.deepEqual(asked(), ["GET v1"]);
+    assert.equal(await resolve(), one.digest);
+    assert.deepEqual(asked(), []);
+  });
+
   for (const [name, bytes] of [
     ["lost bytes", ""],
     ["changed", Buffer.from(one.bytes).fill(0x20, 10, 12)],

@@ -1,7 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
-import { DriverError, type Memory, Semaphore, SingleFlight, unlessMissing } from "../base/index.ts";
+import {
+  DriverError,
+  fileStamp,
+  type Memory,
+  RecentMap,
+  Semaphore,
+  SingleFlight,
+  unlessMissing,
+} from "../base/index.ts";
 import type { Cache } from "../cache/index.ts";
 import {
   type Descriptor,
@@ -53,6 +61,8 @@ export interface ManifestSource {
 
 /** An index in an index in an index is still followed; more is a loop or a joke. */
 const MAX_INDEX_DEPTH = 4;
+/** How many manifests need not be read again as long as they lie there unchanged. */
+const KNOWN_MANIFESTS = 4096;
 
 interface Known {
   readonly digest: Digest;
@@ -70,6 +80,8 @@ export class Resolver {
   readonly #memory: Memory;
   readonly #flights = new SingleFlight<Resolved>();
   readonly #largeTurn = new Semaphore(1);
+  /** Manifests in the cache that were read and are good: what their files looked like. No indexes. */
+  readonly #good = new RecentMap<Digest, { readonly stamp: string; readonly size: number }>(KNOWN_MANIFESTS);
 
   constructor(options: {
     readonly cache: Cache;
@@ -151,16 +163,27 @@ export class Resolver {
   /** A manifest from the cache, if this repository once gave it. */
   async #cached(repository: Repository, digest: Digest): Promise<Known | undefined> {
     if (this.#enforceNamespaces && !(await this.#cache.references.wasGiven(repository, digest))) return undefined;
-    const done = await this.#turnFor(this.#cache.layout.blob(digest));
+    const file = await unlessMissing(fs.stat(this.#cache.layout.blob(digest)));
+    if (file === undefined) return undefined;
+    const stamp = fileStamp(file);
+    const good = this.#good.get(digest);
+    if (good?.stamp === stamp) return { digest, size: good.size, index: undefined };
+    const done = await this.#turnFor(file.size);
     try {
-      const bytes = await this.#cache.blobs.read(digest);
-      if (bytes === undefined) return undefined;
-      return this.#released(bytes, () => {
-        return { digest, size: bytes.length, index: indexIn(parseManifest(bytes, undefined)) };
-      });
+      const known = await this.#read(digest);
+      if (known !== undefined && known.index === undefined) this.#good.set(digest, { stamp, size: known.size });
+      return known;
     } finally {
       done();
     }
+  }
+
+  async #read(digest: Digest): Promise<Known | undefined> {
+    const bytes = await this.#cache.blobs.read(digest);
+    if (bytes === undefined) return undefined;
+    return this.#released(bytes, () => {
+      return { digest, size: bytes.length, index: indexIn(parseManifest(bytes, undefined)) };
+    });
   }
 
   async #askRegistry(request: ResolveRequest, tagOrDigest: string): Promise<Known> {
@@ -174,7 +197,7 @@ export class Resolver {
     }
     const { bytes } = handed;
     if (bytes !== undefined) return this.#take(request, tagOrDigest, { ...handed, bytes });
-    const done = await this.#turnFor(largeFile);
+    const done = await this.#turnFor((await fs.stat(largeFile)).size);
     try {
       const large = await fs.readFile(largeFile);
       return await this.#released(large, () => this.#take(request, tagOrDigest, { ...handed, bytes: large }));
@@ -185,9 +208,8 @@ export class Resolver {
   }
 
   /** Large manifests are read one after the other, small ones at once. What is returned lets the next one in. */
-  async #turnFor(path: string): Promise<() => void> {
-    const file = await unlessMissing(fs.stat(path));
-    return (file?.size ?? 0) < LARGE_MANIFEST_BYTES ? () => undefined : this.#largeTurn.acquire();
+  async #turnFor(sizeBytes: number): Promise<() => void> {
+    return sizeBytes < LARGE_MANIFEST_BYTES ? () => undefined : this.#largeTurn.acquire();
   }
 
   /** Does what needs a manifest's bytes, then lets go of them. */

@@ -1,5 +1,6 @@
 import { promises as fs } from "node:fs";
 import { describeError } from "./errors.ts";
+import { fileStamp } from "./file-stamp.ts";
 import type { Logger } from "./log.ts";
 
 /**
@@ -24,8 +25,7 @@ export class FileValue<T> {
   /** The value as the file says now. Rejects only if there never was one. */
   async get(): Promise<T> {
     try {
-      const { dev, ino, size, mtimeMs, ctimeMs } = await fs.stat(this.#path);
-      const seen = `${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs}`;
+      const seen = fileStamp(await fs.stat(this.#path));
       if (this.#value !== undefined && seen === this.#seen) return this.#value.parsed;
       const text = await fs.readFile(this.#path, "utf8");
       // Only what was read counts as seen: a file that could not be read is tried again.

@@ -11,6 +11,7 @@ export {
   errorToData,
 } from "./errors.ts";
 export { type FileHash, FileHasher, isUnreadable } from "./file-hasher.ts";
+export { fileStamp } from "./file-stamp.ts";
 export { FileValue } from "./file-value.ts";
 export { freeBuffers } from "./free-buffers.ts";
 export { parseGoDuration } from "./go-duration.ts";
@@ -36,6 +37,7 @@ export {
 export { nearestName } from "./nearest.ts";
 export { parseBool } from "./parse-bool.ts";
 export { RecentKeys } from "./recent-keys.ts";
+export { RecentMap } from "./recent-map.ts";
 export { Semaphore } from "./semaphore.ts";
 export { SingleFlight } from "./single-flight.ts";
 export { ThreadLoad } from "./thread-load.ts";

@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
+import { RecentMap } from "./recent-map.ts";
 
 /** Remembers when something last happened, for the `limit` keys that were noted last: bounded, whatever callers send. */
 export class RecentKeys {
-  /** Oldest first. Keys are hashed, as they may be long. */
-  readonly #noted = new Map<string, number>();
-  readonly #limit: number;
+  /** Keys are hashed, as they may be long. */
+  readonly #noted: RecentMap<string, number>;
 
   constructor(limit: number) {
-    this.#limit = limit;
+    this.#noted = new RecentMap(limit);
   }
 
   /** When `parts` were last noted, if that is remembered. */
@@ -17,12 +17,7 @@ export class RecentKeys {
 
   /** Notes `parts` at a time; forgets the oldest when there are too many. */
   note(atMs: number, ...parts: readonly string[]): void {
-    const key = hash(parts);
-    this.#noted.delete(key);
-    this.#noted.set(key, atMs);
-    if (this.#noted.size <= this.#limit) return;
-    const oldest = this.#noted.keys().next();
-    if (!oldest.done) this.#noted.delete(oldest.value);
+    this.#noted.set(hash(parts), atMs);
   }
 }
 

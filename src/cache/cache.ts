@@ -80,7 +80,7 @@ export class Cache {
     this.inventory = inventory;
     this.cleanups = cleanups;
     const isStored = (content: Digest | TreeId) => contents.has(content as Digest) || inventory.has(content as TreeId);
-    const pruner = new ReferencePruner({ dataDir, isStored, clock });
+    const pruner = new ReferencePruner({ dataDir, references: this.references, isStored, clock });
     const { names } = this;
     const collected = { names, pruner, layout, evictor, contents, partials, inventory, cleanups, sweeper, limits };
     this.collector = new Collector({ ...collected, clock, log });

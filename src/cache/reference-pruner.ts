@@ -4,11 +4,13 @@ import { type Clock, errnoOf, unlessMissing } from "../base/index.ts";
 import { type Digest, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
+import type { References } from "./references.ts";
 import { textAt } from "./state-file.ts";
 
 /** What pruning asks. */
 export interface ReferencePrunerOptions {
   readonly dataDir: DataDir;
+  readonly references: Pick<References, "forget">;
   /** Whether the cache has anything of it. */
   readonly isStored: (content: Digest | TreeId) => boolean;
   readonly clock: Clock;
@@ -31,6 +33,14 @@ export class ReferencePruner {
 
   /** Looks at all of it once. */
   async prune(): Promise<void> {
+    try {
+      await this.#prune();
+    } finally {
+      this.#options.references.forget();
+    }
+  }
+
+  async #prune(): Promise<void> {
     const { references } = this.#options.dataDir.layout;
     for (const name of await fs.readdir(references)) {
       const folder = join(references, name);

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { useDataDir } from "../../test/helpers/data-dir.ts";
 import { watchDisk } from "../../test/helpers/disk-calls.ts";
+import { Prng } from "../../test/helpers/prng.ts";
 import { digestOf } from "../oci/index.ts";
 import type { Cache } from "./cache.ts";
 import type { TreeId } from "./layout.ts";
@@ -109,8 +110,8 @@ test("the files say what they are about, and when", async (t) => {
 
 test("a corrupt tag is reported and asked for again", async (t) => {
   const area = useDataDir(t);
+  await (await area.open()).references.rememberTag(asked, "v1", digest);
   const cache = await area.open();
-  await cache.references.rememberTag(asked, "v1", digest);
   writeFileSync(onlyFile(cache, "tags"), JSON.stringify({ digest: "sha256:short" }));
   assert.equal(await cache.references.digestOfTag(asked, "v1"), undefined);
   assert.equal(area.lines[0]?.["level"], "error");
@@ -120,8 +121,8 @@ test("a corrupt tag is reported and asked for again", async (t) => {
 
 test("a corrupt permission is reported and is none", async (t) => {
   const area = useDataDir(t);
+  await (await area.open()).references.allow(asked, "a");
   const cache = await area.open();
-  await cache.references.allow(asked, "a");
   writeFileSync(onlyFile(cache, "namespaces"), "");
   assert.equal(await cache.references.isAllowed(asked, "a"), false);
   assert.equal(area.lines[0]?.["level"], "error");
@@ -136,4 +137,52 @@ test("a refusal is durable when it is noted", async (t) => {
     disk.calls.map((call) => call.split(" ")[0]),
     ["unlink", "sync"],
   );
+});
+
+test("what is known is not read again", async (t) => {
+  const area = useDataDir(t);
+  const { references } = await area.open();
+  await references.rememberTag(asked, "v1", digest);
+  await references.allow(asked, "a");
+  await references.rememberGiven(asked, digest);
+  const again = (await area.open()).references;
+  const askAll = () =>
+    Promise.all([again.digestOfTag(asked, "v1"), again.isAllowed(asked, "a"), again.wasGiven(asked, digest)]);
+  assert.deepEqual(await askAll(), [digest, true, true]);
+  rmSync(area.layout.references, { recursive: true });
+  assert.deepEqual(await askAll(), [digest, true, true]);
+  again.forget();
+  assert.deepEqual(await askAll(), [undefined, false, false]);
+});
+
+test("what cannot be written is not known", async (t) => {
+  const { references, layout } = await useDataDir(t).open();
+  rmSync(layout.references, { recursive: true });
+  writeFileSync(layout.references, "");
+  await assert.rejects(references.allow(asked, "a"));
+  await assert.rejects(references.rememberTag(asked, "v1", digest));
+  await assert.rejects(references.rememberGiven(asked, digest));
+  assert.equal(await references.isAllowed(asked, "a"), false);
+  assert.equal(await references.digestOfTag(asked, "v1"), undefined);
+  assert.equal(await references.wasGiven(asked, digest), false);
+});
+
+test("however questions, permissions and refusals cross, memory says what the disk does", async (t) => {
+  const seed = Number(process.env["ORAS_CSI_TEST_SEED"] ?? Date.now() % 2 ** 31);
+  t.diagnostic(`seed ${seed} (ORAS_CSI_TEST_SEED)`);
+  const random = new Prng(seed);
+  const area = useDataDir(t);
+  const { references } = await area.open();
+  for (let round = 0; round < 50; round++) {
+    references.forget();
+    const calls = Array.from({ length: 6 }, () => {
+      if (random.oneIn(3)) return references.isAllowed(asked, "a");
+      if (random.oneIn(2)) return references.allow(asked, "a");
+      return references.revoke(asked, "a");
+    });
+    await Promise.all(calls);
+    const isKnown = await references.isAllowed(asked, "a");
+    references.forget();
+    assert.equal(isKnown, await references.isAllowed(asked, "a"));
+  }
 });

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Clock, errnoOf, makeFolders, syncFolder, unlessMissing } from "../base/index.ts";
+import { type Clock, errnoOf, KeyedLock, makeFolders, RecentMap, syncFolder, unlessMissing } from "../base/index.ts";
 import { type Digest, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
@@ -15,13 +15,24 @@ export interface AskedRepository {
   readonly transport: string;
 }
 
+/** How many facts of a kind are in memory, some 300 bytes each. */
+const KNOWN_FACTS = 4096;
+
 /**
  * What registries told: which manifest a tag was, which namespaces were let into which repository, and which bytes it
- * gave. On disk: `references/<hash of transport and repository>/{tags,namespaces,given}/`, one small file a fact.
+ * gave. On disk: `references/<hash of transport and repository>/{tags,namespaces,given}/`, one small file a fact. Those that
+ * are used are in memory, too: nobody else writes them.
  */
 export class References {
   readonly #dataDir: DataDir;
   readonly #clock: Clock;
+  /** By file. */
+  readonly #tags = new RecentMap<string, Digest>(KNOWN_FACTS);
+  /** The files in namespaces/ and given/ that are there. */
+  readonly #allowed = new RecentMap<string, true>(KNOWN_FACTS);
+  readonly #given = new RecentMap<string, true>(2 * KNOWN_FACTS);
+  /** By file: what is on disk and what is in memory change together. */
+  readonly #changing = new KeyedLock();
 
   constructor(dataDir: DataDir, clock: Clock) {
     this.#dataDir = dataDir;
@@ -30,34 +41,40 @@ export class References {
 
   /** The digest that a tag had when the registry was last asked; undefined if it never was. */
   async digestOfTag(repository: AskedRepository, tag: string): Promise<Digest | undefined> {
-    return this.#dataDir.state.read(this.#tagFile(repository, tag), (value) => parseDigest(textAt(value, "digest")));
+    const file = this.#tagFile(repository, tag);
+    const read = () => this.#dataDir.state.read(file, (value) => parseDigest(textAt(value, "digest")));
+    return this.#known(this.#tags, file, read);
   }
 
   /** Notes what the registry said that a tag is now. */
   async rememberTag(repository: AskedRepository, tag: string, digest: Digest): Promise<void> {
-    await this.#write(this.#tagFile(repository, tag), {
-      ...named(repository),
-      tag,
-      digest,
-      askedAt: this.#clock.now(),
-    });
+    const file = this.#tagFile(repository, tag);
+    const value = { ...named(repository), tag, digest, askedAt: this.#clock.now() };
+    await this.#remember(this.#tags, file, digest, () => this.#write(file, value));
   }
 
   /** Whether the registry once gave this namespace a manifest of this repository, and did not refuse it since. */
   async isAllowed(repository: AskedRepository, namespace: string): Promise<boolean> {
     const file = this.#namespaceFile(repository, namespace);
-    return (await this.#dataDir.state.read(file, (value) => numberAt(value, "allowedAt"))) !== undefined;
+    const read = async () => {
+      const allowedAt = await this.#dataDir.state.read(file, (value) => numberAt(value, "allowedAt"));
+      return allowedAt === undefined ? undefined : true;
+    };
+    return (await this.#known(this.#allowed, file, read)) === true;
   }
 
   /** Notes that the registry gave this namespace a manifest of this repository. */
   async allow(repository: AskedRepository, namespace: string): Promise<void> {
     const file = this.#namespaceFile(repository, namespace);
-    await this.#write(file, { ...named(repository), namespace, allowedAt: this.#clock.now() });
+    const value = { ...named(repository), namespace, allowedAt: this.#clock.now() };
+    await this.#remember(this.#allowed, file, true, () => this.#write(file, value));
   }
 
   /** Whether these very bytes were once fetched from this repository: a digest alone proves no access to them. */
   async wasGiven(repository: AskedRepository, content: Digest | TreeId): Promise<boolean> {
-    return (await unlessMissing(fs.stat(this.#givenFile(repository, content)))) !== undefined;
+    const file = this.#givenFile(repository, content);
+    const read = async () => ((await unlessMissing(fs.stat(file))) === undefined ? undefined : true);
+    return (await this.#known(this.#given, file, read)) === true;
   }
 
   /**
@@ -66,20 +83,49 @@ export class References {
    */
   async rememberGiven(repository: AskedRepository, content: Digest | TreeId): Promise<void> {
     const file = this.#givenFile(repository, content);
-    await makeFolders(dirname(file), 0o700);
-    await fs.writeFile(file, "", { mode: 0o600 });
+    await this.#remember(this.#given, file, true, async () => {
+      await makeFolders(dirname(file), 0o700);
+      await fs.writeFile(file, "", { mode: 0o600 });
+    });
   }
 
   /** Notes, so that no power cut brings it back, that the registry refused this namespace this repository. */
   async revoke(repository: AskedRepository, namespace: string): Promise<void> {
     const file = this.#namespaceFile(repository, namespace);
-    try {
-      await fs.unlink(file);
-    } catch (error) {
-      if (errnoOf(error) === "ENOENT") return;
-      throw error;
-    }
-    await syncFolder(dirname(file));
+    this.#allowed.delete(file);
+    await this.#changing.run(file, async () => {
+      this.#allowed.delete(file);
+      try {
+        await fs.unlink(file);
+      } catch (error) {
+        if (errnoOf(error) === "ENOENT") return;
+        throw error;
+      }
+      await syncFolder(dirname(file));
+    });
+  }
+
+  /** Files were taken away by others: from now on what there is counts. */
+  forget(): void {
+    for (const facts of [this.#tags, this.#allowed, this.#given]) facts.clear();
+  }
+
+  /** A fact from memory, else from disk. */
+  async #known<T>(facts: RecentMap<string, T>, file: string, read: () => Promise<T | undefined>) {
+    const known = facts.get(file);
+    if (known !== undefined) return known;
+    return this.#changing.run(file, async () => {
+      const fact = await read();
+      if (fact !== undefined) facts.set(file, fact);
+      return fact;
+    });
+  }
+
+  async #remember<T>(facts: RecentMap<string, T>, file: string, fact: T, write: () => Promise<void>): Promise<void> {
+    await this.#changing.run(file, async () => {
+      await write();
+      facts.set(file, fact);
+    });
   }
 
   #tagFile(repository: AskedRepository, tag: string): string {

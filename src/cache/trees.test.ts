@@ -199,3 +199,16 @@ for (const [step, call] of steps.entries()) {
     );
   });
 }
+
+test("a tree of many names keeps some, and none is noted again and again", async (t) => {
+  const cache = await useDataDir(t).open();
+  await cache.commitTree(id, stage(cache, "one"), facts);
+  const names = Array.from({ length: 30 }, (_, i) => `ghcr.io/org/model:v${i}`);
+  for (const name of names) await cache.trees.addReference(id, name);
+  assert.deepEqual((await cache.trees.find(id))?.references, names.slice(-20));
+  const disk = watchDisk(t, cache.layout.dataDir);
+  for (const name of names) await cache.trees.addReference(id, name);
+  assert.deepEqual(disk.calls, []);
+  await cache.trees.addReference(id, "ghcr.io/org/model:new");
+  assert.equal((await cache.trees.find(id))?.references.at(-1), "ghcr.io/org/model:new");
+});

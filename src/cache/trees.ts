@@ -1,6 +1,6 @@
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
-import { type Clock, syncFolder, unlessMissing } from "../base/index.ts";
+import { type Clock, RecentMap, syncFolder, unlessMissing } from "../base/index.ts";
 import { type Digest, isJsonObject, type JsonObject, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
@@ -55,6 +55,8 @@ export type MendTree = (staged: string, tree: string) => Promise<void>;
 
 /** A tree may have had any number of tags. */
 const MOST_REFERENCES = 20;
+/** Of trees that have more: so many of them are not noted again and again, each time in another one's place. */
+const KNOWN_NAMES = 1024;
 const TREE_RECORD = /^([0-9a-f]{64})\.json$/;
 const TOUCHED = "somebody put something into its folder or took something away";
 
@@ -62,6 +64,8 @@ const TOUCHED = "somebody put something into its folder or took something away";
 export class Trees {
   readonly #dataDir: DataDir;
   readonly #clock: Clock;
+  /** What was noted in place of another name. */
+  readonly #named = new RecentMap<string, true>(KNOWN_NAMES);
 
   constructor(dataDir: DataDir, clock: Clock) {
     this.#dataDir = dataDir;
@@ -71,10 +75,8 @@ export class Trees {
   /** A tree, if its folder and its record are there; `damage` says whether it is whole, as far as that is known. */
   async find(id: TreeId): Promise<Tree | undefined> {
     const folder = this.#dataDir.layout.treeFolder(id);
-    const record = await this.record(id);
-    if (record === undefined) return undefined;
-    const found = await unlessMissing(fs.lstat(folder));
-    if (found?.isDirectory() !== true) return undefined;
+    const [record, found] = await Promise.all([this.record(id), unlessMissing(fs.lstat(folder))]);
+    if (record === undefined || found?.isDirectory() !== true) return undefined;
     const { manifest, bytes, inodes, damage, references, rootTimeMs } = record;
     // Nobody puts anything into a tree, or takes anything out of it, but by mistake.
     const isTouched = rootTimeMs !== undefined && Math.floor(found.mtimeMs) !== rootTimeMs;
@@ -98,6 +100,9 @@ export class Trees {
   async addReference(id: TreeId, reference: string): Promise<void> {
     const references = (await this.record(id))?.references;
     if (references === undefined || references.includes(reference)) return;
+    const name = `${id} ${reference}`;
+    if (references.length >= MOST_REFERENCES && this.#named.get(name) === true) return;
+    this.#named.set(name, true);
     const all = [...references, reference].slice(-MOST_REFERENCES);
     await this.#dataDir.state.merge(this.#dataDir.layout.treeRecord(id), { references: all });
   }

@@ -36,6 +36,34 @@ test("records survive a restart", async () => {
   assert.equal(records.otherAtTarget("/b", written.key), undefined);
 });
 
+test("records are found by target and by volume, whatever came and went", async () => {
+  await using area = await useCache();
+  const written = await load(area);
+  const [one, two, three] = [record("v1", "/a"), record("v1", "/b"), record("v2", "/b")];
+  for (const each of [one, two, three]) await written.put(each);
+  await written.put({ ...two, readOnly: false });
+  for (const records of [written, await load(area)]) {
+    const targets = records.ofVolume("v1").map(({ targetPath }) => targetPath);
+    assert.deepEqual(targets.sort(), ["/a", "/b"]);
+    assert.equal(records.otherAtTarget("/b", three.key)?.readOnly, false);
+    await records.delete(two.key);
+    assert.deepEqual(records.ofVolume("v1"), [one]);
+    assert.equal(records.otherAtTarget("/b", three.key), undefined);
+    assert.deepEqual(records.otherAtTarget("/b", two.key), three);
+    await records.delete(one.key);
+    assert.deepEqual(records.ofVolume("v1"), []);
+  }
+});
+
+test("more records than are read at once are all read", async () => {
+  await using area = await useCache();
+  const written = await load(area);
+  const ids = Array.from({ length: 40 }, (_, i) => `v${i}`);
+  await Promise.all(ids.map((id) => written.put(record(id, "/a"))));
+  const volumeIds = (await load(area)).all().map(({ volumeId }) => volumeId);
+  assert.deepEqual(volumeIds.sort(), ids.sort());
+});
+
 test("a deleted record is gone from memory and disk, also one that never was", async () => {
   await using area = await useCache();
   const records = await load(area);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { syncFolder } from "../base/index.ts";
 import { type Cache, type KeepMs, type Lease, type TreeId, textAt } from "../cache/index.ts";
 import type { JsonObject } from "../oci/index.ts";
+import { GroupedRecords } from "./grouped-records.ts";
 
 /** Names a volume among all others: hex sha256 of volume id, NUL, target path. Ids never become paths themselves. */
 export type VolumeKey = string & { readonly volumeKey: unique symbol };
@@ -34,6 +35,10 @@ export interface VolumeCount {
   readonly writable: number;
 }
 
+const RECORD_FILE = /^[0-9a-f]{64}\.json$/;
+/** How many records are read at once. */
+const BATCH = 16;
+
 /** The key of a volume. */
 export function volumeKeyOf(volumeId: string, targetPath: string): VolumeKey {
   return createHash("sha256").update(`${volumeId}\0${targetPath}`).digest("hex") as VolumeKey;
@@ -43,8 +48,9 @@ export function volumeKeyOf(volumeId: string, targetPath: string): VolumeKey {
 export class Records {
   readonly #cache: RecordsCache;
   readonly #byKey = new Map<VolumeKey, VolumeRecord>();
+  readonly #byTarget = new GroupedRecords(({ targetPath }) => targetPath);
+  readonly #byVolume = new GroupedRecords(({ volumeId }) => volumeId);
   readonly #leases = new Map<VolumeKey, Lease>();
-
   readonly #unreadable: VolumeKey[] = [];
 
   private constructor(cache: RecordsCache) {
@@ -53,19 +59,10 @@ export class Records {
 
   /** Reads all records; a corrupt one is reported and moved aside. */
   static async load(cache: RecordsCache): Promise<Records> {
-    const { layout, state } = cache.dataDir;
     const records = new Records(cache);
-    for (const name of await fs.readdir(layout.volumes)) {
-      if (!/^[0-9a-f]{64}\.json$/.test(name)) continue;
-      const record = await state.read(join(layout.volumes, name), (value) => recordFrom(value, name));
-      if (record === undefined) {
-        records.#unreadable.push(name.slice(0, -".json".length) as VolumeKey);
-        continue;
-      }
-      records.#byKey.set(record.key, record);
-      await records.#lease(record);
-      if (record.tree !== undefined) cache.cleanups.resume(record.tree, record.key);
-    }
+    const names = (await fs.readdir(cache.dataDir.layout.volumes)).filter((name) => RECORD_FILE.test(name));
+    for (let i = 0; i < names.length; i += BATCH)
+      await Promise.all(names.slice(i, i + BATCH).map((name) => records.#read(name)));
     return records;
   }
 
@@ -80,7 +77,7 @@ export class Records {
 
   /** The record of another volume at a target path. */
   otherAtTarget(targetPath: string, key: VolumeKey): VolumeRecord | undefined {
-    return [...this.#byKey.values()].find((record) => record.targetPath === targetPath && record.key !== key);
+    return this.#byTarget.of(targetPath).find((record) => record.key !== key);
   }
 
   /** All records. */
@@ -95,7 +92,7 @@ export class Records {
 
   /** The records of one volume id, at whatever targets. */
   ofVolume(volumeId: string): readonly VolumeRecord[] {
-    return [...this.#byKey.values()].filter((record) => record.volumeId === volumeId);
+    return this.#byVolume.of(volumeId);
   }
 
   /** The records of writable volumes that this driver mounted: each has an upper layer. */
@@ -119,12 +116,12 @@ export class Records {
     const before = this.#byKey.get(record.key);
     if (record.tree !== undefined) await cleanups.begin(record.tree, record.key, keepMs);
     try {
-      await this.#cache.dataDir.state.merge(this.#file(record.key), { ...record }, { syncName: !record.readOnly });
+      await this.#write(record, before !== undefined);
     } catch (error) {
       if (record.tree !== undefined && record.tree !== before?.tree) await cleanups.end(record.tree, record.key);
       throw error;
     }
-    this.#byKey.set(record.key, record);
+    this.#keep(record);
     await this.#lease(record);
     if (record.tree !== undefined) inventory.touch(record.tree);
     if (before?.tree !== undefined && before.tree !== record.tree) await cleanups.end(before.tree, record.key);
@@ -134,12 +131,46 @@ export class Records {
     await fs.rm(this.#file(key), { force: true });
     const record = this.#byKey.get(key);
     if (record?.readOnly !== true) await syncFolder(this.#cache.dataDir.layout.volumes);
-    this.#byKey.delete(key);
+    if (record !== undefined) this.#drop(record);
     this.#leases.get(key)?.release();
     this.#leases.delete(key);
     if (record?.tree === undefined) return;
     this.#cache.inventory.touch(record.tree);
     await this.#cache.cleanups.end(record.tree, key);
+  }
+
+  async #read(name: string): Promise<void> {
+    const { dataDir, cleanups } = this.#cache;
+    const path = join(dataDir.layout.volumes, name);
+    const record = await dataDir.state.read(path, (value) => recordFrom(value, name));
+    if (record === undefined) {
+      this.#unreadable.push(name.slice(0, -".json".length) as VolumeKey);
+      return;
+    }
+    this.#keep(record);
+    await this.#lease(record);
+    if (record.tree !== undefined) cleanups.resume(record.tree, record.key);
+  }
+
+  /** What a newer driver noted in a record that is there stays in it. */
+  async #write(record: VolumeRecord, isThere: boolean): Promise<void> {
+    const { state } = this.#cache.dataDir;
+    const file = this.#file(record.key);
+    const options = { syncName: !record.readOnly };
+    if (isThere) await state.merge(file, { ...record }, options);
+    else await state.write(file, { ...record }, options);
+  }
+
+  #keep(record: VolumeRecord): void {
+    this.#byKey.set(record.key, record);
+    this.#byTarget.put(record);
+    this.#byVolume.put(record);
+  }
+
+  #drop(record: VolumeRecord): void {
+    this.#byKey.delete(record.key);
+    this.#byTarget.delete(record);
+    this.#byVolume.delete(record);
   }
 
   /** The new lease comes before the old one goes: they may be of one tree. */

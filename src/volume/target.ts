@@ -44,14 +44,15 @@ export async function checkTarget(targetPath: string): Promise<void> {
 
 /** Makes the target an empty folder, or finds it to be one. Throws as `checkTarget` does. */
 export async function prepareTarget(targetPath: string): Promise<void> {
-  await checkTarget(targetPath);
   try {
     await fs.mkdir(targetPath);
-    // Whatever the process's umask.
-    await fs.chmod(targetPath, TARGET_MODE);
   } catch (error) {
-    if (errnoOf(error) !== "EEXIST") throw error;
+    await checkTarget(targetPath);
+    if (errnoOf(error) === "EEXIST") return;
+    throw error;
   }
+  // Whatever the process's umask.
+  await fs.chmod(targetPath, TARGET_MODE);
 }
 
 async function requireParent(targetPath: string): Promise<void> {

@@ -35,17 +35,19 @@ export class RegistryHosts {
 
   /** `host_port_`, else `host:port`, else `_default`: the first that is there decides. */
   async #folderOf(registry: string): Promise<string | undefined> {
-    const names = [registry.replace(/:(\d+)$/, "_$1_"), registry, "_default"];
-    for (const name of new Set(names)) {
-      const path = posix.join(this.#folder, name);
-      try {
-        if ((await fs.stat(path)).isDirectory()) return path;
-      } catch (error) {
-        if (isMissing(error)) continue;
-        this.#warnOnce(path, describeError(error));
-      }
+    const names = new Set([registry.replace(/:(\d+)$/, "_$1_"), registry, "_default"]);
+    const paths = [...names].map((name) => posix.join(this.#folder, name));
+    const areFolders = await Promise.all(paths.map((path) => this.#isFolder(path)));
+    return paths.find((_, i) => areFolders[i]);
+  }
+
+  async #isFolder(path: string): Promise<boolean> {
+    try {
+      return (await fs.stat(path)).isDirectory();
+    } catch (error) {
+      if (!isMissing(error)) this.#warnOnce(path, describeError(error));
+      return false;
     }
-    return undefined;
   }
 
   async #entriesIn(folder: string): Promise<readonly HostEntry[]> {
