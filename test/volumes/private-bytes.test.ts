@@ -241,12 +241,12 @@ function fill(registry: EmbeddedRegistry, manifest: BuiltManifest): void {
   registry.content.putManifest("team/thing", "v1", manifest);
 }
 
-/** Each file and folder of blobs, layers and trees in the cache, with its inode; the manifest may be written again. */
+/** Each file and folder of blobs, layers and trees in the cache, with its inode; manifest and records may be written again. */
 async function inodes(sandbox: Sandbox, manifest: BuiltManifest): Promise<Record<string, number>> {
   const found: Record<string, number> = {};
   for (const folder of ["blobs", "layers", "trees"]) {
     for (const entry of await readdir(join(sandbox.dataDir, folder), { recursive: true, withFileTypes: true })) {
-      if (manifest.digest.endsWith(entry.name)) continue;
+      if (manifest.digest.endsWith(entry.name) || entry.name.endsWith(".json")) continue;
       const path = join(entry.parentPath, entry.name);
       found[path] = (await stat(path)).ino;
     }
