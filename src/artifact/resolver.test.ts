@@ -313,7 +313,7 @@ describe("the cache", () => {
     const read = t.mock.method(area.cache.blobs, "read");
     for (let i = 0; i < 3; i++) await resolve();
     assert.equal(read.mock.callCount(), 1);
-    const path = area.cache.layout.blob(one.digest);
+    const path = area.cache.layout.blob(digestOf(one.bytes));
     const { atime, mtime } = statSync(path);
     const wrong = Buffer.from(one.bytes);
     wrong[0] = 0;
