@@ -71,6 +71,10 @@ describe("what an earlier pull left", () => {
     await leave(place.path, bytes);
     const open2 = (takesAnyOrigin: boolean) => open(place.path, { origin: "http a.io/x", takesAnyOrigin });
     assert.deepEqual(open2(true).there, [{ start: 0, end: bytes.length }]);
+    // From then on they are nobody's own, not even the first one's.
+    assert.deepEqual(open2(true).there, [{ start: 0, end: bytes.length }]);
+    assert.deepEqual(open(place.path).there, []);
+    await leave(place.path, bytes);
     assert.deepEqual(open2(false).there, []);
     assert.equal(statSync(place.path).size, 0);
     assert.deepEqual(open(place.path).there, []);

@@ -28,6 +28,9 @@ export interface IngestOptions {
 /** Less than this is sooner fetched again than looked after. */
 const WORTH_KEEPING_BYTES = 64 * 1024;
 
+/** Of bytes that are of no use where somebody asks who gave them. */
+const SEVERAL_ORIGINS = "several";
+
 /** Of a file that comes in parts, the map is written anew after so many bytes. */
 const SAVE_BYTES = 32 * 1024 * 1024;
 
@@ -42,7 +45,7 @@ export class IngestFile {
   readonly path: string;
   /** What was there when it was opened. */
   readonly there: readonly ByteRange[];
-  readonly #options: IngestOptions;
+  readonly #origin: string;
   readonly #fd: number;
   readonly #ranges: ByteRanges;
   #hasMap: boolean;
@@ -54,13 +57,14 @@ export class IngestFile {
 
   constructor(options: IngestOptions) {
     this.path = options.path;
-    this.#options = options;
     const left = openLeft(options);
     this.#fd = left?.fd ?? openAnew(options.path);
     this.there = left?.there ?? [];
     this.#ranges = new ByteRanges(this.there);
     this.#hasMap = left !== undefined;
     this.#isInParts = left?.isInParts === true;
+    this.#origin = left === undefined || left.origin === options.origin ? options.origin : SEVERAL_ORIGINS;
+    if (left !== undefined && this.#origin !== left.origin) this.#writeMap(left.isInParts ? this.there : undefined);
   }
 
   /** Writes bytes where they belong. A full disk is an error here, though the system call calls it a short write. */
@@ -147,7 +151,7 @@ export class IngestFile {
   }
 
   #writeMap(parts: readonly ByteRange[] | undefined): void {
-    writeIngestMap(this.path, { origin: this.#options.origin, parts });
+    writeIngestMap(this.path, { origin: this.#origin, parts });
     this.#hasMap = true;
   }
 }
@@ -166,7 +170,13 @@ function openLeft({ path, sizeBytes, origin, takesAnyOrigin }: IngestOptions) {
   const endBytes = Math.min(fstatSync(fd).size, sizeBytes);
   const parts = map.parts ?? [{ start: 0, end: endBytes }];
   const there = parts.map(({ start, end }) => ({ start, end: Math.min(end, endBytes) }));
-  return { fd, there: there.filter(({ start, end }) => start < end), isInParts: map.parts !== undefined };
+  const { origin: leftBy } = map;
+  return {
+    fd,
+    origin: leftBy,
+    there: there.filter(({ start, end }) => start < end),
+    isInParts: map.parts !== undefined,
+  };
 }
 
 function openAnew(path: string): number {

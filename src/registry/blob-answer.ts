@@ -14,12 +14,22 @@ export function rangeHeader({ start, end }: ByteRange, size: number, form: Range
 }
 
 /** Which part of a blob a 206 says it carries; undefined if it does not say so, or contradicts itself. */
-export function partOf({ headers, body }: HttpResponse, size: number): ByteRange | undefined {
+function partOf({ headers, body }: HttpResponse, size: number): ByteRange | undefined {
   const range = /^bytes (\d+)-(\d+)\/(\d+|\*)$/i.exec(headerOf(headers, "content-range")?.trim() ?? "");
   if (range === null) return undefined;
   const [start, end] = [Number(range[1]), Number(range[2]) + 1];
   if (start >= end || end > size || (range[3] !== "*" && Number(range[3]) !== size)) return undefined;
   return body.length === undefined || body.length === end - start ? { start, end } : undefined;
+}
+
+// A server that gives less at a time would be asked for ever.
+const smallestPartBytes = 64 * 1024;
+
+/** The part that a 206 carries, if it is of use for what was asked: it begins there, and is not a crumb of it. */
+export function usefulPart(response: HttpResponse, wanted: ByteRange, size: number): ByteRange | undefined {
+  const part = partOf(response, size);
+  if (part?.start !== wanted.start) return undefined;
+  return part.end >= wanted.end || part.end - part.start >= smallestPartBytes ? part : undefined;
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Clock } from "../base/index.ts";
-import { partOf } from "./blob-answer.ts";
+import { usefulPart } from "./blob-answer.ts";
 import type { BlobProgress } from "./blob-progress.ts";
 import { ConnectionGrowth } from "./connection-growth.ts";
 import type { HttpResponse } from "./http/http-types.ts";
@@ -155,11 +155,11 @@ export class BlobHelpers {
     try {
       while (claim.at < claim.end) {
         const response = await ask(`bytes=${claim.at}-${claim.end - 1}`, this.#ended.signal);
-        const part = response.status === 206 ? partOf(response, progress.size) : undefined;
-        const isFit = part?.start === claim.at;
-        if (!isFit || !isWanted()) {
+        const wanted = { start: claim.at, end: claim.end };
+        const part = response.status === 206 ? usefulPart(response, wanted, progress.size) : undefined;
+        if (part === undefined || !isWanted()) {
           response.body.discard();
-          if (isFit) return;
+          if (part !== undefined) return;
           throw new TransportError("protocol", hostLabel(response.target), "gave another part than was asked for");
         }
         const wrongLength = () =>

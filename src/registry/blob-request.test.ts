@@ -238,6 +238,15 @@ const rangeRefusals: { name: string; answer: ScriptedAnswer; requests: number }[
     },
     requests: 3,
   },
+  {
+    name: "a crumb",
+    answer: {
+      status: 206,
+      headers: { "content-range": `bytes 1000-1000/${blob.length}` },
+      body: blob.subarray(1000, 1001),
+    },
+    requests: 3,
+  },
   { name: "a part that says nothing", answer: { status: 206, body: blob.subarray(1000) }, requests: 3 },
 ];
 for (const { name, answer, requests } of rangeRefusals) {

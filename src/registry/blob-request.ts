@@ -1,7 +1,7 @@
 import { type ByteRange, DriverError } from "../base/index.ts";
 import { type Descriptor, digestParts } from "../oci/index.ts";
 import { type RegistryRequest, requestAuthorized } from "./authorized-request.ts";
-import { isPage, noBlob, partOf, type RangeForm, rangeHeader } from "./blob-answer.ts";
+import { isPage, noBlob, type RangeForm, rangeHeader, usefulPart } from "./blob-answer.ts";
 import { BlobHelpers, SHARED_BLOB_BYTES } from "./blob-helpers.ts";
 import { BlobProgress, type ReadBack } from "./blob-progress.ts";
 import { type Asker, type ClientTools, createRetrier, presentable, type Turn } from "./client-tools.ts";
@@ -207,8 +207,8 @@ class BlobDownload {
       throw error;
     }
     if (response.status === 206) {
-      const part = partOf(response, size);
-      if (part?.start === claim.at) return await this.#receivePart(response, part, claim);
+      const part = usefulPart(response, { start: claim.at, end: claim.end }, size);
+      if (part !== undefined) return await this.#receivePart(response, part, claim);
       // Another part than was asked for: what this server makes of such ranges cannot be used.
       if (range === undefined) throw noBlob(response);
       response.body.discard();
