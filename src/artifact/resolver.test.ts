@@ -241,6 +241,13 @@ describe("tag and digest", () => {
   });
 });
 
+/** An index whose entries are indexes that name no platform. */
+function indexOfIndexes(...children: readonly BuiltManifest[]): BuiltManifest {
+  const manifests = children.map(({ mediaType, digest, bytes }) => ({ mediaType, digest, size: bytes.length }));
+  const outer = rawManifest({ schemaVersion: 2, mediaType: mediaTypes.index, manifests }, []);
+  return { ...outer, mediaType: mediaTypes.index, children };
+}
+
 describe("an index", () => {
   const amd64 = { os: "linux", architecture: "amd64" };
   const both = index([
@@ -286,6 +293,32 @@ describe("an index", () => {
     assert.equal(await used.resolve(), two.digest);
     used.source.put("v1", index([{ manifest: nested, platform: amd64 }]));
     await assert.rejects(used.resolve({ policy: "Always" }), { kind: "refused", message: /index of indexes/ });
+  });
+
+  test("is looked for in indexes that name no platform, in their order, where no entry does", async () => {
+    await using used = await use();
+    const arm = { os: "linux", architecture: "arm64" };
+    const [first, second, third] = [
+      index([{ manifest: one, platform: arm }]),
+      index([{ manifest: two, platform: amd64 }]),
+      index([{ manifest: one, platform: amd64 }]),
+    ];
+    assert.ok(first && second && third);
+    used.source.put("v1", indexOfIndexes(first, second, third));
+    for (let i = 0; i < 2; i++) assert.equal(await used.resolve(), two.digest);
+    assert.deepEqual(used.asked(), ["GET v1", `GET ${first.digest}`, `GET ${second.digest}`, `GET ${two.digest}`]);
+    const nothing = used.resolve({ platform: parsePlatform("linux/riscv64") });
+    await assert.rejects(nothing, { kind: "not-found", message: /nothing for platform linux\/riscv64/ });
+  });
+
+  test("of many indexes is not looked into without end", async () => {
+    await using used = await use();
+    const many = Array.from({ length: 100 }, (_, i) =>
+      index([{ manifest: one, platform: { os: "linux", architecture: `a${i}` } }]),
+    );
+    used.source.put("v1", indexOfIndexes(...many));
+    await assert.rejects(used.resolve(), { kind: "not-found" });
+    assert.equal(used.asked().length, 17);
   });
 
   test("that is wrong about an entry's size is no proof of it, cached or not", async () => {

@@ -21,6 +21,7 @@ import {
   parseManifest,
   type Reference,
   selectPlatform,
+  nestedIndexes,
 } from "../oci/index.ts";
 import type { CredentialOffer, FetchedManifest, HostAccess, Repository } from "../registry/index.ts";
 import { errorDuring } from "./error-during.ts";
@@ -64,6 +65,18 @@ const MAX_INDEX_DEPTH = 4;
 /** How many manifests need not be read again as long as they lie there unchanged. */
 const KNOWN_MANIFESTS = 4096;
 
+/** Indexes without a platform in one that has nothing for it: so many are looked into. */
+const MAX_NESTED_INDEXES = 16;
+
+/** One resolving of a reference. */
+interface Search {
+  readonly request: ResolveRequest;
+  /** What messages call the reference. */
+  readonly what: string;
+  /** Indexes that may still be looked into. */
+  left: number;
+}
+
 interface Known {
   readonly digest: Digest;
   /** Bytes. */
@@ -101,19 +114,36 @@ export class Resolver {
   }
 
   async #resolve(request: ResolveRequest): Promise<Resolved> {
-    let { digest, index } = await this.#top(request);
-    for (let depth = 0; index !== undefined; depth++) {
-      const what = formatReference(request.reference);
-      if (depth === MAX_INDEX_DEPTH)
-        throw new DriverError("refused", `${what} is an index of indexes, too deep to follow`);
-      const entry = selectPlatform(index, request.platform, what);
-      // It may be large, and the registry slow.
-      index = undefined;
-      const known = await this.#entry(request, entry);
-      requireSize(known, entry, what);
-      ({ digest, index } = known);
+    const search: Search = { request, what: formatReference(request.reference), left: MAX_NESTED_INDEXES };
+    return { digest: await this.#descend(await this.#top(request), search, 0) };
+  }
+
+  /** The manifest that is meant: the index's for the platform, or the first of one that is in an index in it. */
+  async #descend({ digest, index }: Known, search: Search, depth: number): Promise<Digest> {
+    if (index === undefined) return digest;
+    const { request, what } = search;
+    if (depth === MAX_INDEX_DEPTH)
+      throw new DriverError("refused", `${what} is an index of indexes, too deep to follow`);
+    // Not the index itself: it may be large, and the registry slow.
+    const { entry, missing, nested } = entriesFor(index, search);
+    const next = async (one: Descriptor) => {
+      const known = await this.#entry(request, one);
+      requireSize(known, one, what);
+      return this.#descend(known, search, depth + 1);
+    };
+    if (entry !== undefined) return await next(entry);
+    let why = missing;
+    for (const one of nested) {
+      if (search.left-- <= 0) break;
+      try {
+        return await next(one);
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+        // It says what there is.
+        why = error;
+      }
     }
-    return { digest };
+    throw why;
   }
 
   /** What the reference itself names: a manifest or an index. */
@@ -247,6 +277,22 @@ function requireSize({ digest, size }: Known, entry: Descriptor, what: string): 
     "corrupt",
     `cannot pull ${what}: the manifest ${digest} has ${size} bytes where its index says ${entry.size}`,
   );
+}
+
+/** The entry for the platform, or why there is none and where else it may be. */
+function entriesFor(
+  index: Index,
+  { request, what }: Search,
+): { readonly entry?: Descriptor; readonly missing?: unknown; readonly nested: readonly Descriptor[] } {
+  try {
+    return { entry: selectPlatform(index, request.platform, what), nested: [] };
+  } catch (missing) {
+    return { missing, nested: nestedIndexes(index).slice(0, MAX_NESTED_INDEXES) };
+  }
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof DriverError && error.kind === "not-found";
 }
 
 function indexIn(content: Manifest | Index): Index | undefined {

@@ -1,6 +1,7 @@
 import { DriverError } from "../base/index.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Index } from "./manifest.ts";
+import { indexTypes } from "./media-types.ts";
 
 /** Of a platform in a message: real ones are shorter, but an index may call one anything. */
 const MAX_LISTED_CHARACTERS = 30;
@@ -52,6 +53,11 @@ export function selectPlatform(index: Index, wanted: Platform, what: string): De
   const there = [...new Set(entries.map((entry) => (entry.platform ? listedName(entry.platform) : "no platform")))];
   const listed = there.length === 0 ? "nothing" : there.slice(0, 20).join(", ");
   throw new DriverError("not-found", `${what} has nothing for platform ${formatPlatform(wanted)}; it has ${listed}`);
+}
+
+/** The entries that are an index themselves and name no platform: what is wanted may be in one of them. */
+export function nestedIndexes(index: Index): readonly Descriptor[] {
+  return index.manifests.filter(({ mediaType, platform }) => platform === undefined && indexTypes.has(mediaType));
 }
 
 function listedName(platform: Platform): string {

@@ -71,13 +71,16 @@ async function readTar(options: UnpackOptions, source: ByteSource, reader: TarRe
   const { uncompressedDigest: expected, throwIfUnwanted } = options;
   const hash = expected === undefined ? undefined : createHash(digestParts(expected).algorithm);
   const packing = await packingOf(source);
+  let size = 0;
   for await (const part of decompress(source, packing)) {
     throwIfUnwanted();
     for (const budget of options.budgets) budget.takeTarBytes(part.length);
     hash?.update(part);
     reader.write(part);
+    size += part.length;
   }
-  reader.end();
+  // Builders push layers without a byte where nothing changed; GNU tar takes nothing for no tar.
+  if (size > 0 || options.way !== "image") reader.end();
   if (packing === "zstd" && !reader.sawEndMarker && isDeno()) {
     throw refuseTar("it has no end marker, and this runtime (Deno) cannot tell whether its zstd data is complete");
   }
