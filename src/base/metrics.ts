@@ -191,7 +191,8 @@ export class Metrics {
       kinds(gauge, ({ inodes }) => inodes),
     );
     this.#follow("cache_trees", "Trees in the cache", [], (gauge) => gauge.set(read().trees));
-    const help = "1 while the cache is above its high mark or --cache-max-bytes and nothing of it can go, else 0";
+    const help =
+      "1 while the cache has more than its share above its high mark, or --cache-max-bytes, and nothing of it can go, else 0";
     this.#follow("cache_full", help, [], (gauge) => gauge.set(read().isFull ? 1 : 0));
   }
 

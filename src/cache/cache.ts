@@ -159,9 +159,10 @@ export class Cache {
   /** Stops background work. */
   async close(): Promise<void> {
     this.cleanups.close();
-    await this.#cleaning;
-    await this.collector.close();
-    await this.inventory.close();
+    const collected = this.collector.close();
+    // Collections wait for what they took away to be gone.
     await this.sweeper.close();
+    await Promise.all([collected, this.#cleaning]);
+    await this.inventory.close();
   }
 }

@@ -38,6 +38,8 @@ export interface CacheUsage {
 /** Why the cache is full, after all went that may go. */
 export interface Fullness {
   readonly by: "bytes" | "inodes" | "max-bytes";
+  /** Whether it is others that fill the file system: the cache has no more than what collection leaves to it. */
+  readonly isByOthers: boolean;
   readonly usage: CacheUsage;
 }
 
@@ -71,6 +73,9 @@ const PERIOD_MS = 60_000;
 /** A start has more urgent things to read first. */
 const FIRST_AFTER_MS = 10_000;
 
+/** Who asks whether the cache is full gets what was found so long ago at most, where it may have changed since. */
+const LOOK_AGAIN_MS = 10_000;
+
 /** How much has to go. */
 type Excess = () => Promise<DiskUse>;
 
@@ -83,6 +88,7 @@ export class Collector {
   #running: Promise<unknown> = Promise.resolve();
   #closed = false;
   #pruneAgainMs = Number.NEGATIVE_INFINITY;
+  #judgedMs = Number.NEGATIVE_INFINITY;
   #lastUsage: CacheUsage | undefined;
   #fullness: Fullness | undefined;
 
@@ -105,21 +111,31 @@ export class Collector {
     return this.#fullness;
   }
 
+  /** The same as it is now: where it may have changed, it is collected first, for at most so long. */
+  async lookFull(patienceMs: number): Promise<Fullness | undefined> {
+    const { limits, clock } = this.#options;
+    const isAbove = isSome(await this.#overMark(limits.highPercent));
+    const isKnown = isAbove === (this.#fullness !== undefined && this.#fullness.by !== "max-bytes");
+    if (!isKnown && clock.monotonicMs() - this.#judgedMs >= LOOK_AGAIN_MS) {
+      const ended = this.#collectByClock();
+      await new Promise<void>((resolve) => {
+        const cancel = clock.after(patienceMs, resolve);
+        void ended.then(cancel).then(resolve);
+      });
+    }
+    return this.#fullness;
+  }
+
   /** Collects by the clock from now on. */
   start(firstAfterMs = FIRST_AFTER_MS): void {
-    const { clock, log } = this.#options;
-    this.#cancelNext = clock.after(firstAfterMs, () => {
-      this.#running = this.collect()
-        .catch((error: unknown) =>
-          log.warn("cannot collect what the cache need not keep", { reason: describeError(error) }),
-        )
-        .finally(() => {
-          if (!this.#closed) this.start(PERIOD_MS);
-        });
+    this.#cancelNext = this.#options.clock.after(firstAfterMs, () => {
+      this.#running = this.#collectByClock().finally(() => {
+        if (!this.#closed) this.start(PERIOD_MS);
+      });
     });
   }
 
-  /** Stops; what is under way comes to its end. */
+  /** Stops after what is being taken away; the sweeper must be closed, too, as it is waited for. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancelNext?.();
@@ -185,12 +201,7 @@ export class Collector {
   async beyondShare(excess: Excess): Promise<DiskUse> {
     const over = await excess();
     if (!isSome(over)) return over;
-    const { total, fileSystem } = await this.usage();
-    const share = this.#options.limits.minPercent / 100;
-    return {
-      bytes: Math.min(over.bytes, Math.max(0, Math.ceil(total.bytes - share * fileSystem.totalBytes))),
-      inodes: Math.min(over.inodes, Math.max(0, Math.ceil(total.inodes - share * fileSystem.totalInodes))),
-    };
+    return this.#beyondShareOf(over, await this.usage());
   }
 
   /** Takes away what there is of some digests, unless a tree is made of it or a pull wants it. */
@@ -243,6 +254,14 @@ export class Collector {
     }
   }
 
+  async #collectByClock(): Promise<void> {
+    try {
+      await this.collect();
+    } catch (error) {
+      this.#options.log.warn("cannot collect what the cache need not keep", { reason: describeError(error) });
+    }
+  }
+
   /** Once a day, and when a driver begins. */
   async #pruneReferences(): Promise<void> {
     const { pruner, clock } = this.#options;
@@ -256,11 +275,23 @@ export class Collector {
     const usage = await this.usage();
     const { bytes, inodes } = excessOver(limits.highPercent, usage.fileSystem);
     const isAboveMax = limits.maxBytes !== undefined && usage.total.bytes > limits.maxBytes;
-    const by = bytes > 0 ? "bytes" : inodes > 0 ? "inodes" : isAboveMax ? "max-bytes" : undefined;
+    const over = bytes > 0 ? "bytes" : inodes > 0 ? "inodes" : isAboveMax ? "max-bytes" : undefined;
+    // What is empty is not full, whatever others do.
+    const by = usage.total.bytes > 0 ? over : undefined;
+    const isByOthers = by !== "max-bytes" && !isSome(this.#beyondShareOf({ bytes, inodes }, usage));
     if (by !== undefined && this.#fullness?.by !== by)
-      log.warn("the cache is too full, and nothing of it can go", { by, bytes: usage.total.bytes });
+      log.warn("the cache is too full, and nothing of it can go", { by, isByOthers, bytes: usage.total.bytes });
     this.#lastUsage = usage;
-    this.#fullness = by === undefined ? undefined : { by, usage };
+    this.#judgedMs = this.#options.clock.monotonicMs();
+    this.#fullness = by === undefined ? undefined : { by, isByOthers, usage };
+  }
+
+  #beyondShareOf(over: DiskUse, { total, fileSystem }: CacheUsage): DiskUse {
+    const share = this.#options.limits.minPercent / 100;
+    return {
+      bytes: Math.min(over.bytes, Math.max(0, Math.ceil(total.bytes - share * fileSystem.totalBytes))),
+      inodes: Math.min(over.inodes, Math.max(0, Math.ceil(total.inodes - share * fileSystem.totalInodes))),
+    };
   }
 
   async #overMark(percent: number): Promise<DiskUse> {
@@ -284,6 +315,7 @@ export class Collector {
     if (!isSome(left)) return;
     let freed = nothingUsed;
     for await (const use of this.#takeInOrder(gone, reason, manifestAgeMs)) {
+      if (this.#closed) return;
       freed = sumOfUses([freed, use]);
       if (freed.bytes < left.bytes || freed.inodes < left.inodes) continue;
       await sweeper.idle();

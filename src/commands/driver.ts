@@ -146,7 +146,7 @@ function cacheFigures({ collector, inventory }: Cache): CacheFigures {
   const { blobs, layers, partials, uppers } = collector.lastUsage ?? {};
   const counted = { blobs, layers, partials, uppers };
   const uses = Object.fromEntries(Object.entries(counted).flatMap(([kind, use]) => (use ? [[kind, use]] : [])));
-  return { uses, trees: inventory.size, isFull: collector.fullness !== undefined };
+  return { uses, trees: inventory.size, isFull: collector.fullness?.isByOthers === false };
 }
 
 function createArtifacts(cache: Cache, { config, memory, metrics, clock, log }: Surroundings): Artifacts {

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { makeTree, useVolumes } from "../../test/helpers/volume-bench.ts";
 import { DriverError } from "../base/index.ts";
 import { Cache, defaultCacheLimits } from "../cache/index.ts";
+import { digestOf } from "../oci/index.ts";
 
 test("a published volume keeps its tree, also after a restart, until it is unpublished", async () => {
   await using bench = await useVolumes();
@@ -76,7 +77,10 @@ test("a cache that is above its high mark, and of which nothing can go, is a deg
   const cache = await Cache.open({ dataDir, limits, syncFileSystem: () => Promise.resolve(), clock: bench.clock, log });
   const onFull = await bench.openOn(cache, bench.clock);
   await onFull.publish(bench.request({ readOnly: true }));
-  await cache.collector.collect();
+  assert.deepEqual(await onFull.storageHealth(), [], "what is empty is not full");
+  const bytes = Buffer.from("a manifest, which stays for a day");
+  await cache.blobs.put(digestOf(bytes), bytes);
+  bench.clock.advance(10_000);
   const [entry, ...more] = await onFull.storageHealth();
   assert.deepEqual([entry?.status, entry?.reason, more], ["degraded", "CacheAboveHighMark", []]);
   assert.match(entry?.message ?? "", /^\d+ % of the bytes of its file system are used, the high mark is 0\.001 %; /);

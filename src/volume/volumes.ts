@@ -43,6 +43,9 @@ export interface VolumesOptions {
   readonly log: Logger;
 }
 
+/** Storage health is asked with a deadline, and a collection may take longer. */
+const COLLECTION_PATIENCE_MS = 2_000;
+
 /** After these kubelet calls again, and unpublishes when the pod goes (facts: all others are final). */
 const uncertainKinds: ReadonlySet<ErrorKind> = new Set(["cancelled", "unavailable", "no-space", "in-progress"]);
 
@@ -151,9 +154,10 @@ export class Volumes implements VolumeService {
   }
 
   async storageHealth(): Promise<readonly StorageHealthEntry[]> {
-    const { collector, layout, limits } = this.#options.cache;
+    const { collector, layout, limits, dataDir } = this.#options.cache;
     const entries = await this.#storage.check();
-    return [...entries, ...fullnessEntries(collector.fullness, { dataDir: layout.dataDir, limits })];
+    if (entries.length > 0 || dataDir.isNewer) return entries;
+    return fullnessEntries(await collector.lookFull(COLLECTION_PATIENCE_MS), { dataDir: layout.dataDir, limits });
   }
 
   /** What all upper layers take, as last counted. */
