@@ -47,7 +47,7 @@ export class ImageLinker implements Disposable {
   /** Makes `root` with all that is left of the layers. Throws "refused" for what one cannot put on the others. */
   link(root: string): TreeCount {
     for (const layer of this.#layers) this.#try(layer, () => this.#addLayer(layer));
-    const files = new FileLinker();
+    const files = new FileLinker(root);
     const into = Buffer.from(root);
     let [bytes, inodes] = [0, 0];
     mkdirSync(into);

@@ -3,17 +3,19 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { useSmallDisk, whyNoSmallDisk } from "../../test/helpers/small-disk.ts";
 import { errnoOf } from "../base/index.ts";
 import { UnpackBudget } from "../unpack/index.ts";
+import { FileLinker } from "./file-linker.ts";
 import { TreeLinker } from "./tree-linker.ts";
 
 const skip = whyNoSmallDisk();
@@ -30,22 +32,73 @@ function exhaustLinks(path: string, folder: string): void {
   }
 }
 
-test("a file that takes no more links is copied once, with mode and time, and the copy is linked", { skip }, () => {
+test("a file that takes no more links gets one more copy, with mode and time, for all trees from then on", {
+  skip,
+}, () => {
   using disk = useSmallDisk();
   const blob = join(disk.path, "blob");
   writeFileSync(blob, "content", { mode: 0o755 });
   utimesSync(blob, 1234, 1234);
+  const { ino: before } = lstatSync(blob);
   exhaustLinks(blob, join(disk.path, "links"));
-  const root = join(disk.path, "tree");
-  const linker = new TreeLinker(root, budget());
-  for (const name of ["a", "b", "c"]) linker.addFile(name, blob, 7);
-  assert.deepEqual(linker.finish(), { bytes: 21, inodes: 4 });
-  const found = ["a", "b", "c"].map((name) => lstatSync(join(root, name)));
-  for (const { ino, mode, mtimeMs, nlink } of found) {
-    assert.notEqual(ino, lstatSync(blob).ino);
-    assert.deepEqual([ino, mode & 0o7777, mtimeMs, nlink], [found[0]?.ino, 0o755, 1_234_000, 3]);
+  const make = (tree: string) => {
+    const root = join(disk.path, "staging", tree);
+    mkdirSync(dirname(root), { recursive: true });
+    const linker = new TreeLinker(root, budget());
+    for (const name of ["a", "b", "c"]) linker.addFile(name, blob, 7);
+    assert.deepEqual(linker.finish(), { bytes: 21, inodes: 4 });
+    return root;
+  };
+  for (const root of [make("one"), make("two")]) {
+    const found = ["a", "b", "c"].map((name) => lstatSync(join(root, name)));
+    const { ino } = lstatSync(blob);
+    assert.notEqual(ino, before);
+    for (const each of found)
+      assert.deepEqual([each.ino, each.mode & 0o7777, each.mtimeMs, each.nlink], [ino, 0o755, 1_234_000, 7]);
+    assert.equal(readFileSync(join(root, "c"), "utf8"), "content");
   }
-  assert.equal(readFileSync(join(root, "c"), "utf8"), "content");
+  assert.equal(lstatSync(join(disk.path, "links/0")).ino, before, "what was linked before stays");
+  assert.deepEqual(readdirSync(join(disk.path, "staging")).sort(), ["one", "two"]);
+});
+
+test("hard links of a layer stay together when their links are used up, and its folders keep their times", {
+  skip,
+}, () => {
+  using disk = useSmallDisk();
+  const folder = join(disk.path, "layer");
+  mkdirSync(folder);
+  const [one, two] = ["one", "two"].map((name) => join(folder, name));
+  assert.ok(one && two);
+  writeFileSync(one, "content");
+  linkSync(one, two);
+  utimesSync(folder, 1234, 1234);
+  exhaustLinks(one, join(disk.path, "links"));
+  const root = join(disk.path, "tree");
+  const linker = new FileLinker(root);
+  mkdirSync(root);
+  for (const name of ["one", "two"]) linker.link(Buffer.from(join(folder, name)), Buffer.from(join(root, name)));
+  const inodes = [one, two, join(root, "one"), join(root, "two")].map((path) => lstatSync(path).ino);
+  assert.equal(new Set(inodes).size, 1);
+  assert.notEqual(inodes[0], lstatSync(join(disk.path, "links/0")).ino);
+  assert.equal(lstatSync(folder).mtimeMs, 1_234_000);
+});
+
+test("what is in the way stays, and so does the file whose links are used up", { skip }, () => {
+  using disk = useSmallDisk();
+  const blob = join(disk.path, "blob");
+  writeFileSync(blob, "content");
+  exhaustLinks(blob, join(disk.path, "links"));
+  const { ino } = lstatSync(blob);
+  const target = join(disk.path, "target");
+  writeFileSync(target, "other");
+  const linker = new FileLinker(join(disk.path, "tree"));
+  assert.throws(() => linker.link(Buffer.from(blob), Buffer.from(target)), { code: "EEXIST" });
+  assert.equal(readFileSync(target, "utf8"), "other");
+  assert.equal(lstatSync(blob).ino, ino);
+  assert.deepEqual(
+    readdirSync(disk.path).filter((name) => name.startsWith("tree")),
+    [],
+  );
 });
 
 test("a symlink that takes no more links is made anew: what it leads to is never read", { skip }, () => {

@@ -41,13 +41,14 @@ export class TreeLinker {
   readonly #budget: UnpackBudget;
   /** Those linked in. Their indexes are read again in the end: many, or large ones, would fill the memory. */
   readonly #layers: LinkedLayer[] = [];
-  readonly #files = new FileLinker();
+  readonly #files: FileLinker;
   #bytes = 0;
   #inodes = 1;
 
   /** `root` is made here. The budget is for all layers together, those included that were unpacked for other trees. */
   constructor(root: string, budget: UnpackBudget) {
     this.#root = Buffer.from(root);
+    this.#files = new FileLinker(root);
     this.#budget = budget;
     mkdirSync(root);
     chmodSync(root, FOLDER_MODE);
