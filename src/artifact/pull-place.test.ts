@@ -30,11 +30,11 @@ function use({ room = new AwayRoom(), layers = 1 } = {}) {
 test("a pull for which nothing comes lets others go first, and takes a place again before bytes", async () => {
   const { place, asked, pass, letIn } = use();
   const [a, b] = [place.begin(never), place.begin(never)];
-  a.idle();
+  a.idle("answer");
   await pass(10_000);
   assert.deepEqual(asked, [], "something comes for the other blob");
-  b.idle();
-  await pass(499);
+  b.idle("answer");
+  await pass(249);
   assert.deepEqual(asked, []);
   await pass(1);
   assert.deepEqual(asked, ["leave"]);
@@ -55,18 +55,30 @@ test("a registry that answers soon costs no place", async () => {
   const { place, asked, pass } = use();
   const fetch = place.begin(never);
   for (let i = 0; i < 10; i++) {
-    fetch.idle();
-    await pass(400);
+    fetch.idle("answer");
+    await pass(200);
     await fetch.busy();
   }
   await pass(10_000);
   assert.deepEqual(asked, []);
 });
 
+test("who is to ask later lets others go first at once", async () => {
+  const { place, asked, pass } = use();
+  const [a, b] = [place.begin(never), place.begin(never)];
+  a.idle("pause");
+  b.idle("answer");
+  await pass(0);
+  assert.deepEqual(asked, []);
+  b.idle("pause");
+  await pass(0);
+  assert.deepEqual(asked, ["leave"]);
+});
+
 test("blobs that are over do not count", async () => {
   const { place, asked, pass } = use();
   const [a, b] = [place.begin(never), place.begin(never)];
-  a.idle();
+  a.idle("answer");
   b.over();
   await pass(500);
   assert.deepEqual(asked, ["leave"]);
@@ -78,11 +90,11 @@ test("blobs that are over do not count", async () => {
 test("only so much may be away, but who waits for another pull lets go in any case", async () => {
   const room = new AwayRoom();
   const large = use({ room, layers: 15_000 });
-  large.place.begin(never).idle();
+  large.place.begin(never).idle("answer");
   await large.pass(500);
   const more = use({ room, layers: 10_000 });
   const fetch = more.place.begin(never);
-  fetch.idle();
+  fetch.idle("answer");
   await more.pass(5_000);
   assert.deepEqual([large.asked, more.asked], [["leave"], []]);
   await fetch.busy();
@@ -91,7 +103,7 @@ test("only so much may be away, but who waits for another pull lets go in any ca
   assert.deepEqual(more.asked, ["leave"]);
   large.place.end();
   const next = use({ room, layers: 20_000 });
-  next.place.begin(never).idle();
+  next.place.begin(never).idle("answer");
   await next.pass(500);
   assert.deepEqual(next.asked, ["leave"]);
 });
@@ -100,7 +112,7 @@ test("who gives up waits for no place", async () => {
   const { place, pass } = use();
   const caller = new AbortController();
   const fetch = place.begin(caller.signal);
-  fetch.idle();
+  fetch.idle("answer");
   await pass(500);
   const busy = fetch.busy();
   caller.abort(new Error("gone"));

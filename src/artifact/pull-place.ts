@@ -2,8 +2,11 @@ import type { Clock } from "../base/index.ts";
 import { untilAborted } from "../registry/index.ts";
 import type { PlaceAsk } from "./worker-calls.ts";
 
-/** Nothing may come for so long before the pull lets others go first. */
-const IDLE_MS = 500;
+/** An answer may be waited for so long before the pull lets others go first. */
+const ANSWER_MS = 250;
+
+/** What is waited for: the registry's answer, the time of the next try, or another pull that fetches the same blob. */
+type Waiting = "answer" | "pause" | "pull";
 
 /** How much all pulls that are away may hold: they keep their layers, and there may be hundreds. */
 export class AwayRoom {
@@ -38,6 +41,7 @@ export class PullPlace {
   readonly #options: PullPlaceOptions;
   readonly #fetches = new Set<FetchTurn>();
   #cancelTimer: (() => void) | undefined;
+  #delayMs = 0;
   #isAway = false;
   #hasRoom = false;
   /** The last of its moves, which come one after the other. */
@@ -62,13 +66,15 @@ export class PullPlace {
   }
 
   #changed(): void {
-    const isIdle = this.#fetches.size > 0 && [...this.#fetches].every(({ idleFor }) => idleFor !== undefined);
-    if (!isIdle) {
-      this.#cancelTimer?.();
-      this.#cancelTimer = undefined;
-    } else if (!this.#isAway) {
-      this.#cancelTimer ??= this.#options.clock.after(IDLE_MS, () => this.#leave());
-    }
+    const waiting = [...this.#fetches].map(({ idleFor }) => idleFor);
+    const isIdle = waiting.length > 0 && !waiting.includes(undefined);
+    const delayMs = waiting.includes("answer") ? ANSWER_MS : 0;
+    if (this.#cancelTimer !== undefined && isIdle && delayMs === this.#delayMs) return;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    if (!isIdle || this.#isAway) return;
+    this.#delayMs = delayMs;
+    this.#cancelTimer = this.#options.clock.after(delayMs, () => this.#leave());
   }
 
   /** The pull ends. */
@@ -82,7 +88,7 @@ export class PullPlace {
     const { room, layers, ask } = this.#options;
     // One that waits for another pull must let go in any case: the other one may be waiting for this place.
     const waitsForPull = [...this.#fetches].some(({ idleFor }) => idleFor === "pull");
-    this.#hasRoom = room.take(layers);
+    this.#hasRoom ||= room.take(layers);
     if (!this.#hasRoom && !waitsForPull) return;
     this.#isAway = true;
     this.#move(() => ask({ place: "leave" }));
@@ -112,14 +118,14 @@ export class PullPlace {
 export class FetchTurn {
   readonly #place: { changed(): void; held(): Promise<void>; over(): void };
   /** What is waited for, while nothing comes. */
-  idleFor: "registry" | "pull" | undefined;
+  idleFor: Waiting | undefined;
 
   constructor(place: { changed(): void; held(): Promise<void>; over(): void }) {
     this.#place = place;
   }
 
   /** Nothing comes now. */
-  idle(what: "registry" | "pull" = "registry"): void {
+  idle(what: Waiting): void {
     this.idleFor = what;
     this.#place.changed();
   }

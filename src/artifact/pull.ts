@@ -25,6 +25,8 @@ export interface RefusedOffer {
   readonly error: DriverError;
 }
 
+type AcquirePlace = (signal: AbortSignal, hurry: "urgent" | undefined) => Promise<() => void>;
+
 /** What a pull does while it has its place: the worker's part and the commit. */
 export type PullWork = (pull: RunningPull) => Promise<Tree>;
 
@@ -53,8 +55,8 @@ export class Pull {
   constructor(options: {
     readonly reference: string;
     readonly clock: Clock;
-    /** Waits for one of the node's places for pulls; the result gives it back. */
-    readonly acquirePlace: (signal: AbortSignal) => Promise<() => void>;
+    /** Waits for one of the node's places for pulls, before others if it had one already; the result gives it back. */
+    readonly acquirePlace: AcquirePlace;
     /** How many pulls were started before and have not ended. */
     readonly placesAhead: () => number;
     /** A volume failed alone: the pull goes on for the others. */
@@ -120,11 +122,11 @@ export class Pull {
     return `waiting for ${ahead} other pull${ahead === 1 ? "" : "s"} on this node`;
   }
 
-  async #run(acquirePlace: (signal: AbortSignal) => Promise<() => void>, work: PullWork): Promise<Tree> {
+  async #run(acquirePlace: AcquirePlace, work: PullWork): Promise<Tree> {
     const { signal } = this.#abort;
     let hasEnded = false;
     const takePlace = async () => {
-      const release = await acquirePlace(signal);
+      const release = await acquirePlace(signal, this.#started ? "urgent" : undefined);
       if (this.#releasePlace === undefined && !hasEnded) this.#releasePlace = release;
       else release();
     };

@@ -109,7 +109,7 @@ export class Pulls {
     const pull = new Pull({
       reference,
       clock: this.#clock,
-      acquirePlace: (signal) => previous.then(() => this.#places.acquire(signal)),
+      acquirePlace: (signal, hurry) => previous.then(() => this.#places.acquire(signal, hurry)),
       placesAhead: () => this.#placesBefore(key),
       onRefused: (volume, error) => this.#refused({ volume, key, reference }, pull, error),
       work: observed?.work ?? work,

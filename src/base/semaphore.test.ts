@@ -84,3 +84,18 @@ test("who does not wait gets a free place or none", async () => {
   (await waiting)();
   assert.ok(semaphore.tryAcquire());
 });
+
+test("who is in a hurry goes before the rest, in order", async () => {
+  const semaphore = new Semaphore(1);
+  const release = await semaphore.acquire();
+  const came: string[] = [];
+  const wait = async (name: string, hurry?: "urgent") => {
+    const done = await semaphore.acquire(undefined, hurry);
+    came.push(name);
+    done();
+  };
+  const all = [wait("a"), wait("b"), wait("c", "urgent"), wait("d", "urgent"), wait("e")];
+  release();
+  await Promise.all(all);
+  assert.deepEqual(came, ["c", "d", "a", "b", "e"]);
+});

@@ -1,7 +1,7 @@
-/** Lets at most `size` holders in at once; the others wait in the order they came. */
+/** Lets at most `size` holders in at once; the others wait in the order they came, those in a hurry before the rest. */
 export class Semaphore {
   #free: number;
-  readonly #waiting: { admit: () => void }[] = [];
+  readonly #waiting: { readonly admit: () => void; readonly isUrgent: boolean }[] = [];
 
   constructor(size: number) {
     this.#free = size;
@@ -13,10 +13,10 @@ export class Semaphore {
   }
 
   /** Waits for a place and returns what gives it back (once); rejects with the signal's reason if that fires first. */
-  async acquire(signal?: AbortSignal): Promise<() => void> {
+  async acquire(signal?: AbortSignal, hurry?: "urgent"): Promise<() => void> {
     signal?.throwIfAborted();
     if (this.#free > 0) this.#free--;
-    else await this.#wait(signal);
+    else await this.#wait(signal, hurry === "urgent");
     return this.#held();
   }
 
@@ -36,19 +36,21 @@ export class Semaphore {
     };
   }
 
-  #wait(signal: AbortSignal | undefined): Promise<void> {
+  #wait(signal: AbortSignal | undefined, isUrgent: boolean): Promise<void> {
     return new Promise((resolve, reject) => {
       const onAbort = () => {
         this.#waiting.splice(this.#waiting.indexOf(entry), 1);
         reject(signal?.reason);
       };
       const entry = {
+        isUrgent,
         admit: () => {
           signal?.removeEventListener("abort", onAbort);
           resolve();
         },
       };
-      this.#waiting.push(entry);
+      const rest = isUrgent ? this.#waiting.findIndex((other) => !other.isUrgent) : -1;
+      this.#waiting.splice(rest < 0 ? this.#waiting.length : rest, 0, entry);
       signal?.addEventListener("abort", onAbort, { once: true });
     });
   }

@@ -169,6 +169,7 @@ class BlobDownload {
         if (isAllThere && error instanceof TransportError) return;
         this.#countProgress();
         if (before > 0 && this.#mayAskOtherwise(error)) continue;
+        this.#query.turn?.idle("pause");
         await this.#retrier.waitAfter(error).catch((final: unknown) => {
           throw failureFrom(final, this.#purpose, this.#tools.clock);
         });
@@ -198,7 +199,7 @@ class BlobDownload {
   async #fetchPart(claim: PartClaim, patienceMs: number): Promise<void> {
     const { size } = this.#query.descriptor;
     const range = rangeHeader({ start: claim.at, end: claim.end }, size, this.#rangeForm);
-    this.#query.turn?.idle();
+    this.#query.turn?.idle("answer");
     const response = await this.#ask(range, { signal: this.#stop.signal, patienceMs });
     try {
       await this.#query.turn?.busy();

@@ -24,8 +24,8 @@ export interface Asker {
 
 /** Whose turn it is to take bytes: one that waits for them lets others go first. */
 export interface Turn {
-  /** Nothing comes now. */
-  idle(): void;
+  /** Nothing comes now: the registry has not answered yet, or is asked again later. */
+  idle(waitsFor: "answer" | "pause"): void;
   /** Something is about to come: resolves when it may. */
   busy(): Promise<void>;
 }
