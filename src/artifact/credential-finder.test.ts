@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { rootCertificates } from "node:tls";
@@ -7,6 +7,7 @@ import { useLog } from "../../test/helpers/log-lines.ts";
 import { useTempFolder } from "../../test/helpers/temp-folder.ts";
 import { systemClock } from "../base/index.ts";
 import { parseReference } from "../oci/index.ts";
+import type { CredentialOffer } from "../registry/index.ts";
 import { CredentialFinder } from "./credential-finder.ts";
 
 const [root = "", other = ""] = rootCertificates;
@@ -102,4 +103,35 @@ test("half-written roots leave the old ones in force", async (t) => {
   );
   writeFileSync(caFile, `${root}\n${other}\n`);
   assert.deepEqual((await finder.find(reference, {})).caCertificates, [root, other]);
+});
+
+test("a mirror is shown what is configured for it by name, not the registry's", async (t) => {
+  const { dockerConfig, caFile, log } = use(t);
+  const folder = useTempFolder(t);
+  const login = (password: string) => ({ username: "u", password });
+  writeFileSync(dockerConfig, JSON.stringify({ auths: { "m.example": login("node"), "ghcr.io": login("own") } }));
+  writeFileSync(caFile, `${root}\n`);
+  mkdirSync(join(folder, "ghcr.io"));
+  writeFileSync(join(folder, "ghcr.io/hosts.toml"), '[host."https://m.example"]\n[host."https://other.example"]\n');
+  const finder = new CredentialFinder({ dockerConfig, caFile, registryHostsDir: folder, clock: systemClock, log });
+  const config = { auths: { "m.example": login("pod"), "store.example": login("store"), "ghcr.io": login("pod-own") } };
+  const secrets = { ".dockerconfigjson": JSON.stringify(config), username: "u", password: "unnamed" };
+  const { hosts = [], credentials } = await finder.find(reference, secrets);
+  const passwords = (offers: readonly CredentialOffer[]) =>
+    offers.map((offer) => (offer.kind === "password" ? offer.password : offer.kind));
+  assert.deepEqual(
+    hosts.map((host) => [host.kind, passwords(host.credentials)]),
+    [
+      ["mirror", ["pod", "node", "anonymous"]],
+      ["mirror", ["anonymous"]],
+      ["origin", ["pod-own", "unnamed", "own", "anonymous"]],
+    ],
+  );
+  assert.deepEqual(passwords(credentials), ["pod-own", "unnamed", "own", "anonymous"]);
+  const guests = hosts[0]?.guests?.map(({ host, credential }) => [host, ...passwords([credential])]);
+  assert.deepEqual(guests?.slice(0, 3), [
+    ["m.example", "pod"],
+    ["store.example", "store"],
+    ["ghcr.io", "pod-own"],
+  ]);
 });

@@ -4,6 +4,8 @@ import {
   anonymous,
   type CredentialOffer,
   credentialsFromSecrets,
+  type GuestCredential,
+  guestsFromSecrets,
   type HostAccess,
   NodeCredentials,
   parseCaCertificates,
@@ -60,7 +62,9 @@ export class CredentialFinder {
     const credentials = await this.#offersFor(registry, repository, secrets);
     const hosts = await this.#hosts?.hostsOf(registry);
     const roots = await ofTheNode("--ca-file", async () => this.#caFile?.get());
-    const access = hosts?.map((host) => this.#accessTo(host, { repository, secrets, credentials }));
+    const ofNode = await ofTheNode("--docker-config", () => this.#ofNode.guests());
+    const own = { repository, secrets, credentials, guests: [...guestsFromSecrets(secrets), ...ofNode] };
+    const access = hosts?.map((host) => this.#accessTo(host, own));
     return {
       credentials,
       hosts: access === undefined ? undefined : await Promise.all(access),
@@ -70,10 +74,11 @@ export class CredentialFinder {
 
   async #accessTo(host: RegistryHost, own: OwnAccess): Promise<HostAccess> {
     const { kind, root } = host;
-    if (kind === "origin" || root === undefined) return { ...host, credentials: own.credentials };
+    const { guests } = own;
+    if (kind === "origin" || root === undefined) return { ...host, credentials: own.credentials, guests };
     // What a secret says without a name is meant for the registry, and for no mirror of it.
     const { username: _, password: __, ...named } = own.secrets;
-    return { ...host, credentials: await this.#offersFor(registryNameOf(root), own.repository, named) };
+    return { ...host, credentials: await this.#offersFor(registryNameOf(root), own.repository, named), guests };
   }
 
   async #offersFor(
@@ -95,6 +100,8 @@ interface OwnAccess {
   readonly secrets: Readonly<Record<string, string>>;
   /** Of the registry itself. */
   readonly credentials: readonly CredentialOffer[];
+  /** For hosts that it redirects to. */
+  readonly guests: readonly GuestCredential[];
 }
 
 async function ofTheNode<T>(flag: string, use: () => Promise<T>): Promise<T> {

@@ -6,8 +6,10 @@ import { type Endpoint, pingTargetOf } from "./endpoint.ts";
 import type { HttpRequest, HttpResponse } from "./http/http-types.ts";
 import { followRedirects } from "./http/redirect.ts";
 import { originKey, type Target } from "./http/target.ts";
+import { presentable } from "./client-tools.ts";
+import { registryNameOf } from "./hosts/registry-names.ts";
 import { tlsForStranger } from "./http/tls-settings.ts";
-import { type StatusError, statusErrorFrom } from "./status-error.ts";
+import { StatusError, statusErrorFrom } from "./status-error.ts";
 
 /** One request to a registry. */
 export interface RegistryRequest {
@@ -34,16 +36,23 @@ export interface RequestTools {
 interface Progress {
   /** For the registry itself, while the way there has not led through another origin. */
   own: Authorization | undefined;
-  /** For those whom it redirects to, by origin: they get nothing but anonymous tokens. */
-  readonly guests: Map<string, Authorization>;
+  /** For those whom it redirects to, by origin. */
+  readonly guests: Map<string, Guest>;
   /** Schemes whose fresh answer was refused, by origin. */
   readonly refused: Map<string, Set<string>>;
   hasPinged: boolean;
 }
 
-// Enough for: a stale token, a fresh one, the other scheme, and the same for a host redirected to.
-const maxRounds = 8;
-const staleStatuses: ReadonlySet<number> = new Set([400, 401, 403, 404]);
+/** What a host that was redirected to may be shown, first the one whose turn it is, and what it was shown last. */
+interface Guest {
+  readonly credentials: Credential[];
+  shown: Authorization | undefined;
+}
+
+// Enough for: a stale token, a fresh one, the other scheme, and the same for a host redirected to, with some credentials.
+const maxRounds = 12;
+// What no other credential would change.
+const clearStatuses: ReadonlySet<number> = new Set([408, 416, 429]);
 
 /**
  * Sends a request, follows redirects and answers challenges. Resolves with a 2xx answer, its body unread. Rejects with
@@ -67,7 +76,7 @@ export async function requestAuthorized(tools: RequestTools, request: RegistryRe
       takesLong: request.takesLong,
       onlyIfFree: request.onlyIfFree,
       authorizationFor: (target, hasStrayed) =>
-        (hasStrayed ? progress.guests.get(originKey(target)) : progress.own)?.value,
+        (hasStrayed ? progress.guests.get(originKey(target))?.shown : progress.own)?.value,
     });
     if (response.status >= 200 && response.status < 300) return response;
     const error = await statusErrorFrom(response, response.hasStrayed ? "redirect" : "registry", tools.clock);
@@ -92,7 +101,7 @@ async function answerAsOwner(refusal: Refusal, asked: Target): Promise<boolean> 
   const { tools, request, progress, error, challenges } = refusal;
   const { endpoint, credential, signal } = request;
   const shown = progress.own;
-  if (shown?.isReused && staleStatuses.has(error.status)) {
+  if (shown?.isReused && mayBeStale(error)) {
     tools.authorizer.forget(endpoint, credential, shown);
     progress.own = undefined;
     // Without a challenge in hand, the registry is asked once more with nothing, and will say what it wants.
@@ -130,7 +139,10 @@ async function answerPing({ tools, request, progress }: Refusal): Promise<boolea
   return progress.own !== undefined;
 }
 
-/** Answers the challenge of a host that was redirected to, with nothing of the registry's. */
+/**
+ * Answers the challenge of a host that was redirected to, with what is configured for that host, else anonymously: with
+ * nothing of the registry's.
+ */
 async function answerAsGuest(refusal: Refusal, asked: Target): Promise<boolean> {
   const { tools, request, progress, error, challenges } = refusal;
   if (error.status !== 401) return false;
@@ -142,17 +154,39 @@ async function answerAsGuest(refusal: Refusal, asked: Target): Promise<boolean> 
     headers: new Map(),
     isVouched: false,
   };
+  const guest = guestAt(progress, endpoint);
   const refused = refusedAt(progress, asked);
-  const shown = progress.guests.get(originKey(asked));
-  if (shown?.isReused) tools.authorizer.forget(endpoint, anonymous, shown);
-  else if (shown !== undefined) refused.add(shown.scheme);
-  const answer = await tools.authorizer.answer({ endpoint, asked }, anonymous, {
-    challenges,
-    refused,
-    signal: request.signal,
-  });
-  if (answer !== undefined) progress.guests.set(originKey(asked), answer);
-  return answer !== undefined;
+  for (let [credential] = guest.credentials; credential !== undefined; [credential] = guest.credentials) {
+    const { shown } = guest;
+    if (shown?.isReused) tools.authorizer.forget(endpoint, credential, shown);
+    else if (shown !== undefined) refused.add(shown.scheme);
+    const ask = { challenges, refused, signal: request.signal };
+    guest.shown = await tools.authorizer.answer({ endpoint, asked }, credential, ask).catch((failure: unknown) => {
+      if (credential.kind === "anonymous" || !(failure instanceof StatusError && failure.isRefusal)) throw failure;
+      return undefined;
+    });
+    if (guest.shown !== undefined) return true;
+    guest.credentials.shift();
+    refused.clear();
+  }
+  return false;
+}
+
+/** What is known of a host that was redirected to. */
+function guestAt(progress: Progress, endpoint: Endpoint): Guest {
+  const key = originKey(endpoint.base);
+  const known = progress.guests.get(key);
+  if (known !== undefined) return known;
+  const name = registryNameOf(endpoint.base);
+  const meant = endpoint.guests.filter(({ host }) => host === name).map(({ credential }) => credential);
+  const guest: Guest = { credentials: [...presentable(endpoint, [...meant, anonymous]).shown], shown: undefined };
+  progress.guests.set(key, guest);
+  return guest;
+}
+
+/** Registries say in many ways that what they were shown is too old. */
+function mayBeStale({ status, role }: StatusError): boolean {
+  return role === "registry" && status >= 400 && status < 500 && !clearStatuses.has(status);
 }
 
 function refusedAt(progress: Progress, target: Target): Set<string> {

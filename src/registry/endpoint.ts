@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { DriverError } from "../base/index.ts";
-import type { HostKind, RegistryHost } from "./hosts/registry-host.ts";
+import type { GuestCredential, HostAccess, HostKind, RegistryHost } from "./hosts/registry-host.ts";
 import { apiHostOf, isHostOfRegistry } from "./hosts/registry-names.ts";
 import type { TlsTrust } from "./http/http-types.ts";
 import { isLoopback, originKey, parseTarget, type Target } from "./http/target.ts";
@@ -35,6 +35,8 @@ export interface Endpoint {
   /** True if the node's administrator says that it is reached this way, even if that is not verified TLS. */
   readonly isVouched: boolean;
   readonly connectTimeoutMs: number | undefined;
+  /** For hosts that it redirects to. */
+  readonly guests: readonly GuestCredential[];
 }
 
 /** Where a repository's API is when nothing more is known than its name. Docker Hub's has a host name of its own. */
@@ -53,16 +55,17 @@ export function endpointOf({ registry, repository, transport }: Repository): End
     namespace: undefined,
     isVouched: false,
     connectTimeoutMs: undefined,
+    guests: [],
   };
 }
 
 /** Where a repository's API is at one of its registry's hosts. */
-export function endpointAt(repository: Repository, host: RegistryHost): Endpoint {
+export function endpointAt(repository: Repository, host: RegistryHost & Partial<HostAccess>): Endpoint {
   const own = endpointOf(repository);
-  const { kind, root, connectTimeoutMs } = host;
+  const { kind, root, connectTimeoutMs, guests = [] } = host;
   // What a volume says of its registry counts for that one only. Then nothing goes there that the node's own way was
   // meant to protect: headers may be secret, and a certificate shows who the node is.
-  if (kind === "origin" && repository.transport !== "https") return { ...own, connectTimeoutMs };
+  if (kind === "origin" && repository.transport !== "https") return { ...own, connectTimeoutMs, guests };
   const { path: rootPath, ...origin } = root ?? { ...own.base, path: own.rootPath };
   const trust = host.trust ?? "verified";
   return {
@@ -77,6 +80,7 @@ export function endpointAt(repository: Repository, host: RegistryHost): Endpoint
     namespace: isHostOfRegistry(origin, repository.registry) ? undefined : repository.registry,
     isVouched: true,
     connectTimeoutMs,
+    guests,
   };
 }
 

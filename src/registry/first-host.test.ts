@@ -329,3 +329,57 @@ test("a host's own roots and client certificate, over TLS", async (t) => {
   assert.deepEqual(seen, [true, false, true]);
   await assert.rejects(at({}), failsAs("unavailable", /certificate is not trusted/));
 });
+
+describe("a host that is redirected to and asks for credentials", () => {
+  const rows: {
+    name: string;
+    guests: { owner: "pod" | "node"; port?: string; password: string }[];
+    shown: string[];
+    lets: string;
+  }[] = [
+    { name: "gets what is configured for it", guests: [{ owner: "pod", password: "p" }], shown: ["-", "p"], lets: "p" },
+    {
+      name: "gets the next one if it refuses",
+      guests: [
+        { owner: "pod", password: "x" },
+        { owner: "node", password: "p" },
+      ],
+      shown: ["-", "x", "p"],
+      lets: "p",
+    },
+    {
+      name: "gets nothing of another port's",
+      guests: [{ owner: "pod", port: "1", password: "p" }],
+      shown: ["-"],
+      lets: "none",
+    },
+    { name: "is refused at last", guests: [{ owner: "pod", password: "x" }], shown: ["-", "x"], lets: "none" },
+  ];
+  for (const { name, guests, shown, lets } of rows) {
+    test(name, async () => {
+      const seen: string[] = [];
+      await using store = await ScriptedServer.start((request) => {
+        const password =
+          request.headers.authorization === undefined ? "-" : atob(request.headers.authorization.slice(6)).slice(2);
+        seen.push(password);
+        return password === lets ? { body: manifest } : isClosed(request);
+      });
+      await using area = await use([() => ({ status: 307, headers: { location: `${store.url}/x?sig=1` } })]);
+      const [origin] = area.hosts;
+      assert.ok(origin);
+      const configured = guests.map(({ owner, port, password }) => ({
+        host: port === undefined ? store.host : `127.0.0.1:${port}`,
+        credential: { kind: "password", username: "g", password, source: "the config", owner } as const,
+      }));
+      const retryPolicy = { maxTries: 1 };
+      await using bench = await useClient(() => ({}), { retryPolicy });
+      const query = { ...area.bench.query(), hosts: [{ ...origin, credentials: [podSecret], guests: configured }] };
+      const outcome = await bench.client.fetchManifest(query).then(
+        () => "let in",
+        (error: Error) => error.message,
+      );
+      assert.deepEqual(seen, shown);
+      assert.match(outcome, lets === "none" ? /redirected to 127\.0\.0\.1:\d+: 401 Unauthorized/ : /^let in$/);
+    });
+  }
+});

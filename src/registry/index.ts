@@ -13,11 +13,11 @@ export {
 } from "./credential.ts";
 export { type DockerConfig, parseDockerConfig } from "./credentials/docker-config.ts";
 export { NodeCredentials } from "./credentials/node-credentials.ts";
-export { credentialsFromSecrets } from "./credentials/secrets.ts";
+export { credentialsFromSecrets, guestsFromSecrets } from "./credentials/secrets.ts";
 export type { Repository, Transport } from "./endpoint.ts";
 export type { HostFailure } from "./first-host.ts";
 export type { HostedBlobQuery } from "./hosted-blob.ts";
-export type { HostAccess, HostKind, RegistryHost } from "./hosts/registry-host.ts";
+export type { GuestCredential, HostAccess, HostKind, RegistryHost } from "./hosts/registry-host.ts";
 export { registryNameOf } from "./hosts/registry-names.ts";
 export { RegistryHosts } from "./hosts/registry-hosts.ts";
 export type { HttpLimits } from "./http/http-types.ts";

@@ -277,3 +277,26 @@ test("HEAD tells a digest, or is of no use", async () => {
   assert.deepEqual(found, [digest, undefined, undefined, undefined, undefined, undefined]);
   assert.ok(bench.server.lines.every((line) => line.startsWith("HEAD ")));
 });
+
+test("a registry that answers 406 is asked once more for whatever it has", async () => {
+  await using bench = await useClient(({ headers }) =>
+    headers.accept === "*/*" ? { body: manifest } : { status: 406 },
+  );
+  assert.equal(Buffer.from((await bench.client.fetchManifest(bench.query())).bytes).toString(), manifest);
+  assert.equal(bench.server.seen.length, 2);
+  await using other = await useClient(() => ({ status: 406 }));
+  await assert.rejects(other.client.fetchManifest(other.query()), failsAs("unavailable", /406 Not Acceptable/));
+  assert.equal(other.server.seen.length, 2);
+});
+
+test("HEAD without a digest, with one that is none, or not allowed says nothing", async () => {
+  for (const answer of [
+    {},
+    { headers: { "docker-content-digest": "sha256:lies" } },
+    { status: 405 },
+    { status: 500 },
+  ]) {
+    await using bench = await useClient(() => answer);
+    assert.equal(await bench.client.headManifest(bench.query()), undefined);
+  }
+});

@@ -21,7 +21,7 @@ import type { HttpResponse } from "./http/http-types.ts";
 import { hostLabel } from "./http/target.ts";
 import { onceMoreIfCorrupt } from "./once-more.ts";
 import { withRetries } from "./retry.ts";
-import { statusErrorFrom } from "./status-error.ts";
+import { StatusError, statusErrorFrom } from "./status-error.ts";
 
 /** A manifest's bytes, hashed here, and with which credential they were given. */
 export interface FetchedManifest {
@@ -104,11 +104,14 @@ interface Ask {
 
 function ask(tools: ClientTools, query: ManifestQuery, how: Ask): Promise<HttpResponse> {
   const target = targetIn(how.endpoint, `/manifests/${query.tagOrDigest}`);
-  return requestAuthorized(tools, {
-    ...how,
-    target,
-    headers: new Map([["Accept", MANIFEST_ACCEPT]]),
-    signal: query.signal,
+  const accepting = (types: string) => {
+    const headers = new Map([["Accept", types]]);
+    return requestAuthorized(tools, { ...how, target, headers, signal: query.signal });
+  };
+  return accepting(MANIFEST_ACCEPT).catch((error: unknown) => {
+    // A registry that knows none of these types may give what it has all the same: its bytes tell what it is.
+    if (error instanceof StatusError && error.status === 406) return accepting("*/*");
+    throw error;
   });
 }
 

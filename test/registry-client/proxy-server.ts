@@ -20,6 +20,8 @@ export interface ProxyServerOptions {
 export class ProxyServer implements AsyncDisposable {
   /** Request lines as they came, with the Host header. */
   readonly seen: string[] = [];
+  /** False: nobody's login is right. */
+  isOpen = true;
   readonly #options: ProxyServerOptions;
   readonly #server: Server;
   readonly #tunnels = new Set<Duplex>();
@@ -84,6 +86,7 @@ export class ProxyServer implements AsyncDisposable {
 
   #isLetIn({ headers }: IncomingMessage): boolean {
     const { login } = this.#options;
+    if (!this.isOpen) return false;
     return login === undefined || headers["proxy-authorization"] === `Basic ${btoa(login)}`;
   }
 

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { readdir, readFile, readlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, readlink, writeFile } from "node:fs/promises";
 import { get } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type CsiError, type Driver, Sandbox, type VolumeSpec } from "../driver/index.ts";
+import { helperAnswer, Programs, providerAnswer } from "../helpers/programs.ts";
 import { attributes, REAL } from "../integration/support.ts";
+import { ProxyServer } from "../registry-client/index.ts";
 import { artifact, EmbeddedRegistry, fileLayer, type RegistryAuth } from "../registry/index.ts";
 
 /** What a row does with the driver; `plant` makes a secret that must not turn up anywhere. */
@@ -15,6 +17,14 @@ interface World {
   readonly driver: Driver;
   /** The file of --docker-config. */
   readonly dockerConfig: string;
+  /** Scripts in the driver's PATH; `plugin` is the node's credential provider. */
+  readonly programs: Programs;
+  /** Has `plugin` asked for a registry, and for no other. */
+  askProviderFor(host: string): Promise<void>;
+  /** Writes a file below --registry-hosts-dir. */
+  writeHosts(path: string, text: string): Promise<void>;
+  /** What the driver's HTTPS_PROXY and HTTP_PROXY name, with a password. */
+  readonly proxy: ProxyServer;
   plant(): string;
   /** Looks for all secrets in the messages, the log, on the disk and in the metrics: now, and at the end anyway. */
   assertClean(): Promise<void>;
@@ -24,6 +34,14 @@ interface World {
 
 const thing = artifact([fileLayer("a", "a\n"), fileLayer("b", "b\n")]);
 const TOKENS = "csi.storage.k8s.io/serviceAccount.tokens";
+const providersFor = (image: string) => `apiVersion: kubelet.config.k8s.io/v1
+kind: CredentialProviderConfig
+providers:
+  - name: plugin
+    matchImages: ["${image}"]
+    defaultCacheDuration: 1h
+    apiVersion: credentialprovider.kubelet.k8s.io/v1
+`;
 /** Short of the retries' own limit, so that a hopeless host is reported at the deadline. */
 const PATIENCE = { timeoutMs: 5_000 };
 
@@ -106,6 +124,92 @@ const rows: readonly { readonly name: string; readonly run: (world: World) => Pr
       await writeFile(dockerConfig, entry(plant()).slice(0, -10));
       await publish({ attributes: asked, namespace: "node-half" }, "OK");
       await writeFile(dockerConfig, "{}");
+    },
+  },
+  {
+    name: "what credential helpers say: right, wrong, in a failure, in no JSON",
+    run: async ({ plant, publish, dockerConfig, programs }) => {
+      const password = plant();
+      const said: [body: string, outcome: string][] = [
+        [helperAnswer("ann", password), "OK"],
+        [helperAnswer("ann", plant()), "UNAUTHENTICATED"],
+        [helperAnswer("<token>", plant()), "UNAUTHENTICATED"],
+        [`echo ${plant()}; echo ${plant()} >&2; exit 1`, "UNAUTHENTICATED"],
+        [`echo '{"Secret":"${plant()}'`, "UNAUTHENTICATED"],
+        [`yes ${plant()}`, "UNAUTHENTICATED"],
+      ];
+      for (const [body, outcome] of said) {
+        await using registry = await startWith({ kind: "bearer", users: { ann: { password } } });
+        await writeFile(dockerConfig, JSON.stringify({ credHelpers: { [registry.host]: "test" } }));
+        programs.write("docker-credential-test", body);
+        await publish({ attributes: attributes(`${registry.host}/team/thing:v1`) }, outcome);
+      }
+      await writeFile(dockerConfig, "{}");
+    },
+  },
+  {
+    name: "what credential providers say: right, wrong, in a failure, in no JSON",
+    run: async ({ plant, publish, programs, askProviderFor }) => {
+      const password = plant();
+      const answer = (secret: string, more?: object) =>
+        providerAnswer({ ALL: { username: "ann", password: secret } }, more);
+      const said: [body: string, outcome: string][] = [
+        [answer(plant()), "UNAUTHENTICATED"],
+        [answer(plant(), { cacheKeyType: plant() }), "UNAUTHENTICATED"],
+        [answer(plant(), { cacheDuration: plant() }), "UNAUTHENTICATED"],
+        [`echo ${plant()}; echo ${plant()} >&2; exit 1`, "UNAUTHENTICATED"],
+        [`echo '{"auth":"${plant()}'`, "UNAUTHENTICATED"],
+        [answer(password), "OK"],
+      ];
+      for (const [body, outcome] of said) {
+        await using registry = await startWith({ kind: "basic", users: { ann: { password } } });
+        await askProviderFor(registry.host);
+        programs.write("plugin", body.replaceAll("ALL", registry.host));
+        await publish({ attributes: attributes(`${registry.host}/team/thing:v1`) }, outcome);
+      }
+    },
+  },
+  {
+    name: "headers and keys of hosts.toml: sent, refused, unreachable, half-written",
+    run: async ({ plant, publish, writeHosts }) => {
+      await using registry = await startWith({ kind: "none" });
+      await using mirror = await startWith({ kind: "basic", users: {} });
+      const folder = registry.host.replace(":", "_").concat("_");
+      const asked = { attributes: attributes(`${registry.host}/team/thing:v1`, { "options.pullpolicy": "Always" }) };
+      const deadPort = await unusedPort();
+      const withHeader = (url: string) =>
+        `[host."${url}"]\n[host."${url}".header]\nAuthorization = "Bearer ${plant()}"\nX-Key = ["${plant()}", "${plant()}"]\n`;
+      const files = [
+        withHeader(mirror.url),
+        withHeader(`http://127.0.0.1:${deadPort}`),
+        withHeader(`http://ann:${plant()}@127.0.0.1:${deadPort}`),
+        withHeader(mirror.url).slice(0, -5),
+        withHeader(mirror.url).replace("[host.", `[header]\nX = 5\nY = "${plant()}"\n[host.`),
+        `[host."${mirror.url}?key=${plant()}"]\n`,
+        `[host."https://127.0.0.1:${deadPort}"]\nclient = "key.pem"\n`,
+      ];
+      await writeHosts(`${folder}/key.pem`, `-----BEGIN PRIVATE KEY-----\n${plant()}\n-----END PRIVATE KEY-----\n`);
+      for (const text of files) {
+        await writeHosts(`${folder}/hosts.toml`, text);
+        await publish(asked, ["OK", "ABORTED"]);
+      }
+    },
+  },
+  {
+    name: "the proxy's password: used, refused, unreachable",
+    run: async ({ publish, proxy }) => {
+      // Once its password is right, but nobody is behind it.
+      for (const [plainhttp, isOpen] of [
+        ["true", false],
+        ["false", false],
+        ["false", true],
+      ] as const) {
+        proxy.isOpen = isOpen;
+        const asked = attributes("registry.invalid/team/thing:v1", { "options.plainhttp": plainhttp });
+        await publish({ attributes: asked }, ["UNAVAILABLE", "ABORTED"]);
+      }
+      await proxy[Symbol.asyncDispose]();
+      await publish({ attributes: attributes("registry.invalid/team/thing:v1") }, ["UNAVAILABLE", "ABORTED"]);
     },
   },
   {
@@ -210,23 +314,45 @@ test(
   "no secret of any kind gets into a log at trace level, onto the disk, into a message or a metric",
   REAL,
   async (t) => {
-    await using sandbox = await Sandbox.create();
-    const dockerConfig = join(sandbox.folder, "config.json");
-    await writeFile(dockerConfig, "{}");
-    const port = await unusedPort();
-    const flags = ["--log-level=trace", `--docker-config=${dockerConfig}`, `--http-endpoint=127.0.0.1:${port}`];
-    const driver = await sandbox.startDriver(flags);
     const secrets: string[] = ["embedded-token-", "blob-store-secret"];
+    const plant = () => {
+      const secret = `marker${randomBytes(12).toString("hex")}`;
+      secrets.push(secret);
+      return secret;
+    };
+    const login = `robot:${plant()}`;
+    await using proxy = await ProxyServer.start({ port: await unusedPort(), login });
+    const proxyUrl = `http://${login}@${proxy.host}`;
+    await using aside = await Sandbox.create();
+    const programs = new Programs(join(aside.folder, "bin"));
+    const path = `${programs.folder}:${process.env["PATH"] ?? ""}`;
+    await using sandbox = await Sandbox.create({ env: { HTTPS_PROXY: proxyUrl, http_proxy: proxyUrl, PATH: path } });
+    const [dockerConfig, providers] = [join(aside.folder, "config.json"), join(aside.folder, "providers.yaml")];
+    await writeFile(dockerConfig, "{}");
+    await writeFile(providers, providersFor("nobody.invalid"));
+    const hostsDir = join(aside.folder, "hosts");
+    const port = await unusedPort();
+    const driver = await sandbox.startDriver([
+      "--log-level=trace",
+      `--docker-config=${dockerConfig}`,
+      `--image-credential-provider-config=${providers}`,
+      `--image-credential-provider-bin-dir=${programs.folder}`,
+      `--registry-hosts-dir=${hostsDir}`,
+      `--http-endpoint=127.0.0.1:${port}`,
+    ]);
     const messages: string[] = [];
     let lastMetrics = "";
     const world: World = {
       sandbox,
       driver,
       dockerConfig,
-      plant() {
-        const secret = `marker${randomBytes(12).toString("hex")}`;
-        secrets.push(secret);
-        return secret;
+      programs,
+      proxy,
+      plant,
+      askProviderFor: (host) => writeFile(providers, providersFor(host)),
+      async writeHosts(name, text) {
+        await mkdir(join(hostsDir, name, ".."), { recursive: true });
+        await writeFile(join(hostsDir, name), text);
       },
       async assertClean() {
         // A driver that was killed has none.

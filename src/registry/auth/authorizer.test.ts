@@ -170,7 +170,7 @@ test("a token without a lifetime is good for a minute", async () => {
   assert.equal(bench.tokenLines().length, 2);
 });
 
-for (const status of [400, 401, 403, 404]) {
+for (const status of [400, 401, 403, 404, 410, 418, 422]) {
   test(`a token used again that is refused with ${status} is fetched anew, once`, async () => {
     let bad = "";
     await using bench = await useClient(({ url, headers }) => {

@@ -1,6 +1,7 @@
 import { DriverError } from "../../base/index.ts";
 import { isJsonObject, type JsonObject } from "../../oci/index.ts";
 import type { Credential, CredentialOwner } from "../credential.ts";
+import type { GuestCredential } from "../hosts/registry-host.ts";
 import { registryName } from "../hosts/registry-names.ts";
 import type { DockerHelper } from "./docker-helper.ts";
 import { matchesImagePattern } from "./image-pattern.ts";
@@ -12,6 +13,8 @@ export interface DockerConfig {
    * that entry is malformed; entries of other registries are not looked at.
    */
   credentialFor(registry: string, repository: string): Credential | undefined;
+  /** All entries that can be read and are for a whole host, for hosts that a registry redirects to. */
+  logins(): readonly GuestCredential[];
   /** The helpers that may know more, in order: `credHelpers` by the longest prefix, then `credsStore`. */
   helpersFor(registry: string, repository: string): readonly DockerHelper[];
 }
@@ -45,6 +48,7 @@ export function parseDockerConfig(text: string, source: string, owner: Credentia
       }
       return undefined;
     },
+    logins: () => entries.flatMap((entry) => loginOf(entry, source, owner)),
     helpersFor(registry, repository) {
       const server = serverName(registry);
       const own = matching(helpers, registry, repository).slice(0, 1);
@@ -127,6 +131,18 @@ function splitKey(key: string): { host: string; path: string } {
 
 function isPathPrefix(path: string, repository: string): boolean {
   return path === "" || repository === path || repository.startsWith(`${path}/`);
+}
+
+function loginOf(entry: Entry, source: string, owner: CredentialOwner): GuestCredential[] {
+  if (entry.path !== "") return [];
+  try {
+    const credential = credentialOf(entry, source, owner);
+    return credential === undefined ? [] : [{ host: entry.host, credential }];
+  } catch (error) {
+    // Whoever needs this entry is told; nobody else is kept from theirs.
+    if (error instanceof DriverError) return [];
+    throw error;
+  }
 }
 
 function credentialOf(entry: Entry, source: string, owner: CredentialOwner): Credential | undefined {

@@ -1,5 +1,6 @@
 import { type Clock, FileValue, type Logger, SingleFlight } from "../../base/index.ts";
 import type { Credential, CredentialOffer, DeferredCredential, UnveiledCredential } from "../credential.ts";
+import type { GuestCredential } from "../hosts/registry-host.ts";
 import { type DockerConfig, parseDockerConfig } from "./docker-config.ts";
 import { askDockerHelper, type DockerHelper, helperSource } from "./docker-helper.ts";
 import { matchesImagePattern } from "./image-pattern.ts";
@@ -68,6 +69,11 @@ export class NodeCredentials {
     const own = config.credentialFor(registry, repository);
     const helpers = config.helpersFor(registry, repository);
     return [...(own === undefined ? [] : [own]), ...helpers.map((helper) => deferred({ by: "helper", helper }))];
+  }
+
+  /** What the docker config has for other hosts that a registry may redirect to. Throws as `fromDockerConfig` does. */
+  async guests(): Promise<readonly GuestCredential[]> {
+    return (await this.#dockerConfig?.get())?.logins() ?? [];
   }
 
   /** What the provider plugins may offer a repository. Throws as the config's parser does, and with the file's errors. */

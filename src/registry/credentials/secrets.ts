@@ -1,5 +1,6 @@
 import { DriverError } from "../../base/index.ts";
 import type { Credential } from "../credential.ts";
+import type { GuestCredential } from "../hosts/registry-host.ts";
 import { parseDockerConfig } from "./docker-config.ts";
 
 const source = "the pod's secret";
@@ -24,6 +25,14 @@ export function credentialsFromSecrets(
   const pair = passwordFrom(secrets);
   if (pair !== undefined) credentials.push(pair);
   return credentials;
+}
+
+/** What a nodePublishSecretRef's docker configs offer other hosts than the registry. Throws "bad-input". */
+export function guestsFromSecrets(secrets: Readonly<Record<string, string>>): GuestCredential[] {
+  return [".dockerconfigjson", ".dockercfg"].flatMap((key) => {
+    const text = secrets[key];
+    return text === undefined ? [] : parseDockerConfig(text, source, "pod").logins();
+  });
 }
 
 function passwordFrom({ username, password }: Readonly<Record<string, string>>): Credential | undefined {

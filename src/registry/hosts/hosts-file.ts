@@ -33,7 +33,9 @@ export function parseHostsFile(text: string, source: string, folder: string): Ho
   const { server } = file;
   if (server !== undefined && typeof server !== "string") throw reader.bad("server", "a URL");
   const tables = reader.table(file["host"] ?? {}, "host");
-  const hosts = Object.entries(tables).map(([url, table]) => reader.entry(reader.table(table, `host."${url}"`), url));
+  const hosts = Object.entries(tables).map(([url, table]) =>
+    reader.entry(reader.table(table, `host ${shown(url)}`), url),
+  );
   const last = reader.entry(file, server === "" ? undefined : server);
   // containerd takes what a registry without `server` can do for granted.
   return [...hosts, last.root === undefined ? { ...last, capabilities: everything } : last];
@@ -84,8 +86,7 @@ class EntryReader {
   #root(url: string, overridesPath: unknown): Target {
     if (typeof overridesPath !== "boolean") throw this.bad("override_path", "true or false");
     const target = parseTarget(/^[a-z][a-z0-9+.-]*:\/\//i.test(url) ? url : `https://${url}`);
-    if (target === undefined || /[?#]/.test(url))
-      throw this.bad(`host ${JSON.stringify(withoutUser(url))}`, "an http or https URL");
+    if (target === undefined || /[?#]/.test(url)) throw this.bad(`host ${shown(url)}`, "an http or https URL");
     const path = target.path.replace(/\/+$/, "");
     return { ...target, path: overridesPath || path.endsWith("/v2") ? path : `${path}/v2` };
   }
@@ -140,6 +141,7 @@ class EntryReader {
   }
 }
 
-function withoutUser(url: string): string {
-  return url.replace(/\/\/[^/@]*@/, "//");
+/** A URL in messages: without what may be secret in it, user and query. */
+function shown(url: string): string {
+  return JSON.stringify(url.replace(/[?#].*$/s, "").replace(/^([a-z]+:\/\/)?[^/]*@/i, "$1"));
 }

@@ -1,4 +1,4 @@
-import type { CredentialOffer } from "../credential.ts";
+import type { Credential, CredentialOffer } from "../credential.ts";
 import type { TlsTrust } from "../http/http-types.ts";
 import type { Target } from "../http/target.ts";
 import type { TlsSettings } from "../http/tls-settings.ts";
@@ -29,4 +29,13 @@ export interface RegistryHost {
 /** A host and what may be shown there, in the order that it is tried. */
 export interface HostAccess extends RegistryHost {
   readonly credentials: readonly CredentialOffer[];
+  /** For hosts that it redirects to, should they ask. */
+  readonly guests?: readonly GuestCredential[] | undefined;
+}
+
+/** A credential that is meant for another host. */
+export interface GuestCredential {
+  /** As a reference would name it: `store.example:9000`. */
+  readonly host: string;
+  readonly credential: Credential;
 }
