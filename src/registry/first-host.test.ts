@@ -383,3 +383,37 @@ describe("a host that is redirected to and asks for credentials", () => {
     });
   }
 });
+
+test("a blob that breaks off at one host goes on at the next one, from where it was", async () => {
+  const big = Buffer.alloc(300_000, "0123456789");
+  const half = big.length / 2;
+  let wasAsked = false;
+  const breaksOff: Answer = () => {
+    if (wasAsked) return { status: 503 };
+    wasAsked = true;
+    return { headers: { "content-length": String(big.length) }, body: big.subarray(0, half), cut: true };
+  };
+  const goesOn: Answer = ({ headers }) => {
+    const start = Number(/^bytes=(\d+)-/.exec(headers.range ?? "")?.[1] ?? 0);
+    const range = { "content-range": `bytes ${start}-${big.length - 1}/${big.length}` };
+    return { status: start === 0 ? 200 : 206, headers: start === 0 ? {} : range, body: big.subarray(start) };
+  };
+  await using area = await use([breaksOff, goesOn]);
+  const got: Buffer[] = [];
+  const kinds: string[] = [];
+  const sink = {
+    write: (chunk: Buffer) => void got.push(Buffer.from(chunk)),
+    restart: () => assert.fail("restarted"),
+  };
+  const query = {
+    ...area.bench.query(),
+    hosts: area.hosts,
+    descriptor: { digest: digestOf(big), size: big.length },
+    sink,
+  };
+  await area.bench.client.fetchHostedBlob({ ...query, onHost: (kind) => void kinds.push(kind) });
+  assert.ok(Buffer.concat(got).equals(big));
+  assert.deepEqual(kinds, ["mirror", "origin"]);
+  const [request] = area.bench.server.seen;
+  assert.match(String(request?.headers.range), /^bytes=150000-/);
+});
