@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { DriverError } from "../base/index.ts";
 import type { OfferedAccess } from "./worker-calls.ts";
 
@@ -9,13 +10,14 @@ export interface VolumeOffer extends Omit<OfferedAccess, "id"> {
 
 /** What the volumes that want one pull offer it, in the order in which they came. */
 export class PullOffers {
-  readonly #byVolume = new Map<string, VolumeOffer & { readonly id: number }>();
+  readonly #byVolume = new Map<string, VolumeOffer & { readonly id: number; readonly content: string }>();
   #lastId = 0;
 
   /** Takes what a volume's call brought along in place of what an earlier one did. Equal offers have one id. */
   set(volume: string, offer: VolumeOffer): void {
-    const equal = [...this.#byVolume.values()].find((other) => contentOf(other) === contentOf(offer));
-    this.#byVolume.set(volume, { ...offer, id: equal?.id ?? ++this.#lastId });
+    const content = contentOf(offer);
+    const id = this.#idOf(content) ?? ++this.#lastId;
+    this.#byVolume.set(volume, { ...offer, id, content });
   }
 
   delete(volume: string): void {
@@ -34,8 +36,14 @@ export class PullOffers {
     for (const [, offer] of refused) await offer.refused(error);
     return refused.map(([volume]) => volume);
   }
+
+  #idOf(content: string): number | undefined {
+    for (const offer of this.#byVolume.values()) if (offer.content === content) return offer.id;
+    return undefined;
+  }
 }
 
+/** Equal for equal offers; a hash, so that secrets lie in memory once. */
 function contentOf({ hosts, credentials }: VolumeOffer): string {
-  return JSON.stringify({ hosts, credentials });
+  return createHash("sha256").update(JSON.stringify({ hosts, credentials })).digest("base64");
 }
