@@ -28,7 +28,11 @@ interface Outcome {
 type Ask = <Name extends keyof AdminCalls>(
   name: Name,
   argument: AdminCalls[Name]["argument"],
+  onProgress?: (progress: AdminCalls[Name]["progress"]) => void,
 ) => Promise<AdminCalls[Name]["result"]>;
+
+/** A verification may take hours: so often it says that it goes on. */
+const PROGRESS_MS = 10_000;
 
 /** `oras-csi cache ls`. */
 export function runCacheList(context: CommandContext): Promise<number> {
@@ -62,7 +66,7 @@ export function runCachePrune(context: CommandContext): Promise<number> {
 /** `oras-csi cache verify`: exit code 1 if anything is wrong that was not mended. */
 export function runCacheVerify(context: CommandContext): Promise<number> {
   return runOn(context, cacheVerifyOptions, async (ask, { repair }) => {
-    const outcome = await ask("verify", { repair });
+    const outcome = await ask("verify", { repair }, progressTeller(context));
     return { value: outcome, text: verifyText(outcome), isBad: outcome.faults.length > 0 };
   });
 }
@@ -102,8 +106,19 @@ async function runOn<Values extends CacheValues>(
   const { dataDir, json } = values;
   const signal = context.stopSignal();
   const { value, text, isBad } = await withCacheAdmin({ dataDir, signal, context }, (admin) =>
-    work((name, argument) => admin.call(name, argument, { signal }), values, words),
+    work((name, argument, onProgress) => admin.call(name, argument, { signal, onProgress }), values, words),
   );
   context.writeOutput(json ? `${JSON.stringify(value, undefined, 2)}\n` : text);
   return isBad === true ? 1 : 0;
+}
+
+/** Says now and then on standard error how much was read. */
+function progressTeller({ writeError }: CommandContext): (counts: AdminCalls["verify"]["progress"]) => void {
+  let toldMs = systemClock.monotonicMs();
+  return ({ bytes }) => {
+    const nowMs = systemClock.monotonicMs();
+    if (nowMs - toldMs < PROGRESS_MS) return;
+    toldMs = nowMs;
+    writeError(`read ${formatBytes(bytes)} so far\n`);
+  };
 }

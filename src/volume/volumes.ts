@@ -212,7 +212,8 @@ export class Volumes implements VolumeService {
       const below = await this.#treeBelow(wanted);
       // Unpublished meanwhile: what it wanted was given up already, so nothing new may be wanted for it.
       request.signal.throwIfAborted();
-      const tree = below ?? (await this.#present(wanted, request));
+      const isSound = below !== undefined && below.damage === undefined;
+      const tree = isSound ? below : await this.#presentOver(below, wanted, request);
       const lease = await leases.hold(tree.id);
       if (await trees.isThere(tree.id)) return { tree, lease };
       lease.release();
@@ -249,6 +250,15 @@ export class Volumes implements VolumeService {
     if (record?.tree === undefined || record.readOnly) return undefined;
     this.#options.cache.dataDir.requireOwnFormat();
     return this.#options.cache.trees.find(record.tree);
+  }
+
+  /**
+   * Makes a tree present; a damaged one below what was written is mended by that. The reference may mean another tree by
+   * now: what was written belongs over the old one all the same.
+   */
+  async #presentOver(below: Tree | undefined, wanted: WantedVolume, request: PublishRequest): Promise<Tree> {
+    const made = await this.#present(wanted, request);
+    return below === undefined || made.id === below.id ? made : below;
   }
 
   #present(wanted: WantedVolume, request: PublishRequest): Promise<Tree> {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { closeSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Sandbox } from "../driver/index.ts";
+import { Sandbox, unmountBelow } from "../driver/index.ts";
 import { attributes, pushThing, REAL } from "../integration/support.ts";
 import { artifact, type BuiltLayer, EmbeddedRegistry, fileLayer, folderLayer } from "../registry/index.ts";
 import { flipByte } from "../verify/verify-bench.ts";
@@ -87,6 +87,20 @@ async function findsAndMends(isStopped: boolean): Promise<void> {
   assert.equal(first.toString(), "l", "who has it open keeps what he has");
   assert.equal((await cache.run("verify")).code, 0);
 }
+
+test("what a pod wrote before a reboot is shown over the right files again", REAL, async () => {
+  await using area = await useVolumes();
+  const { own, cache, registry } = area;
+  writeFileSync(join(own.targetPath, "written"), "by the pod");
+  flipByte(area.blob);
+  assert.equal((await cache.run("verify")).code, 1);
+  unmountBelow(own.targetPath);
+  await own.publish();
+  assert.equal(readIn(own, "model"), MODEL);
+  assert.equal(readIn(own, "written"), "by the pod");
+  assert.deepEqual(await own.health(), []);
+  assert.equal(registry.log.blobGets().length, 1);
+});
 
 test(
   "what somebody removed from the cache is there again after the next publish; pods that run keep theirs",

@@ -11,7 +11,15 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { artifact, type BuiltLayer, fileLayer, folderLayer, layer as layerOfBytes } from "../registry/index.ts";
+import { type TarFields, tarOf } from "../fixtures/tar-builder.ts";
+import {
+  artifact,
+  type BuiltLayer,
+  configuredArtifact,
+  fileLayer,
+  folderLayer,
+  layer as layerOfBytes,
+} from "../registry/index.ts";
 import { flipByte, movedAside, useVerifier } from "./verify-bench.ts";
 
 const CONTENT = "m".repeat(1000);
@@ -168,4 +176,40 @@ test("a blob that somebody cut short is noticed by the next publish, without any
   truncateSync(blobOf(area.dataDir, area.shared), 10);
   const tree = await area.present("v1");
   assert.equal(readFileSync(join(tree.folder, "model"), "utf8"), CONTENT);
+});
+
+test("an image of several layers is read and mended like artifacts; what its layers hide is no fault", async () => {
+  await using area = await useVerifier();
+  const packed = (...entries: readonly TarFields[]) =>
+    layerOfBytes(tarOf(...entries), "application/vnd.oci.image.layer.v1.tar");
+  const config = Buffer.from(JSON.stringify({ architecture: "amd64", os: "linux" }));
+  const base = packed(
+    { name: "bin/tool", data: "tool", mode: 0o755, uid: 3 },
+    { name: "etc/old", data: "old" },
+    { name: "opt/a", data: "hidden" },
+    { name: "link", type: "2", linkName: "bin/tool" },
+  );
+  const upper = packed(
+    { name: "bin/other", type: "1", linkName: "bin/tool" },
+    { name: "etc/.wh.old" },
+    { name: "opt/.wh..wh..opq" },
+    { name: "opt/b", data: "shown" },
+  );
+  await area.push(
+    configuredArtifact(layerOfBytes(config, "application/vnd.oci.image.config.v1+json"), [base, upper]),
+    "image",
+  );
+  const { id, folder } = await area.present("image");
+  assert.deepEqual(await area.verify(), []);
+  assert.equal((await area.counts()).layers, 2);
+  area.registry.log.clear();
+  flipByte(join(area.dataDir, "layers/sha256", `${hexOf(base)}.image/bin/tool`));
+  const found = await area.verify(true);
+  assert.match(found[0] ?? "", /^the unpacked layer sha256:.* holds "bin\/tool", which has other bytes/);
+  assert.match(found[1] ?? "", /^tree .*: "bin\/[a-z]+" and 1 more have wrong bytes$/);
+  assert.equal((await area.present("image")).damage, undefined);
+  for (const name of ["bin/tool", "bin/other", "link"]) assert.equal(readFileSync(join(folder, name), "utf8"), "tool");
+  assert.equal((await area.cache.trees.find(id))?.damage, undefined);
+  assert.equal(area.registry.log.blobGets().length, 1);
+  assert.deepEqual(await area.verify(), []);
 });
