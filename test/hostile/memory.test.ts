@@ -14,6 +14,7 @@ import {
   type BuiltManifest,
   EmbeddedRegistry,
   fileLayer,
+  image,
   layer,
   sha256Of,
   TITLE,
@@ -211,4 +212,17 @@ test("50 large manifests at once are read one after the other", { skip }, async 
     // Eight of them come from a host at once, and lie in memory until they are whole.
     assert.ok(watch.peakMb < LIMIT_MB + 8 * 4, `${round}: ${watch.peakMb} MB`);
   }
+});
+
+test(`an image of ${entryCount} entries in three layers is served with 150 bytes for each beyond 100,000`, {
+  skip,
+}, async (t) => {
+  const limitMb = LIMIT_MB + (150 * Math.max(0, entryCount - 100_000)) / 1e6;
+  const namesOf = (part: number) =>
+    times(entryCount / 3, (i) => `folder-${Math.floor(i / 1000)}/file-${part}-number-${i}`);
+  const tars = await Promise.all([0, 1, 2].map((part) => gzippedTarOf(namesOf(part), { data: "x" })));
+  using watch = new MemoryWatch(sandbox.pid);
+  assert.equal(await answerOf(image(tars.map((tar) => ({ packed: tar, diffId: "" })))), "OK");
+  t.diagnostic(`${watch.peakMb.toFixed(0)} MB of ${limitMb.toFixed(0)}`);
+  assert.ok(watch.peakMb < limitMb, `${watch.peakMb} MB`);
 });
