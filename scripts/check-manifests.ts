@@ -18,7 +18,13 @@ const base = join(deploy, "kustomize/base/oras-csi.yaml");
 /** A helm that `go install` built takes itself for a very old Kubernetes. */
 const template = ["template", "oras-csi", chart, "--namespace", "oras-csi", "--kube-version", "1.31.0"];
 const ALL_VALUES = [
-  ["image.tag=v9", "imagePullSecrets[0].name=login", "caBundle.configMap=roots", "dockerConfigSecret=login"],
+  [
+    "image.tag=v9",
+    "driverName=csi.oras2",
+    "imagePullSecrets[0].name=login",
+    "caBundle.configMap=roots",
+    "dockerConfigSecret=login",
+  ],
   ["allowRegistry={ghcr.io/org/**}", "extraArgs={--max-pulls=8}", "podMonitor.enabled=true", "podLabels.team=ml"],
   ["podAnnotations.note=x", "podMonitor.labels.release=prometheus", "log.level=debug", "enforceNamespaces=false"],
   ["hostsDir=/etc/containerd/certs.d", "credentialProviders.config=/etc/kubernetes/providers.yaml"],
@@ -28,6 +34,7 @@ const ALL_VALUES = [
 ].flatMap((values) => values.flatMap((value) => ["--set", value]));
 const REFUSED_VALUES = [
   "kubeletDir=var/lib/kubelet",
+  "driverName=CSI.oras.land",
   "http.address=19808",
   "log.level=loud",
   "kubletDir=/x",
