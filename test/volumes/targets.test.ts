@@ -65,6 +65,15 @@ function aliases(use: Use, readOnly: boolean): void {
     await publishTwiceUnpublishOnce(bench, [bench.onHost(target), target], readOnly);
   });
 
+  test("nothing stays by the path that is asked for, though that has ceased to follow the volume's own", async () => {
+    await using bench = await use();
+    const { area, target } = bench;
+    await bench.volumes.publish(bench.request({ readOnly }));
+    await area.libc.mount({ target: area.peer, flags: MS_PRIVATE });
+    await bench.volumes.unpublish({ volumeId: VOLUME_ID, targetPath: bench.onHost(target) });
+    await assertNothingLeft(bench);
+  });
+
   test("a path with needless parts is the path without them", async () => {
     await using bench = await use();
     const { target } = bench;
