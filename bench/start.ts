@@ -1,15 +1,20 @@
-// `node bench/start.ts`: how soon a driver answers whose data dir holds 300,000 files in tmp/, 2,000 volume records and
-// 10,000 trees. Goals: GetPluginInfo and Probe within 1 s of the start, a cached tree published within 3 s.
+// `node bench/start.ts [SHARE]`: how soon a driver answers whose data dir holds 300,000 files in tmp/, 2,000 volume records
+// and 10,000 trees, or a share of them (0.1 say). Goals: GetPluginInfo and Probe within 1 s of the start, a cached tree
+// published within 3 s. Then the slowest of the publishes while the driver looks through what it has.
 import { copyFileSync, linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ensureFreshBuild } from "../scripts/fresh-build.ts";
 import { Sandbox } from "../test/driver/index.ts";
 import { artifact, EmbeddedRegistry, fileLayer, push } from "../test/registry/index.ts";
 
-const LEFTOVERS = 300_000;
+const SHARE = Number(process.argv[2] ?? 1);
+const LEFTOVERS = 300_000 * SHARE;
 const LEFTOVERS_A_FOLDER = 1_000;
-const TREES = 10_000;
-const VOLUMES = 2_000;
+const TREES = 10_000 * SHARE;
+const VOLUMES = 2_000 * SHARE;
+const PUBLISHED_AT_ONCE = 8;
+/** The driver begins to look through its trees 10 s after its start. */
+const WATCHED_MS = 20_000;
 
 ensureFreshBuild((line) => process.stderr.write(`${line}\n`));
 await using registry = await EmbeddedRegistry.start();
@@ -20,7 +25,11 @@ const attributes = {
   "oras.options.plainhttp": "true",
 };
 const volumes = Array.from({ length: VOLUMES }, () => sandbox.kubelet.volume({ attributes }));
-for (const volume of volumes) await volume.publish();
+const unpublished = volumes.values();
+const publishNext = async () => {
+  for (const volume of unpublished) await volume.publish();
+};
+await Promise.all(Array.from({ length: PUBLISHED_AT_ONCE }, publishNext));
 await sandbox.driver.stop("SIGTERM");
 fill();
 const startedMs = performance.now();
@@ -39,6 +48,15 @@ console.log(
   `answered ${Math.round(answeredMs)} ms after the start, published after ${Math.round(publishedMs)} ms, ` +
     `while tmp/ ${left > 0 ? "was still being emptied" : "was empty already"}`,
 );
+let slowestMs = 0;
+while (performance.now() - startedMs < WATCHED_MS) {
+  const next = sandbox.kubelet.volume({ attributes });
+  const askedMs = performance.now();
+  await next.publish();
+  slowestMs = Math.max(slowestMs, performance.now() - askedMs);
+  await next.unpublish();
+}
+console.log(`the slowest publish until ${WATCHED_MS / 1000} s after the start took ${Math.round(slowestMs)} ms`);
 
 /** What crashes and years leave behind. */
 function fill(): void {
