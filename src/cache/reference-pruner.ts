@@ -4,6 +4,7 @@ import { type Clock, errnoOf, unlessMissing } from "../base/index.ts";
 import { type Digest, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
+import { ageMs, type Moment } from "./moment.ts";
 import type { References } from "./references.ts";
 import { textAt } from "./state-file.ts";
 
@@ -26,9 +27,13 @@ const TREE_ID = /^[0-9a-f]{64}$/;
  */
 export class ReferencePruner {
   readonly #options: ReferencePrunerOptions;
+  /** When this began, by both clocks. */
+  readonly #begun: { readonly wallMs: number; readonly steadyMs: number };
 
   constructor(options: ReferencePrunerOptions) {
+    const { clock } = options;
     this.#options = options;
+    this.#begun = { wallMs: clock.now(), steadyMs: clock.monotonicMs() };
   }
 
   /** Looks at all of it once. */
@@ -65,13 +70,19 @@ export class ReferencePruner {
     for (const name of names) {
       const path = join(folder, name);
       const found = await unlessMissing(fs.lstat(path));
-      if (found === undefined || clock.now() - found.mtimeMs < KEPT_MS) continue;
+      if (found === undefined || ageMs(clock, this.#momentOf(found.mtimeMs)) < KEPT_MS) continue;
       const content = await contentIn(name, path);
       if (content !== undefined && isStored(content)) continue;
       await unlessMissing(fs.unlink(path));
       kept--;
     }
     return kept;
+  }
+
+  /** A wall clock that jumps makes nothing old that was written since this began. */
+  #momentOf(wallMs: number): Moment {
+    const { wallMs: begunMs, steadyMs } = this.#begun;
+    return { wallMs, seenMs: steadyMs, ageWhenSeenMs: Math.max(0, begunMs - wallMs) };
   }
 
   async #digestOfTag(name: string, path: string): Promise<Digest | undefined> {
