@@ -56,7 +56,7 @@ export async function requireSettled(cache: Cache, reference: string): Promise<v
 
 async function tryWithRoom<T>(options: PullRoomOptions, work: RoomyWork<T>): Promise<T> {
   const { cache, layers, reference } = options;
-  using reservation = cache.room.reserve(await needOf(cache, layers));
+  using reservation = await cache.room.reserve(() => needOf(cache, layers));
   // Each try counts from nothing; who listens wants to hear of one pull.
   let before = noCounts;
   let counted = noCounts;

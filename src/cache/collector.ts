@@ -280,7 +280,7 @@ export class Collector {
     const by = usage.total.bytes > 0 ? over : undefined;
     const isByOthers = by !== "max-bytes" && !isSome(this.#beyondShareOf({ bytes, inodes }, usage));
     if (by !== undefined && this.#fullness?.by !== by)
-      log.warn("the cache is too full, and nothing of it can go", { by, isByOthers, bytes: usage.total.bytes });
+      log[isByOthers ? "info" : "warn"]("the cache is too full, and nothing of it can go", { by, isByOthers });
     this.#lastUsage = usage;
     this.#judgedMs = this.#options.clock.monotonicMs();
     this.#fullness = by === undefined ? undefined : { by, isByOthers, usage };

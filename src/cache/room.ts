@@ -16,6 +16,8 @@ import type { CacheLimits } from "./limits.ts";
 /** What a pull has still to write, as far as that is known. Smaller as it goes on. */
 export interface Reservation extends Disposable {
   left: DiskUse;
+  /** Looks what is left to be written; for when it matters. */
+  readonly measure: () => Promise<DiskUse>;
 }
 
 /** Why there is no room, with the figures; all that may go is gone already. */
@@ -39,6 +41,9 @@ export interface RoomOptions {
 
 /** Where nothing more could go, it is not tried again so soon. */
 const REST_MS = 30_000;
+/** So often, and so long each time, a pull that does not fit waits for others under way. */
+const MAX_TRIES = 5;
+const WAIT_MS = 2_000;
 /** Manifests, records, and what file systems need beside them. */
 const ROOM_FOR_SMALL_FILES: DiskUse = { bytes: 16 * 1024 * 1024, inodes: 100 };
 
@@ -46,6 +51,7 @@ const ROOM_FOR_SMALL_FILES: DiskUse = { bytes: 16 * 1024 * 1024, inodes: 100 };
 export class Room {
   readonly #options: RoomOptions;
   readonly #reservations = new Set<Reservation>();
+  readonly #waiting: (() => void)[] = [];
   /** When nothing could go though a mark was passed, or though something did not fit. */
   #aboveInVainMs = Number.NEGATIVE_INFINITY;
   #missedInVainMs = Number.NEGATIVE_INFINITY;
@@ -55,8 +61,12 @@ export class Room {
   }
 
   /** Counts from now on what is to be written, until it is disposed of. */
-  reserve(left: DiskUse): Reservation {
-    const reservation: Reservation = { left, [Symbol.dispose]: () => void this.#reservations.delete(reservation) };
+  async reserve(measure: Reservation["measure"]): Promise<Reservation> {
+    const dispose = () => {
+      this.#reservations.delete(reservation);
+      for (const wake of this.#waiting.splice(0)) wake();
+    };
+    const reservation: Reservation = { left: await measure(), measure, [Symbol.dispose]: dispose };
     this.#reservations.add(reservation);
     return reservation;
   }
@@ -64,8 +74,12 @@ export class Room {
   /** Makes room for what is reserved, below the marks if it can be. What is short then is told. */
   async make(): Promise<Shortage | undefined> {
     await this.#goBelowMarks();
-    if (isSome(await this.#missing())) await this.#options.collector.reduce("pull", () => this.#missing());
-    return this.#shortage();
+    for (let tries = 1; ; tries++) {
+      const shortage = await this.#makeNow();
+      if (shortage === undefined || tries === MAX_TRIES || this.#reservations.size <= 1) return shortage;
+      // Others write meanwhile, and what they need is a guess: it may fit when they are done.
+      await this.#untilOneEnds();
+    }
   }
 
   /** The same while pulls run, again and again: it costs nothing while there is room, and not much while there is none. */
@@ -123,6 +137,14 @@ export class Room {
     return this.#options.collector.dropUnused(digests, "pull");
   }
 
+  async #makeNow(): Promise<Shortage | undefined> {
+    if (!isSome(await this.#missing())) return undefined;
+    // What other pulls have written meanwhile counts in the cache, and not once more.
+    for (const reservation of this.#reservations) reservation.left = await reservation.measure();
+    if (isSome(await this.#missing())) await this.#options.collector.reduce("pull", () => this.#missing());
+    return this.#shortage();
+  }
+
   /** Where others filled the file system nothing may go, and each pull would look for it anew. */
   async #goBelowMarks(): Promise<void> {
     const { clock, collector } = this.#options;
@@ -130,6 +152,16 @@ export class Room {
     const over = () => collector.beyondShare(() => this.#overMark("lowPercent"));
     const gone = await collector.reduce("high-mark", over);
     if (!isSome(gone)) this.#aboveInVainMs = clock.monotonicMs();
+  }
+
+  #untilOneEnds(): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(WAIT_MS, resolve);
+      this.#waiting.push(() => {
+        cancel();
+        resolve();
+      });
+    });
   }
 
   /** What is reserved beyond a mark. */

@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { test, type TestContext } from "node:test";
+import { setImmediate } from "node:timers/promises";
+import { useDataDir } from "../../test/helpers/data-dir.ts";
+import { digestOf } from "../oci/index.ts";
+import { defaultCacheLimits } from "./limits.ts";
+
+const MIB = 1024 * 1024;
+
+/** A cache that may have 10 MiB, on a disk whose own marks are out of the way. */
+async function open(t: TestContext) {
+  const area = useDataDir(t);
+  const limits = { ...defaultCacheLimits, maxBytes: 10 * MIB, highPercent: 99.9, lowPercent: 99.8 };
+  const cache = await area.open({ limits });
+  const reserve = (bytes: number) => cache.room.reserve(async () => ({ bytes, inodes: 1 }));
+  return { area, cache, room: cache.room, reserve };
+}
+
+test("what fits, fits; what does not is told with figures", async (t) => {
+  const { room, reserve } = await open(t);
+  {
+    using _ = await reserve(10 * MIB);
+    assert.equal(await room.make(), undefined);
+  }
+  using _ = await reserve(11 * MIB);
+  const shortage = await room.make();
+  assert.deepEqual(shortage, { of: "max-bytes", needed: 11 * MIB, available: 10 * MIB, total: 10 * MIB });
+});
+
+test("what is larger than the disk is short of bytes", async (t) => {
+  const { cache, room } = await open(t);
+  const { totalBytes } = await room.space();
+  using _ = await cache.room.reserve(async () => ({ bytes: totalBytes * 2, inodes: 1 }));
+  const shortage = await room.make();
+  assert.deepEqual([shortage?.of, shortage?.total], ["bytes", totalBytes]);
+});
+
+test("what others reserved is taken, until they are done", async (t) => {
+  const { room, reserve } = await open(t);
+  const first = await reserve(6 * MIB);
+  using _ = await reserve(6 * MIB);
+  let made: unknown = "not yet";
+  const making = room.make().then((shortage) => {
+    made = shortage;
+  });
+  for (let i = 0; i < 100; i++) await setImmediate();
+  assert.equal(made, "not yet");
+  first[Symbol.dispose]();
+  await making;
+  assert.equal(made, undefined);
+});
+
+test("what a pull has written meanwhile does not count twice", async (t) => {
+  const { cache, room } = await open(t);
+  const bytes = randomBytes(6 * MIB);
+  let left = 6 * MIB;
+  using other = await cache.room.reserve(async () => ({ bytes: left, inodes: 1 }));
+  await cache.blobs.put(digestOf(bytes), bytes);
+  left = 0;
+  using lease = await cache.leases.hold(digestOf(bytes));
+  using _ = await cache.room.reserve(async () => ({ bytes: 4 * MIB, inodes: 1 }));
+  assert.equal(await room.make(), undefined);
+  assert.equal(other.left.bytes, 0);
+  lease.release();
+});
+
+test("a small file that a full disk does not take is written after something went, if anything can go", async (t) => {
+  const { cache, room } = await open(t);
+  const bytes = randomBytes(5 * MIB);
+  await cache.blobs.put(digestOf(bytes), bytes);
+  const full = Object.assign(new Error("no space"), { code: "ENOSPC" });
+  let tries = 0;
+  const write = async () => {
+    if (++tries === 1) throw full;
+    return tries;
+  };
+  assert.equal(await room.write(write), 2);
+  tries = 0;
+  await assert.rejects(room.write(write), full);
+  await assert.rejects(
+    room.write(() => Promise.reject(new Error("another"))),
+    /another/,
+  );
+});
