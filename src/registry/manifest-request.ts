@@ -19,6 +19,7 @@ import { type AskedHost, askHosts, type HostsQuery, hostsFor } from "./first-hos
 import { headerOf } from "./http/http-message.ts";
 import type { HttpResponse } from "./http/http-types.ts";
 import { hostLabel } from "./http/target.ts";
+import { TransportError } from "./http/transport-error.ts";
 import { onceMoreIfCorrupt } from "./once-more.ts";
 import { withRetries } from "./retry.ts";
 import { StatusError, statusErrorFrom } from "./status-error.ts";
@@ -82,8 +83,9 @@ export async function headManifest(tools: ClientTools, query: ManifestQuery): Pr
         return digest === undefined ? undefined : { digest: parseDigest(digest), credential };
       });
       if (claimed !== undefined) return claimed;
-    } catch {
+    } catch (error) {
       query.signal?.throwIfAborted();
+      if (error instanceof TransportError) tools.rest.failed(endpoint);
       // A HEAD decides nothing but "unchanged": whatever else it says, GET will say it better.
     }
   }

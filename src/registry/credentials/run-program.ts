@@ -57,8 +57,9 @@ export function runProgram({ file, args, env = {}, stdin, clock }: ProgramRun): 
       child.removeAllListeners().on("error", () => undefined);
       child.stdout.destroy();
       child.stdin.destroy();
+      // Without a process id it never started, and Deno has nothing to let go of.
+      if (child.pid !== undefined) child.unref();
       if (child.pid !== undefined && end instanceof ProgramFault) killProcessGroup(child.pid);
-      child.unref();
       if (end instanceof ProgramFault) reject(end);
       else resolve(end);
     };
