@@ -43,11 +43,15 @@ function cacheFlags(): string {
   return [flagsTable(cacheOptions, "flags-only"), ...tables].join("\n\n");
 }
 
+/** The attributes, after the field beside them that decides most about a volume. */
 function attributesTable(): string {
   const rows = Object.entries(attributeTable).map(
     ([key, info]) => `| \`${key}\` | ${info.default} | ${info.meaning} |`,
   );
-  return ["| attribute | default | meaning |", "| --- | --- | --- |", ...rows].join("\n");
+  const readOnly =
+    "| `readOnly` (a field of `csi` beside `volumeAttributes`) | false | `true`: one mount that all pods share; " +
+    "else a layer of the pod's own that it may write into. Pods with `hostUsers: false` need `true` |";
+  return ["| attribute | default | meaning |", "| --- | --- | --- |", readOnly, ...rows].join("\n");
 }
 
 /** `text` with the content of its section `name` replaced; throws when the section's two comments are not there. */
