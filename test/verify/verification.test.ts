@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import {
   copyFileSync,
   existsSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -211,5 +212,21 @@ test("an image of several layers is read and mended like artifacts; what its lay
   for (const name of ["bin/tool", "bin/other", "link"]) assert.equal(readFileSync(join(folder, name), "utf8"), "tool");
   assert.equal((await area.cache.trees.find(id))?.damage, undefined);
   assert.equal(area.registry.log.blobGets().length, 1);
+  assert.deepEqual(await area.verify(), []);
+});
+
+test("state files that cannot be read are told, and made anew by the next publish", async () => {
+  await using area = await useTwo();
+  const [{ id }] = area.trees;
+  const references = join(area.dataDir, "references");
+  const tags = readdirSync(references, { recursive: true, encoding: "utf8" }).filter((path) =>
+    /tags\/.*json$/.test(path),
+  );
+  assert.equal(tags.length, 2);
+  for (const path of [`trees/${id}.json`, `references/${tags[0]}`]) writeFileSync(join(area.dataDir, path), "{");
+  const found = await area.verify();
+  assert.deepEqual(found.map((says) => says.replace(/ .*/, "")).sort(), [`references/${tags[0]}`, `trees/${id}.json`]);
+  for (const tag of ["v1", "v2"]) assert.equal((await area.present(tag)).damage, undefined);
+  assert.equal(area.registry.log.blobGets().length, 0);
   assert.deepEqual(await area.verify(), []);
 });
