@@ -10,6 +10,7 @@ import {
   cacheVerifyOptions,
   flagsTable,
   inspectOptions,
+  pullOptions,
   serveOptions,
 } from "../src/config/index.ts";
 import { attributeTable } from "../src/volume/index.ts";
@@ -24,6 +25,7 @@ interface Section {
 const SECTIONS: readonly Section[] = [
   { file: "docs/flags.md", name: "flags", content: flagsTable(serveOptions) },
   { file: "docs/flags.md", name: "inspect-flags", content: flagsTable(inspectOptions, "flags-only") },
+  { file: "docs/flags.md", name: "pull-flags", content: flagsTable(pullOptions, "flags-only") },
   { file: "docs/flags.md", name: "cache-flags", content: cacheFlags() },
   { file: "docs/artifacts.md", name: "kinds", content: kindsTable() },
   { file: "README.md", name: "attributes", content: attributesTable() },

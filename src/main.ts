@@ -21,6 +21,7 @@ async function main(): Promise<void> {
     readInput,
     writeOutput: (text) => void process.stdout.write(text),
     writeError,
+    terminalColumns: process.stderr.isTTY ? process.stderr.columns : undefined,
     stopSignal,
     onCrash: crashReporter(writeError),
   });

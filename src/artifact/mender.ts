@@ -82,6 +82,7 @@ export class Mender {
           layers,
           unproven: [],
           enforceNamespaces: false,
+          isDurable: cache.isDurable,
           concurrency: 1,
           maxUnpackRatio,
           isThorough: true,

@@ -59,7 +59,7 @@ export class PullRun {
     this.#context = context;
     this.#tools = tools;
     this.#layout = createLayout(job.dataDir);
-    this.#blobs = new Blobs(this.#layout);
+    this.#blobs = new Blobs(this.#layout, undefined, { isDurable: job.isDurable });
     const { isThorough } = job;
     const { signal } = context;
     this.#presence = new LayerPresence({ layout: this.#layout, blobs: this.#blobs, isThorough, signal });

@@ -36,7 +36,8 @@ export type PullPolicy = "Always" | "IfNotPresent" | "Never";
 export interface ResolveRequest {
   readonly reference: Reference;
   readonly repository: Repository;
-  readonly namespace: string;
+  /** Undefined: nobody's pods, so that nothing is allowed beforehand, and nobody's permission is noted. */
+  readonly namespace: string | undefined;
   readonly policy: PullPolicy;
   readonly platform: Platform;
   /** See `RegistryAccess`. */
@@ -149,7 +150,7 @@ export class Resolver {
   /** What the reference itself names: a manifest or an index. */
   async #top(request: ResolveRequest): Promise<Known> {
     const { reference, repository, policy, namespace } = request;
-    const allowed = !this.#enforceNamespaces || (await this.#cache.references.isAllowed(repository, namespace));
+    const allowed = !this.#enforceNamespaces || (await this.#isAllowed(repository, namespace));
     const last = reference.digest ?? (await this.#cache.references.digestOfTag(repository, reference.tag ?? "latest"));
     const fromCache = async () => (allowed && last !== undefined ? this.#cached(repository, last) : undefined);
     if (policy !== "Always" || (last !== undefined && (await this.#isUnchanged(request, last, fromCache)))) {
@@ -164,6 +165,10 @@ export class Resolver {
       );
     }
     return this.#askRegistry(request, reference.digest ?? reference.tag ?? "latest");
+  }
+
+  async #isAllowed(repository: Repository, namespace: string | undefined): Promise<boolean> {
+    return namespace !== undefined && (await this.#cache.references.isAllowed(repository, namespace));
   }
 
   async #entry(request: ResolveRequest, entry: Descriptor): Promise<Known> {
@@ -264,7 +269,7 @@ export class Resolver {
       if (tagOrDigest === reference.tag && reference.digest === undefined) {
         await references.rememberTag(repository, tagOrDigest, digest);
       }
-      await references.allow(repository, namespace);
+      if (namespace !== undefined) await references.allow(repository, namespace);
     });
     return { digest, size: bytes.length, index };
   }

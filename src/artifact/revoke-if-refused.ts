@@ -8,6 +8,6 @@ export async function revokeIfRefused(
   { repository, namespace }: Pick<ResolveRequest, "repository" | "namespace">,
   error: unknown,
 ): Promise<void> {
-  if (!(error instanceof DriverError)) return;
+  if (namespace === undefined || !(error instanceof DriverError)) return;
   if (error.kind === "unauthenticated" || error.kind === "forbidden") await references.revoke(repository, namespace);
 }

@@ -130,7 +130,14 @@ export class TreeMaker {
     const { repository, hosts, credentials, caCertificates, policy } = resolving;
     const reference = formatReference(resolving.reference);
     const layers = [{ kind: "file", descriptor: config, path: "config", uncompressedDigest: undefined }] as const;
-    const how = { enforceNamespaces, maxUnpackRatio, concurrency: 1, isThorough: false, isOffline: policy === "Never" };
+    const how = {
+      enforceNamespaces,
+      isDurable: cache.isDurable,
+      maxUnpackRatio,
+      concurrency: 1,
+      isThorough: false,
+      isOffline: policy === "Never",
+    };
     const unproven = await this.#unproven(resolving, layers);
     try {
       await cache.withStaging(async (staging) => {
@@ -177,6 +184,7 @@ export class TreeMaker {
     if (damage !== undefined) log.warn("the tree in the cache is damaged: it is made anew", { reference, damage });
     const how = {
       enforceNamespaces,
+      isDurable: cache.isDurable,
       concurrency,
       maxUnpackRatio,
       isThorough: damage !== undefined,

@@ -50,6 +50,8 @@ export interface PullJob extends RegistryAccess {
   readonly unproven: readonly Digest[];
   /** Whether bytes count only for the repositories that gave them. */
   readonly enforceNamespaces: boolean;
+  /** Whether blobs must survive a power cut. */
+  readonly isDurable: boolean;
   /** Blobs at once. */
   readonly concurrency: number;
   /** Tar layers may unpack to this many times their packed size (or 1 GiB, if that is more); 0: to any size. */

@@ -19,11 +19,13 @@ export const BLOB_MODE = 0o644;
 export class Blobs {
   readonly #layout: Layout;
   readonly #log: Logger | undefined;
+  readonly #isDurable: boolean;
 
-  /** A worker thread has no log. */
-  constructor(layout: Layout, log?: Logger) {
+  /** A worker thread has no log. Where the cache is thrown away, nothing need survive a power cut. */
+  constructor(layout: Layout, log?: Logger, { isDurable = true }: { readonly isDurable?: boolean } = {}) {
     this.#layout = layout;
     this.#log = log;
+    this.#isDurable = isDurable;
   }
 
   /** Whether a blob is there in full length. */
@@ -66,17 +68,21 @@ export class Blobs {
 
   /** Makes an ingest file, complete and verified by the caller, the blob of that digest: synced, then renamed. */
   async commit(ingestFile: string, digest: Digest): Promise<void> {
-    const file = await fs.open(ingestFile, "r+");
-    try {
-      await file.chmod(BLOB_MODE);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    await fs.chmod(ingestFile, BLOB_MODE);
+    if (this.#isDurable) await syncFile(ingestFile);
     const path = this.#layout.blob(digest);
     await removeFolder(path);
     await fs.rename(ingestFile, path);
-    await syncFolder(dirname(path));
+    if (this.#isDurable) await syncFolder(dirname(path));
+  }
+}
+
+async function syncFile(path: string): Promise<void> {
+  const file = await fs.open(path, "r+");
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
 

@@ -27,8 +27,8 @@ import { type MendTree, type Tree, type TreeFacts, Trees } from "./trees.ts";
 export interface CacheOptions {
   /** Absolute path; the caller holds the lock on it. */
   readonly dataDir: string;
-  /** Makes everything written so far to the file system at a path durable (syncfs). */
-  readonly syncFileSystem: (path: string) => Promise<void>;
+  /** Makes everything written so far to the file system at a path durable (syncfs). Undefined: the cache is thrown away. */
+  readonly syncFileSystem: ((path: string) => Promise<void>) | undefined;
   /** The contract's defaults if left out. */
   readonly limits?: CacheLimits;
   readonly observer?: EvictionObserver;
@@ -52,9 +52,11 @@ export class Cache {
   readonly room: Room;
   readonly limits: CacheLimits;
   #onMended: (id: TreeId) => Promise<void> = () => Promise.resolve();
+  /** Whether what is in it survives a power cut. */
+  readonly isDurable: boolean;
   readonly #committing = new KeyedLock();
   #cleaning: Promise<void> = Promise.resolve();
-  readonly #syncFileSystem: CacheOptions["syncFileSystem"];
+  readonly #syncFileSystem: (path: string) => Promise<void>;
 
   private constructor(dataDir: DataDir, options: CacheOptions) {
     const { clock, log } = options;
@@ -64,7 +66,8 @@ export class Cache {
     this.trees = new Trees(dataDir, clock);
     this.references = new References(dataDir, clock);
     this.names = new Names(dataDir.layout, log);
-    this.#syncFileSystem = options.syncFileSystem;
+    this.isDurable = options.syncFileSystem !== undefined;
+    this.#syncFileSystem = options.syncFileSystem ?? (() => Promise.resolve());
     const { sweeper, leases, blobs } = this;
     const { layout } = dataDir;
     const pins = new Pins(dataDir, clock);

@@ -15,6 +15,8 @@ export interface AskedRepository {
   readonly transport: string;
 }
 
+const ALL_NAMESPACES = "*";
+
 /** How many facts of a kind are in memory, some 300 bytes each. */
 const KNOWN_FACTS = 4096;
 
@@ -53,17 +55,23 @@ export class References {
     await this.#remember(this.#tags, file, digest, () => this.#write(file, value));
   }
 
-  /** Whether the registry once gave this namespace a manifest of this repository, and did not refuse it since. */
+  /**
+   * Whether the registry once gave this namespace a manifest of this repository, and did not refuse it since; or whoever
+   * runs the node gave it to all namespaces (`*`).
+   */
   async isAllowed(repository: AskedRepository, namespace: string): Promise<boolean> {
-    const file = this.#namespaceFile(repository, namespace);
-    const read = async () => {
-      const allowedAt = await this.#dataDir.state.read(file, (value) => numberAt(value, "allowedAt"));
-      return allowedAt === undefined ? undefined : true;
-    };
-    return (await this.#known(this.#allowed, file, read)) === true;
+    for (const name of [namespace, ALL_NAMESPACES]) {
+      const file = this.#namespaceFile(repository, name);
+      const read = async () => {
+        const allowedAt = await this.#dataDir.state.read(file, (value) => numberAt(value, "allowedAt"));
+        return allowedAt === undefined ? undefined : true;
+      };
+      if ((await this.#known(this.#allowed, file, read)) === true) return true;
+    }
+    return false;
   }
 
-  /** Notes that the registry gave this namespace a manifest of this repository. */
+  /** Notes that the registry gave this namespace (`*`: all of them) a manifest of this repository. */
   async allow(repository: AskedRepository, namespace: string): Promise<void> {
     const file = this.#namespaceFile(repository, namespace);
     const value = { ...named(repository), namespace, allowedAt: this.#clock.now() };
@@ -89,20 +97,25 @@ export class References {
     });
   }
 
-  /** Notes, so that no power cut brings it back, that the registry refused this namespace this repository. */
+  /**
+   * Notes, so that no power cut brings it back, that the registry refused this namespace this repository. What was given to
+   * all namespaces would still let it in: that goes, too.
+   */
   async revoke(repository: AskedRepository, namespace: string): Promise<void> {
-    const file = this.#namespaceFile(repository, namespace);
-    this.#allowed.delete(file);
-    await this.#changing.run(file, async () => {
+    for (const name of [namespace, ALL_NAMESPACES]) {
+      const file = this.#namespaceFile(repository, name);
       this.#allowed.delete(file);
-      try {
-        await fs.unlink(file);
-      } catch (error) {
-        if (errnoOf(error) === "ENOENT") return;
-        throw error;
-      }
-      await syncFolder(dirname(file));
-    });
+      await this.#changing.run(file, async () => {
+        this.#allowed.delete(file);
+        try {
+          await fs.unlink(file);
+        } catch (error) {
+          if (errnoOf(error) === "ENOENT") return;
+          throw error;
+        }
+        await syncFolder(dirname(file));
+      });
+    }
   }
 
   /** Files were taken away by others: from now on what there is counts. */

@@ -6,6 +6,8 @@ const words: readonly (readonly [inPods: string, onCommandLine: string])[] = [
   ['set oras.options.plainhttp: "true"', "use --plain-http"],
   ["drop oras.options.plainhttp", "drop --plain-http"],
   ["by nodePublishSecretRef or --docker-config", "by --registry-config, or -u and --password-stdin"],
+  [" below the driver's data dir", ""],
+  ["the node's disk", "the disk"],
   ["the driver tries again with the next call", "try again later"],
   ["check that this node can reach it", "check that this machine can reach it"],
   ["the node's DNS", "this machine's DNS"],

@@ -17,6 +17,8 @@ export interface CommandContext {
   readonly writeOutput: (text: string) => void;
   /** Standard error: messages and the log. */
   readonly writeError: (text: string) => void;
+  /** How wide the terminal is that standard error is; undefined if it is none. */
+  readonly terminalColumns: number | undefined;
   /** Fires when the process is asked to stop. Signals keep their default effect until this is first called. */
   readonly stopSignal: () => AbortSignal;
   /** Has `report` called for an error that nobody caught, just before the process ends with exit code 1. */

@@ -1,4 +1,3 @@
-import { promises as fs } from "node:fs";
 import { arch, release } from "node:os";
 import { Artifacts, CredentialFinder, HostFailureLog, PullWorker } from "../artifact/index.ts";
 import {
@@ -24,6 +23,7 @@ import type { HostFailure } from "../registry/index.ts";
 import { Volumes } from "../volume/index.ts";
 import { AdminService } from "./admin-service.ts";
 import { Sockets } from "./sockets.ts";
+import { syncFileSystem } from "./sync-file-system.ts";
 import { VolumesLater } from "./volumes-later.ts";
 
 /** What a driver is made from. */
@@ -196,14 +196,5 @@ async function giveBackStartUp({ libc, memory, log }: Pick<Surroundings, "libc" 
     await unmapProgramPages(libc);
   } catch (error) {
     log.debug("memory that starting took is not given back", { error: describeError(error) });
-  }
-}
-
-async function syncFileSystem(libc: Libc, path: string): Promise<void> {
-  const folder = await fs.open(path, "r");
-  try {
-    await libc.syncFileSystem(folder.fd);
-  } finally {
-    await folder.close();
   }
 }

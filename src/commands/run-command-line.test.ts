@@ -20,6 +20,7 @@ function contextOf(argv: string[], over: Partial<CommandContext> = {}) {
     writeError: (text) => {
       written.error += text;
     },
+    terminalColumns: undefined,
     stopSignal: () => AbortSignal.abort(),
     onCrash: () => undefined,
     ...over,

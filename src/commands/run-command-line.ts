@@ -7,6 +7,7 @@ import {
   cacheVerifyOptions,
   flagsHelp,
   inspectOptions,
+  pullOptions,
   quoted,
   scanArguments,
   serveOptions,
@@ -23,6 +24,7 @@ import {
 } from "./cache.ts";
 import type { CommandContext } from "./context.ts";
 import { runInspect } from "./inspect.ts";
+import { runPull } from "./pull.ts";
 import { runServe } from "./serve.ts";
 import { runVersion, versionLine } from "./version.ts";
 
@@ -84,6 +86,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     usage: "[--FLAG ...] REFERENCE",
     options: inspectOptions,
     run: runInspect,
+  },
+  pull: {
+    summary: "put the files of an artifact into a folder, or an artifact into a driver's cache",
+    usage: "[--FLAG ...] REFERENCE",
+    options: pullOptions,
+    run: runPull,
   },
   cache: {
     summary: "look into a cache, beside a running driver or alone, and put it right",

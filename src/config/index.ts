@@ -12,6 +12,7 @@ export { flagsHelp, flagsTable } from "./help.ts";
 export type { HttpAddress } from "./http-address.ts";
 export { type InspectValues, inspectOptions } from "./inspect-options.ts";
 export type { AnyOptionTable, OptionTable } from "./option.ts";
+export { type PullValues, pullOptions } from "./pull-options.ts";
 export { scanArguments } from "./scan-arguments.ts";
 export { parseConfig, type ServeConfig } from "./serve-config.ts";
 export { serveOptions } from "./serve-options.ts";

@@ -203,3 +203,13 @@ export function username(): Parser<string> {
     parse: (text) => (/^[^:\p{Cc}]+$/u.test(text) ? text : undefined),
   };
 }
+
+/** A namespace of Kubernetes (a DNS label, RFC 1123), or `*` for all of them. */
+export function namespace(): Parser<string> {
+  return {
+    placeholder: "NAMESPACE",
+    allowed: "a namespace's name, or * for all",
+    standsAlone: false,
+    parse: (text) => (text === "*" || /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(text) ? text : undefined),
+  };
+}

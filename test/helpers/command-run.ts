@@ -35,6 +35,7 @@ export async function runCommand(
     writeError: (text) => {
       error += text;
     },
+    terminalColumns: undefined,
     stopSignal: () => new AbortController().signal,
     onCrash: () => undefined,
   };

@@ -129,6 +129,7 @@ function jobFor(manifest: BuiltManifest, registry: EmbeddedRegistry, { dataDir }
     layers: planOf(parsed, { mediaTypes: [], titles: [] }).layers,
     unproven: [],
     enforceNamespaces: true,
+    isDurable: true,
     isThorough: false,
     isOffline: false,
     concurrency: 4,

@@ -1,0 +1,96 @@
+import { randomUUID } from "node:crypto";
+import {
+  type BigIntStats,
+  constants,
+  copyFileSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
+import { DriverError, errnoOf, withShortPath } from "../base/index.ts";
+import { quoteName } from "../unpack/index.ts";
+import { copyFacts } from "./file-linker.ts";
+
+/** How a tree becomes somebody's own files. */
+export interface TreeExport {
+  readonly tree: string;
+  /** An existing folder. */
+  readonly target: string;
+  /** Whether the tree's files are moved, on one file system, or copied since the cache keeps them. */
+  readonly how: "move" | "copy";
+}
+
+const SLASH = Buffer.from("/");
+
+/**
+ * Puts a tree's files into a folder that may have others: files of the same name are replaced, each by a rename, folders
+ * are filled, all else stays. Throws "refused" where a folder and a file, or somebody's link, are in each other's way.
+ * Synchronous.
+ */
+export function exportTree({ tree, target, how }: TreeExport): void {
+  exportFolder(Buffer.from(tree), Buffer.from(target), how);
+}
+
+function exportFolder(from: Buffer, to: Buffer, how: TreeExport["how"]): void {
+  for (const name of withShortPath(from, (path) => readdirSync(path, { encoding: "buffer" }))) {
+    exportEntry(below(from, name), below(to, name), how);
+  }
+}
+
+function exportEntry(from: Buffer, to: Buffer, how: TreeExport["how"]): void {
+  const wanted = withShortPath(from, (path) => lstatSync(path, { bigint: true }));
+  const there = lookAt(to);
+  if (there !== undefined && there.isDirectory() !== wanted.isDirectory()) throw inTheWay(to, there, wanted);
+  if (!wanted.isDirectory()) return how === "move" ? rename(from, to) : copyOver(from, to, wanted);
+  if (there !== undefined) return exportFolder(from, to, how);
+  if (how === "move") return rename(from, to);
+  withShortPath(to, (path) => mkdirSync(path));
+  exportFolder(from, to, how);
+  // Last: its mode may keep others out, and what is put into it changes its time.
+  withShortPath(to, (path) => copyFacts(wanted, path));
+}
+
+/** A half-copied file has a name of its own. */
+function copyOver(from: Buffer, to: Buffer, wanted: BigIntStats): void {
+  const temporary = Buffer.concat([to.subarray(0, to.lastIndexOf(SLASH) + 1), Buffer.from(`.${randomUUID()}.tmp`)]);
+  try {
+    withShortPath(from, (source) => withShortPath(temporary, (copy) => copyEntry(source, copy, wanted)));
+    rename(temporary, to);
+  } catch (error) {
+    withShortPath(temporary, (path) => rmSync(path, { force: true }));
+    throw error;
+  }
+}
+
+function copyEntry(source: Buffer, copy: Buffer, wanted: BigIntStats): void {
+  if (wanted.isSymbolicLink()) return symlinkSync(readlinkSync(source, { encoding: "buffer" }), copy);
+  copyFileSync(source, copy, constants.COPYFILE_FICLONE);
+  copyFacts(wanted, copy);
+}
+
+function inTheWay(to: Buffer, there: BigIntStats, wanted: BigIntStats): DriverError {
+  const what = there.isDirectory() ? "a folder" : there.isSymbolicLink() ? "a link, which is not followed," : "a file";
+  const kind = wanted.isDirectory() ? "folder" : "file";
+  return new DriverError("refused", `${quoteName(to)} is ${what} where the artifact has a ${kind}`);
+}
+
+function rename(from: Buffer, to: Buffer): void {
+  withShortPath(from, (source) => withShortPath(to, (target) => renameSync(source, target)));
+}
+
+function lookAt(path: Buffer): BigIntStats | undefined {
+  try {
+    return withShortPath(path, (short) => lstatSync(short, { bigint: true }));
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function below(folder: Buffer, name: Buffer): Buffer {
+  return Buffer.concat([folder, SLASH, name]);
+}

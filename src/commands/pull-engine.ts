@@ -1,0 +1,94 @@
+import { arch } from "node:os";
+import { type PullProgress, PullWorker, pullTree } from "../artifact/index.ts";
+import { createLogger, createMemory, type Libc, loadKoffi, type Logger, openLibc, systemClock } from "../base/index.ts";
+import { Cache, type CacheLimits, defaultCacheLimits, lockDataDir, type Tree } from "../cache/index.ts";
+import { type Platform, platformOfMachine } from "../oci/index.ts";
+import type { ClientAccess } from "./client-access.ts";
+import { syncFileSystem } from "./sync-file-system.ts";
+
+/** Where an engine keeps what it pulls. */
+export interface EngineOptions {
+  /** Absolute; made where it is missing. This process is the only one that writes there while the engine is open. */
+  readonly dataDir: string;
+  /** Whether the cache is thrown away afterwards: it need not survive a power cut, and has all of the disk. */
+  readonly isScratch: boolean;
+  /** Warnings and errors. */
+  readonly writeLog: (line: string) => void;
+  /** Gives up waiting for another process. */
+  readonly signal: AbortSignal;
+}
+
+/** One pull. */
+export interface EnginePull {
+  readonly access: ClientAccess;
+  readonly platform: Platform | undefined;
+  readonly concurrency: number;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: PullProgress) => void;
+}
+
+const wholeDisk: CacheLimits = { ...defaultCacheLimits, highPercent: 100, lowPercent: 100, minPercent: 0 };
+/** As of the driver: `--max-unpack-ratio`. */
+const MAX_UNPACK_RATIO = 200;
+
+/** Pulls into a cache, as the driver does, for a command. */
+export class PullEngine implements AsyncDisposable {
+  readonly cache: Cache;
+  readonly #libc: Libc;
+  readonly #log: Logger;
+  readonly #worker = new PullWorker(systemClock);
+  readonly #unlock: () => void;
+
+  private constructor(cache: Cache, parts: { readonly libc: Libc; readonly log: Logger; readonly unlock: () => void }) {
+    this.cache = cache;
+    this.#libc = parts.libc;
+    this.#log = parts.log;
+    this.#unlock = parts.unlock;
+  }
+
+  /** Takes the lock on the data dir and opens the cache in it; rejects as `lockDataDir` does. */
+  static async open({ dataDir, isScratch, writeLog, signal }: EngineOptions): Promise<PullEngine> {
+    const clock = systemClock;
+    const log = createLogger({ level: "warn", format: "text", write: writeLog });
+    const libc = openLibc(await loadKoffi(dataDir));
+    const unlock = await lockDataDir({ dataDir, libc, clock, log, signal });
+    try {
+      const limits = isScratch ? wholeDisk : defaultCacheLimits;
+      const sync = (path: string) => syncFileSystem(libc, path);
+      const syncUnlessScratch = isScratch ? undefined : sync;
+      const cache = await Cache.open({ dataDir, syncFileSystem: syncUnlessScratch, limits, clock, log });
+      return new PullEngine(cache, { libc, log, unlock });
+    } catch (error) {
+      unlock();
+      throw error;
+    }
+  }
+
+  /** Makes the tree of a reference; rejects as pulls of the driver do, or with the signal's reason. */
+  async pull({ access, platform, concurrency, signal, onProgress }: EnginePull): Promise<Tree> {
+    const { reference, repository, credentials, caCertificates } = access;
+    const resolving = {
+      reference,
+      repository,
+      namespace: undefined,
+      policy: "Always" as const,
+      platform: platform ?? platformOfMachine("linux", arch()),
+      credentials,
+      caCertificates,
+    };
+    const onEvent = (event: PullProgress | object) => {
+      if ("doneBytes" in event) onProgress(event);
+    };
+    const memory = createMemory(this.#libc);
+    const tools = { cache: this.cache, worker: this.#worker, clock: systemClock, log: this.#log };
+    const enforceNamespaces = this.cache.isDurable;
+    const options = { ...tools, enforceNamespaces, maxUnpackRatio: MAX_UNPACK_RATIO, memory };
+    return pullTree(options, { resolving, concurrency, signal, onEvent });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#worker.close();
+    await this.cache.close();
+    this.#unlock();
+  }
+}
