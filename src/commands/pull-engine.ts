@@ -1,6 +1,15 @@
 import { arch } from "node:os";
 import { type PullProgress, PullWorker, pullTree } from "../artifact/index.ts";
-import { createLogger, createMemory, type Libc, loadKoffi, type Logger, openLibc, systemClock } from "../base/index.ts";
+import {
+  createLogger,
+  createMemory,
+  DriverError,
+  type Libc,
+  loadKoffi,
+  type Logger,
+  openLibc,
+  systemClock,
+} from "../base/index.ts";
 import { Cache, type CacheLimits, defaultCacheLimits, lockDataDir, type Tree } from "../cache/index.ts";
 import { type Platform, platformOfMachine } from "../oci/index.ts";
 import type { ClientAccess } from "./client-access.ts";
@@ -83,7 +92,16 @@ export class PullEngine implements AsyncDisposable {
     const tools = { cache: this.cache, worker: this.#worker, clock: systemClock, log: this.#log };
     const enforceNamespaces = this.cache.isDurable;
     const options = { ...tools, enforceNamespaces, maxUnpackRatio: MAX_UNPACK_RATIO, memory };
-    return pullTree(options, { resolving, concurrency, signal, onEvent });
+    const cancel = new AbortController();
+    // What came so far is kept for what was cancelled, and thrown away for what nobody understands.
+    const onAbort = () => cancel.abort(new DriverError("cancelled", "the pull was stopped"));
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    try {
+      return await pullTree(options, { resolving, concurrency, signal: cancel.signal, onEvent });
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -62,7 +62,7 @@ async function pullTo(values: PullValues, pull: EnginePull, context: CommandCont
     if (values.namespace !== undefined) await engine.cache.references.allow(pull.access.repository, values.namespace);
     if (output !== undefined) exportTree({ tree: tree.folder, target: output, how: isScratch ? "move" : "copy" });
   } catch (error) {
-    if (isScratch && !holdsDownloads(place)) rmSync(place, { recursive: true, force: true });
+    if (isScratch && !(mayGoOn(error) && holdsDownloads(place))) rmSync(place, { recursive: true, force: true });
     throw error;
   }
   if (isScratch) rmSync(place, { recursive: true, force: true });
@@ -78,12 +78,23 @@ function makeOutput(path: string): void {
   }
 }
 
-/** Whether a pull that failed left bytes that are worth going on with. */
+/** Whether the same pull may work later. */
+function mayGoOn(error: unknown): boolean {
+  return error instanceof DriverError && (error.kind === "cancelled" || error.kind === "unavailable");
+}
+
+/** Whether a pull that failed left bytes that are worth going on with: more than the manifest. */
 function holdsDownloads(dataDir: string): boolean {
+  const { ingest, blobs, layers } = createLayout(dataDir);
+  const [partial, whole, unpacked] = [ingest, join(blobs, "sha256"), join(layers, "sha256")].map(countIn);
+  return (partial ?? 0) + (unpacked ?? 0) > 0 || (whole ?? 0) > 1;
+}
+
+function countIn(folder: string): number {
   try {
-    return readdirSync(createLayout(dataDir).ingest).length > 0;
+    return readdirSync(folder).length;
   } catch {
     // It was not even made.
-    return false;
+    return 0;
   }
 }

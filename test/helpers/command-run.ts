@@ -13,12 +13,16 @@ export interface CommandSurroundings {
   readonly env?: Readonly<Record<string, string>>;
   /** Standard input. */
   readonly input?: string;
+  /** Asks the command to stop. */
+  readonly signal?: AbortSignal;
+  /** The width of the terminal that standard error is. */
+  readonly terminalColumns?: number;
 }
 
 /** Runs a command line in this process, with files but none of the environment of the machine. */
 export async function runCommand(
   argv: readonly string[],
-  { env = {}, input = "" }: CommandSurroundings = {},
+  { env = {}, input = "", signal = new AbortController().signal, terminalColumns }: CommandSurroundings = {},
 ): Promise<CommandRun> {
   let [output, error] = ["", ""];
   const context: CommandContext = {
@@ -35,8 +39,8 @@ export async function runCommand(
     writeError: (text) => {
       error += text;
     },
-    terminalColumns: undefined,
-    stopSignal: () => new AbortController().signal,
+    terminalColumns,
+    stopSignal: () => signal,
     onCrash: () => undefined,
   };
   const code = await runCommandLine(context);

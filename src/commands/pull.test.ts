@@ -1,0 +1,152 @@
+import assert from "node:assert/strict";
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { runCommand } from "../../test/helpers/command-run.ts";
+import { useTempFolder } from "../../test/helpers/temp-folder.ts";
+import { artifact, EmbeddedRegistry, fileLayer, folderLayer, push } from "../../test/registry/index.ts";
+
+async function useThing(content = "new") {
+  const registry = await EmbeddedRegistry.start();
+  const layers = [fileLayer("a/file", content), await folderLayer("folder", { one: "1", "sub/two": "2" })];
+  const manifest = artifact(layers);
+  await push(registry, "team/thing", manifest, "v1");
+  registry.log.clear();
+  return { registry, manifest, reference: `${registry.host}/team/thing:v1` };
+}
+
+test("a pull puts the files into a folder, and nothing else", async (t) => {
+  const { registry, manifest, reference } = await useThing();
+  await using _ = registry;
+  const output = join(useTempFolder(t), "new", "folder");
+  const { code, output: text, error } = await runCommand(["pull", "--plain-http", "-o", output, reference]);
+  assert.deepEqual([code, error], [0, ""]);
+  assert.match(
+    text,
+    new RegExp(`^Pulled ${reference} to ${output}\nDigest: ${manifest.digest}\nSize: 5 bytes in 6 entries\n$`),
+  );
+  assert.deepEqual(readdirSync(output).sort(), ["a", "folder"]);
+  assert.equal(readFileSync(join(output, "a/file"), "utf8"), "new");
+  assert.equal(readFileSync(join(output, "folder/sub/two"), "utf8"), "2");
+  assert.equal(statSync(join(output, "a/file")).nlink, 1);
+});
+
+test("files of the same name are replaced, others stay", async (t) => {
+  const { registry, reference } = await useThing();
+  await using _ = registry;
+  const output = useTempFolder(t);
+  mkdirSync(join(output, "a"));
+  writeFileSync(join(output, "a/file"), "old");
+  writeFileSync(join(output, "a/mine"), "mine");
+  assert.equal((await runCommand(["pull", "--plain-http", "-o", output, reference])).code, 0);
+  assert.equal(readFileSync(join(output, "a/file"), "utf8"), "new");
+  assert.equal(readFileSync(join(output, "a/mine"), "utf8"), "mine");
+});
+
+test("links in the folder are not followed, and what is in the way is an error", async (t) => {
+  const { registry, reference } = await useThing();
+  await using _ = registry;
+  const folder = useTempFolder(t);
+  const output = join(folder, "output");
+  mkdirSync(join(folder, "elsewhere"));
+  mkdirSync(output);
+  symlinkSync(join(folder, "elsewhere"), join(output, "a"));
+  const linked = await runCommand(["pull", "--plain-http", "-o", output, reference]);
+  assert.equal(linked.code, 1);
+  assert.match(
+    linked.error,
+    /^oras-csi: .*output\/a" is a link, which is not followed, where the artifact has a folder\n$/,
+  );
+  assert.deepEqual(readdirSync(join(folder, "elsewhere")), []);
+  assert.deepEqual(readdirSync(output), ["a"]);
+});
+
+describe("a pull that fails", () => {
+  test("leaves nothing where nothing came", async (t) => {
+    const { registry, reference } = await useThing();
+    await using _ = registry;
+    const output = useTempFolder(t);
+    const { code, error } = await runCommand(["pull", "--plain-http", "-o", output, reference.replace("v1", "v2")]);
+    assert.equal(code, 1);
+    assert.match(error, /^oras-csi: .*thing:v2.*\n$/);
+    assert.deepEqual(readdirSync(output), []);
+  });
+
+  test("that is stopped keeps what came, and the next one goes on with it", async (t) => {
+    const content = "0123456789".repeat(200_000);
+    const { registry, reference } = await useThing(content);
+    await using _ = registry;
+    const output = useTempFolder(t);
+    const argv = ["pull", "--plain-http", "-o", output, reference];
+    const stop = new AbortController();
+    registry.fault = ({ path }) =>
+      path.includes("/blobs/")
+        ? { kind: "hold", afterBytes: 1_000_000, until: new Promise<void>(() => undefined) }
+        : undefined;
+    const stopped = runCommand(argv, { signal: stop.signal });
+    const ingest = join(output, ".oras-csi-pull/ingest");
+    while (largestIn(ingest) < 900_000) await new Promise(setImmediate);
+    stop.abort();
+    const { code, error } = await stopped;
+    assert.deepEqual(
+      [code, error],
+      [130, "oras-csi: stopped; what came so far is kept, and the next pull goes on with it\n"],
+    );
+    registry.fault = undefined;
+    registry.log.clear();
+    assert.equal((await runCommand(argv)).code, 0);
+    assert.equal(readFileSync(join(output, "a/file"), "utf8"), content);
+    assert.deepEqual(readdirSync(output).sort(), ["a", "folder"]);
+    const ranges = registry.log.blobGets().map(({ headers }) => headers.range);
+    assert.ok(
+      ranges.some((range) => /^bytes=[1-9]/.test(range ?? "")),
+      String(ranges),
+    );
+  });
+});
+
+function largestIn(folder: string): number {
+  try {
+    return Math.max(0, ...readdirSync(folder).map((name) => statSync(join(folder, name)).size));
+  } catch {
+    return 0;
+  }
+}
+
+describe("--data-dir", () => {
+  test("fills a cache, which serves the next pull but asks the registry", async (t) => {
+    const { registry, reference } = await useThing();
+    await using _ = registry;
+    const folder = useTempFolder(t);
+    const dataDir = join(folder, "data");
+    const argv = ["pull", "--plain-http", "--data-dir", dataDir, "--namespace", "team-a", reference];
+    const { code, output } = await runCommand(argv);
+    assert.equal(code, 0);
+    assert.match(output, /^Pulled .* into the cache\n/);
+    assert.equal(registry.log.blobGets().length, 2);
+    const copied = join(folder, "output");
+    assert.equal((await runCommand([...argv, "-o", copied])).code, 0);
+    assert.equal(registry.log.blobGets().length, 2);
+    assert.equal(readFileSync(join(copied, "a/file"), "utf8"), "new");
+    writeFileSync(join(copied, "a/file"), "changed");
+    const [tree = ""] = readdirSync(join(dataDir, "trees")).filter((name) => !name.endsWith(".json"));
+    assert.equal(readFileSync(join(dataDir, "trees", tree, "a/file"), "utf8"), "new");
+  });
+
+  test("is needed by --namespace", async () => {
+    const { code, error } = await runCommand(["pull", "--namespace=x", "localhost:1/a"]);
+    assert.deepEqual([code, error], [2, "oras-csi: --namespace needs --data-dir: whose cache is meant\n"]);
+  });
+});
+
+test("on a terminal a line tells the progress, and goes; --json is one object", async (t) => {
+  const { registry, manifest, reference } = await useThing();
+  await using _ = registry;
+  const output = useTempFolder(t);
+  const argv = ["pull", "--plain-http", "--json", "-o", output, reference];
+  const { output: text, error } = await runCommand(argv, { terminalColumns: 40 });
+  assert.deepEqual(JSON.parse(text), { reference, digest: manifest.digest, sizeBytes: 5, entries: 6, output });
+  assert.match(error, /^\rpulling 127/);
+  assert.ok(error.endsWith("\r\u001b[K"));
+  for (const line of error.split("\r")) assert.ok(line.replace("\u001b[K", "").length < 40, line);
+});
