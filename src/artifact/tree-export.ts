@@ -45,11 +45,20 @@ function exportEntry(from: Buffer, to: Buffer, how: TreeExport["how"]): void {
   const wanted = withShortPath(from, (path) => lstatSync(path, { bigint: true }));
   const there = lookAt(to);
   if (there !== undefined && there.isDirectory() !== wanted.isDirectory()) throw inTheWay(to, there, wanted);
-  if (!wanted.isDirectory()) return how === "move" ? rename(from, to) : copyOver(from, to, wanted);
-  if (there !== undefined) return exportFolder(from, to, how);
-  if (how === "move") return rename(from, to);
+  if (!wanted.isDirectory()) exportFile(from, to, { how, wanted });
+  else if (there !== undefined) exportFolder(from, to, how);
+  else if (how === "move") rename(from, to);
+  else copyFolder(from, to, wanted);
+}
+
+function exportFile(from: Buffer, to: Buffer, { how, wanted }: { how: TreeExport["how"]; wanted: BigIntStats }): void {
+  if (how === "move") rename(from, to);
+  else copyOver(from, to, wanted);
+}
+
+function copyFolder(from: Buffer, to: Buffer, wanted: BigIntStats): void {
   withShortPath(to, (path) => mkdirSync(path));
-  exportFolder(from, to, how);
+  exportFolder(from, to, "copy");
   // Last: its mode may keep others out, and what is put into it changes its time.
   withShortPath(to, (path) => copyFacts(wanted, path));
 }
@@ -67,9 +76,11 @@ function copyOver(from: Buffer, to: Buffer, wanted: BigIntStats): void {
 }
 
 function copyEntry(source: Buffer, copy: Buffer, wanted: BigIntStats): void {
-  if (wanted.isSymbolicLink()) return symlinkSync(readlinkSync(source, { encoding: "buffer" }), copy);
-  copyFileSync(source, copy, constants.COPYFILE_FICLONE);
-  copyFacts(wanted, copy);
+  if (wanted.isSymbolicLink()) symlinkSync(readlinkSync(source, { encoding: "buffer" }), copy);
+  else {
+    copyFileSync(source, copy, constants.COPYFILE_FICLONE);
+    copyFacts(wanted, copy);
+  }
 }
 
 function inTheWay(to: Buffer, there: BigIntStats, wanted: BigIntStats): DriverError {

@@ -135,8 +135,17 @@ test("a refusal is durable when it is noted", async (t) => {
   await cache.references.revoke(asked, "a");
   assert.deepEqual(
     disk.calls.map((call) => call.split(" ")[0]),
-    ["unlink", "sync"],
+    // The second one is what all namespaces were given: nothing, here.
+    ["unlink", "sync", "unlink"],
   );
+});
+
+test("what all namespaces were given is theirs until one of them is refused", async (t) => {
+  const { references } = await useDataDir(t).open();
+  await references.allow(asked, "*");
+  assert.equal(await references.isAllowed(asked, "a"), true);
+  await references.revoke(asked, "b");
+  assert.equal(await references.isAllowed(asked, "a"), false);
 });
 
 test("what is known is not read again", async (t) => {
