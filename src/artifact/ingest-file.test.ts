@@ -84,6 +84,7 @@ describe("what an earlier pull left", () => {
     using place = use();
     await leave(place.path, bytes);
     assert.deepEqual(open(place.path, { sizeBytes: 70_000 }).there, [{ start: 0, end: 70_000 }]);
+    assert.equal(statSync(place.path).size, 70_000);
   });
 
   const spoiled: readonly [name: string, spoil: (path: string) => void][] = [

@@ -167,7 +167,10 @@ function openLeft({ path, sizeBytes, origin, takesAnyOrigin }: IngestOptions) {
     if (["ENOENT", "EISDIR", "ELOOP"].includes(errnoOf(error) ?? "")) return undefined;
     throw error;
   }
-  const endBytes = Math.min(fstatSync(fd).size, sizeBytes);
+  const leftBytes = fstatSync(fd).size;
+  const endBytes = Math.min(leftBytes, sizeBytes);
+  // A manifest that lied about the size: nothing may follow the blob's last byte.
+  if (leftBytes > sizeBytes) ftruncateSync(fd, sizeBytes);
   const parts = map.parts ?? [{ start: 0, end: endBytes }];
   const there = parts.map(({ start, end }) => ({ start, end: Math.min(end, endBytes) }));
   const { origin: leftBy } = map;
