@@ -372,6 +372,10 @@ describe("images", { skip }, () => {
       layers: [[symlink("s", "/tmp"), hide("s/.wh.f")]],
       says: /through a symlink/,
     },
+    "an owner that no file can have": {
+      layers: [[{ name: "p", type: "x", data: "11 uid=0.5\n" }, file("f")]],
+      says: /entry "f": its owner is 0\.5:0, which no file's can be/,
+    },
     "a whiteout that leads out": { layers: [[hide("../.wh.f")]], says: /leads out/ },
     "a whiteout of ..": { layers: [[hide("d/.wh...")]], says: /whiteout of no name/ },
     "a whiteout of .": { layers: [[hide("d/.wh..")]], says: /whiteout of no name/ },

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import {
+  chownSync,
+  lchownSync,
   linkSync,
   lstatSync,
+  lutimesSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -116,5 +119,25 @@ test("a symlink that takes no more links is made anew: what it leads to is never
   for (const name of ["a", "b"]) {
     assert.ok(lstatSync(join(root, name)).isSymbolicLink());
     assert.equal(readlinkSync(join(root, name)), secret);
+  }
+});
+
+test("the copy has the owner, mode and time of an image's file or symlink", { skip }, () => {
+  using disk = useSmallDisk();
+  const at = (name: string) => join(disk.path, name);
+  writeFileSync(at("file"), "content", { mode: 0o1750 });
+  chownSync(at("file"), 12, 34);
+  utimesSync(at("file"), 1_700_000_000.25, 1_700_000_000.25);
+  symlinkSync("file", at("link"));
+  lchownSync(at("link"), 56, 78);
+  lutimesSync(at("link"), 1234, 1234);
+  const files = new FileLinker(at("tree"));
+  for (const name of ["file", "link"]) {
+    exhaustLinks(at(name), at(`${name}-links`));
+    files.link(Buffer.from(at(name)), Buffer.from(at(`${name}-copy`)));
+    const [original, copy] = [`${name}-links/0`, `${name}-copy`].map((path) => lstatSync(at(path), { bigint: true }));
+    assert.notEqual(copy?.ino, original?.ino);
+    const facts = [original, copy].map((found) => [found?.mode, found?.uid, found?.gid, found?.mtimeNs]);
+    assert.deepEqual(facts[0], facts[1]);
   }
 });

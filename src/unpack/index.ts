@@ -8,4 +8,4 @@ export { fileTime, secondsOf } from "./file-time.ts";
 export { cleanTitle, requirePathLimits } from "./paths.ts";
 export { quoteName } from "./refusal.ts";
 export { MAX_ENTRIES, UnpackBudget, type UnpackLimits } from "./unpack-budget.ts";
-export { type UnpackedLayer, type UnpackOptions, unpackLayer } from "./unpack-layer.ts";
+export { type UnpackedLayer, type UnpackOptions, type UnpackWay, unpackLayer } from "./unpack-layer.ts";

@@ -283,7 +283,7 @@ export class TarExtractor implements TarHandler {
   /** Whose a file is to be: in an image, whoever the tar says. */
   #ownerOf({ name, uid, gid }: TarEntry): Owner | undefined {
     if (!this.#rules.isImageLayer) return undefined;
-    if (uid >= 0 && uid <= MAX_ID && gid >= 0 && gid <= MAX_ID) return { uid, gid };
+    if ([uid, gid].every((id) => Number.isInteger(id) && id >= 0 && id <= MAX_ID)) return { uid, gid };
     throw refuseEntry(name, `its owner is ${uid}:${gid}, which no file's can be`);
   }
 

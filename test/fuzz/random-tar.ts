@@ -128,14 +128,23 @@ function inventRecords(outside: readonly string[], prng: Prng): Record<string, s
     { size: number },
     { uid: number, gid: number },
     { path: "" },
-    { "GNU.sparse.map": "0,1", "GNU.sparse.name": inventPath(outside, prng) },
+    { "GNU.sparse.map": inventNumbers(prng).join(","), "GNU.sparse.name": inventPath(outside, prng), ...sparseSize },
+    { "GNU.sparse.major": "1", ...sparseSize },
   ]);
+}
+
+const sparseSize = { "GNU.sparse.realsize": "5000" };
+
+function inventNumbers(prng: Prng): number[] {
+  return Array.from({ length: 1 + prng.below(6) }, () => prng.pick([0, 1, 2, 511, 512, 4000, 4999, 5000, 5001]));
 }
 
 function inventPath(outside: readonly string[], prng: Prng): string {
   if (prng.oneIn(24)) return outside[prng.below(outside.length)] ?? "";
   if (prng.oneIn(48)) return `${prng.pick(["a", "\u00fc", " "]).repeat(prng.length(300))}/`.repeat(prng.length(64));
   const parts = Array.from({ length: 1 + prng.below(4) }, () => prng.pick(["a", "b", "a", "b", "c"]));
+  if (prng.oneIn(8))
+    parts.splice(prng.below(parts.length), 0, prng.pick([".wh.a", ".wh.b", ".wh..wh..opq", ".wh..wh.plnk", ".wh."]));
   if (prng.oneIn(16)) parts.splice(prng.below(parts.length), 0, prng.pick(["..", ".", "", "...", "\n"]));
   return parts.join("/") + (prng.oneIn(8) ? "/" : "");
 }
