@@ -7,7 +7,7 @@ import { createLayout, type Layout } from "./layout.ts";
 import { numberAt, StateFiles } from "./state-file.ts";
 
 /** The format of the data dir that this driver reads and writes (docs/architecture.md, "The disk"). */
-export const DATA_DIR_FORMAT = 1;
+const DATA_DIR_FORMAT = 1;
 
 /** A data dir whose folders exist. */
 export interface DataDir {

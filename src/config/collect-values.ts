@@ -10,7 +10,7 @@ export interface GivenText<Values> {
 }
 
 /** The keys of a table, in its order. */
-export function optionKeys<Values>(table: OptionTable<Values>): (keyof Values & string)[] {
+function optionKeys<Values>(table: OptionTable<Values>): (keyof Values & string)[] {
   return Object.keys(table) as (keyof Values & string)[];
 }
 

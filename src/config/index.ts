@@ -7,7 +7,7 @@ export {
   parseCacheCommand,
 } from "./cache-options.ts";
 export { type ClientConfig, parseClientCommand, type RegistryConfig } from "./client-config.ts";
-export { type ClientValues, clientOptions } from "./client-options.ts";
+export type { ClientValues } from "./client-options.ts";
 export { flagsHelp, flagsTable } from "./help.ts";
 export type { HttpAddress } from "./http-address.ts";
 export { type InspectValues, inspectOptions } from "./inspect-options.ts";

@@ -65,7 +65,7 @@ export async function statusErrorFrom(response: HttpResponse, role: AnsweringRol
 }
 
 /** The time that a Retry-After asks for: seconds or a date (RFC 9110, 10.2.3). */
-export function retryAfterOf(value: string | undefined, clock: Clock): number | undefined {
+function retryAfterOf(value: string | undefined, clock: Clock): number | undefined {
   if (value === undefined) return undefined;
   if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
   const date = Date.parse(value);
