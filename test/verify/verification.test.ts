@@ -230,3 +230,27 @@ test("state files that cannot be read are told, and made anew by the next publis
   assert.equal(area.registry.log.blobGets().length, 0);
   assert.deepEqual(await area.verify(), []);
 });
+
+test("pulls and removals that go on meanwhile are no faults", async () => {
+  await using area = await useVerifier();
+  const shared = await folderLayer(
+    "conf",
+    Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`f${i}`, `${i}`])),
+  );
+  const tags = Array.from({ length: 6 }, (_, i) => `v${i}`);
+  for (const tag of tags) await area.push(artifact([shared, fileLayer("own", tag.repeat(50_000))]), tag);
+  let verifying = true;
+  const change = async (tag: string) => {
+    while (verifying) {
+      const { id } = await area.present(tag);
+      await area.cache.collector.evict(id, "removed");
+    }
+  };
+  const changing = Promise.all(tags.map(change));
+  try {
+    for (let round = 0; round < 8; round++) assert.deepEqual(await area.verify(round % 2 === 1), []);
+  } finally {
+    verifying = false;
+    await changing;
+  }
+});
