@@ -65,6 +65,54 @@ test("what a pull has written meanwhile does not count twice", async (t) => {
   lease.release();
 });
 
+test("what others write while a pull looks whether all fits may go, too", async (t) => {
+  const { cache, room } = await open(t);
+  const put = async () => {
+    const bytes = randomBytes(6 * MIB);
+    await cache.blobs.put(digestOf(bytes), bytes);
+  };
+  await put();
+  await put();
+  const reduce = cache.collector.reduce.bind(cache.collector);
+  let others = 3;
+  t.mock.method(cache.collector, "reduce", async (...args: Parameters<typeof reduce>) => {
+    const gone = await reduce(...args);
+    if (others-- > 0) {
+      await put();
+      await put();
+    }
+    return gone;
+  });
+  assert.equal(await room.settle(), undefined);
+});
+
+test("a pull whose bytes fit once another one is done waits for that", async (t) => {
+  const { cache, room, reserve } = await open(t);
+  const bytes = randomBytes(11 * MIB);
+  await cache.blobs.put(digestOf(bytes), bytes);
+  const lease = await cache.leases.hold(digestOf(bytes));
+  using _ = await reserve(0);
+  const other = await reserve(0);
+  const reduce = cache.collector.reduce.bind(cache.collector);
+  let reduced = 0;
+  t.mock.method(cache.collector, "reduce", async (...args: Parameters<typeof reduce>) => {
+    const gone = await reduce(...args);
+    reduced++;
+    return gone;
+  });
+  let settled: unknown = "not yet";
+  const settling = room.settle().then((shortage) => {
+    settled = shortage;
+  });
+  while (reduced === 0) await setImmediate();
+  for (let i = 0; i < 5; i++) await cache.collector.usage();
+  assert.equal(settled, "not yet");
+  lease.release();
+  other[Symbol.dispose]();
+  await settling;
+  assert.equal(settled, undefined);
+});
+
 test("a small file that a full disk does not take is written after something went, if anything can go", async (t) => {
   const { cache, room } = await open(t);
   const bytes = randomBytes(5 * MIB);

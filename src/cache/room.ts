@@ -96,10 +96,16 @@ export class Room {
     const { maxBytes } = limits;
     if (maxBytes === undefined) return undefined;
     const over = async () => ({ bytes: Math.max(0, (await collector.usage()).total.bytes - maxBytes), inodes: 0 });
-    await collector.reduce("max-bytes", over);
-    const { bytes } = await over();
-    if (bytes === 0) return undefined;
-    return { of: "max-bytes", needed: maxBytes + bytes, available: maxBytes, total: maxBytes };
+    for (let triesInVain = 0; ; ) {
+      const gone = await collector.reduce("max-bytes", over);
+      const { bytes } = await over();
+      if (bytes === 0) return undefined;
+      // Others write meanwhile: what they have written may go when they are done, or went in vain.
+      if (isSome(gone)) continue;
+      if (++triesInVain === MAX_TRIES || this.#reservations.size <= 1)
+        return { of: "max-bytes", needed: maxBytes + bytes, available: maxBytes, total: maxBytes };
+      await this.#untilOneEnds();
+    }
   }
 
   /** A disk was full in spite of it all: frees as much as is given, and says whether anything was freed. */
