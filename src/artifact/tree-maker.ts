@@ -139,12 +139,13 @@ export class TreeMaker {
       isOffline: policy === "Never",
     };
     const unproven = await this.#unproven(resolving, layers);
+    const fetch = (staging: string) => {
+      const from = { repository, hosts, credentials, caCertificates, dataDir: cache.layout.dataDir };
+      const job = { ...from, ...how, staging, reference, layers, unproven };
+      return worker.pull(job, { onAsk: (ask) => this.#answer(ask, { repository, reference }) });
+    };
     try {
-      await cache.withStaging(async (staging) => {
-        const from = { repository, hosts, credentials, caCertificates, dataDir: cache.layout.dataDir };
-        const job = { ...from, ...how, staging, reference, layers, unproven };
-        await worker.pull(job, { onAsk: (ask) => this.#answer(ask, { repository, reference }) });
-      });
+      await cache.room.write(() => cache.withStaging(fetch));
     } catch (error) {
       await revokeIfRefused(cache.references, resolving, error);
       throw diskErrorFrom(error, `pull ${reference}`);

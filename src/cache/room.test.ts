@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { test, type TestContext } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { useDataDir } from "../../test/helpers/data-dir.ts";
+import { DriverError } from "../base/index.ts";
 import { digestOf } from "../oci/index.ts";
 import { defaultCacheLimits } from "./limits.ts";
 
@@ -130,4 +131,8 @@ test("a small file that a full disk does not take is written after something wen
     room.write(() => Promise.reject(new Error("another"))),
     /another/,
   );
+  await cache.blobs.put(digestOf(bytes), bytes);
+  tries = 0;
+  const told = new DriverError("no-space", "the node's disk is full");
+  assert.equal(await room.write(async () => (++tries === 1 ? Promise.reject(told) : tries)), 2);
 });

@@ -1,4 +1,4 @@
-import { type Clock, errnoOf } from "../base/index.ts";
+import { type Clock, DriverError, errnoOf } from "../base/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { Collector } from "./collector.ts";
 import {
@@ -122,13 +122,15 @@ export class Room {
     return isSome(await this.#options.collector.reduce("pull", missing));
   }
 
-  /** Writes something small. Where the disk is full, some of what nobody uses goes, and it is written then. */
+  /**
+   * Writes something small. Where the disk is full, some of what nobody uses goes, and it is written then. Not for mounts:
+   * what is "no-space" there is the node's mount limit.
+   */
   async write<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      const isFull = ["ENOSPC", "EDQUOT"].includes(errnoOf(error) ?? "");
-      if (!isFull || !(await this.free(ROOM_FOR_SMALL_FILES))) throw error;
+      if (!isFullDisk(error) || !(await this.free(ROOM_FOR_SMALL_FILES))) throw error;
       return work();
     }
   }
@@ -211,4 +213,10 @@ export class Room {
   #left(): DiskUse {
     return sumOfUses([nothingUsed, ...[...this.#reservations].map(({ left }) => left)]);
   }
+}
+
+/** From this thread, or from another one that has put it into words already. */
+function isFullDisk(error: unknown): boolean {
+  if (error instanceof DriverError) return error.kind === "no-space";
+  return ["ENOSPC", "EDQUOT"].includes(errnoOf(error) ?? "");
 }

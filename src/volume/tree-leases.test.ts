@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { makeTree, useVolumes } from "../../test/helpers/volume-bench.ts";
 import { DriverError } from "../base/index.ts";
 import { Cache, defaultCacheLimits } from "../cache/index.ts";
 import { digestOf } from "../oci/index.ts";
+import { volumeKeyOf } from "./records.ts";
 
 test("a published volume keeps its tree, also after a restart, until it is unpublished", async () => {
   await using bench = await useVolumes();
@@ -86,4 +89,18 @@ test("a cache that is above its high mark, and of which nothing can go, is a deg
   assert.match(entry?.message ?? "", /^\d+ % of the bytes of its file system are used, the high mark is 0\.001 %; /);
   assert.equal(existsSync(target), true);
   await cache.close();
+});
+
+test("what pods wrote counts in the cache, until their volume is gone", async () => {
+  await using bench = await useVolumes();
+  const { area, volumes, target } = bench;
+  const { collector, layout } = area.cache;
+  await volumes.publish(bench.request({ readOnly: false }));
+  const upper = join(layout.volumes, volumeKeyOf("csi-1", target), "upper");
+  writeFileSync(join(upper, "written"), Buffer.alloc(100_000, "x"));
+  while ((await collector.usage()).uppers.bytes < 100_000) await setImmediate();
+  const { uppers, total } = await collector.usage();
+  assert.deepEqual([uppers.inodes, total.bytes], [1, uppers.bytes]);
+  await volumes.unpublish({ volumeId: "csi-1", targetPath: target });
+  assert.equal((await collector.usage()).uppers.bytes, 0);
 });
