@@ -15,6 +15,11 @@ const rows: [pattern: string, image: string, matches: boolean][] = [
   ["app[0-9].k8s.io", "app7.k8s.io/x", true],
   ["app[^0-9].k8s.io", "app7.k8s.io/x", false],
   ["app[z-a].k8s.io", "appz.k8s.io/x", false],
+  ["app[a-c0-9].k8s.io", "appb.k8s.io/x", true],
+  ["*pp*.k8s.io", "apppp-3.k8s.io/x", true],
+  ["a*b*c.k8s.io", "aXbYcZbc.k8s.io/x", true],
+  ["a*b*c.k8s.io", "aXcYb.k8s.io/x", false],
+  ["a**.k8s.io", "a.k8s.io/x", true],
   ["*.*.registry.io", "a.b.registry.io/x", true],
   ["ghcr.io/org", "ghcr.io/org/app", true],
   ["ghcr.io/or", "ghcr.io/org/app", true],
@@ -34,3 +39,8 @@ for (const [pattern, image, matches] of rows) {
     assert.equal(matchesImagePattern(pattern, image), matches);
   });
 }
+
+test("a pattern of many stars takes no time", () => {
+  const label = "a".repeat(60);
+  assert.equal(matchesImagePattern(`${"*a".repeat(400)}*b.io`, `${label}.io/x`), false);
+});

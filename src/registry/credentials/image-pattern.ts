@@ -25,17 +25,47 @@ function partsOf(text: string): Parts | undefined {
   return { labels: labels.map((label) => label.toLowerCase()), port, path };
 }
 
+type Token = "*" | ((character: string) => boolean);
+
+/** Go's filepath.Match without escapes. In steps that grow with both lengths only: pods' secrets may hold patterns. */
 function matchesGlob(glob: string, text: string): boolean {
   if (glob === text) return true;
-  const escaped = glob.replace(/\[(\^?)([^\]\\]+)\]|[\s\S]/g, (part: string, not?: string, set?: string) => {
-    if (set !== undefined) return `[${not ?? ""}${set.replace(/[\]\\^[]/g, "\\$&")}]`;
-    if (part === "*") return ".*";
-    return part === "?" ? "." : part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-  });
-  try {
-    return new RegExp(`^(?:${escaped})$`, "s").test(text);
-  } catch {
-    // Such as [z-a]: it matches nothing.
-    return false;
+  const tokens = tokensOf(glob);
+  let [at, position] = [0, 0];
+  let lastStar: { readonly at: number; position: number } | undefined;
+  while (position < text.length) {
+    const token = tokens[at];
+    if (token === "*") {
+      lastStar = { at, position };
+      at++;
+    } else if (token?.(text.charAt(position))) {
+      at++;
+      position++;
+    } else if (lastStar !== undefined) {
+      // The last star takes one character more; what an earlier one took need not change.
+      lastStar.position++;
+      at = lastStar.at + 1;
+      position = lastStar.position;
+    } else {
+      return false;
+    }
   }
+  return tokens.slice(at).every((token) => token === "*");
+}
+
+function tokensOf(glob: string): Token[] {
+  const parts = glob.match(/\[\^?[^\]]+\]|[\s\S]/g) ?? [];
+  return parts.map((part): Token => {
+    if (part === "*") return "*";
+    if (part === "?") return () => true;
+    return part.length > 1 ? setFrom(part.slice(1, -1)) : (character) => character === part;
+  });
+}
+
+/** `a-z0`, or `^a-z0` for all others. */
+function setFrom(text: string): (character: string) => boolean {
+  const isNegated = text.startsWith("^");
+  const ranges = (isNegated ? text.slice(1) : text).match(/[\s\S]-[\s\S]|[\s\S]/g) ?? [];
+  return (character) =>
+    isNegated !== ranges.some((range) => range.charAt(0) <= character && character <= range.charAt(range.length - 1));
 }

@@ -27,12 +27,13 @@ export function parseProviderConfig(text: string, source: string): CredentialPro
   const bad = (what: string) => new DriverError("bad-input", `${source} is no CredentialProviderConfig: ${what}`);
   let value: unknown;
   try {
-    value = parse(text);
+    // Its warnings would go to the process's own, and quote lines that may be secret.
+    value = parse(text, { logLevel: "error" });
   } catch {
     throw bad("it is neither YAML nor JSON");
   }
   if (!isJsonObject(value) || value["kind"] !== "CredentialProviderConfig") throw bad("its kind is another one");
-  if (!configVersions.includes(String(value["apiVersion"])))
+  if (!configVersions.some((version) => version === value["apiVersion"]))
     throw bad(`its apiVersion is none of ${configVersions.join(", ")}`);
   const providers = value["providers"];
   if (!Array.isArray(providers)) throw bad("it has no list of providers");

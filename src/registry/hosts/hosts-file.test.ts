@@ -116,7 +116,7 @@ describe("what is refused, by name and without a value", () => {
     {
       name: "a user in a URL that is none",
       text: '[host."ftp://u:secret@m.example"]',
-      says: /host "ftp:\/\/m\.example" must be/,
+      says: /: host 1 must be an http or https URL/,
     },
     { name: "a host that is no table", text: "host = 5", says: /: host must be a table/ },
     {

@@ -33,10 +33,11 @@ export function parseHostsFile(text: string, source: string, folder: string): Ho
   const { server } = file;
   if (server !== undefined && typeof server !== "string") throw reader.bad("server", "a URL");
   const tables = reader.table(file["host"] ?? {}, "host");
-  const hosts = Object.entries(tables).map(([url, table]) =>
-    reader.entry(reader.table(table, `host ${shown(url)}`), url),
-  );
-  const last = reader.entry(file, server === "" ? undefined : server);
+  const hosts = Object.entries(tables).map(([url, table], i) => {
+    const name = `host ${i + 1}`;
+    return reader.entry(reader.table(table, name), { url, name });
+  });
+  const last = reader.entry(file, { url: server === "" ? undefined : server, name: "server" });
   // containerd takes what a registry without `server` can do for granted.
   return [...hosts, last.root === undefined ? { ...last, capabilities: everything } : last];
 }
@@ -69,11 +70,12 @@ class EntryReader {
     return value as Table;
   }
 
-  entry(table: Table, url: string | undefined): HostEntry {
+  /** `name` is for messages: a URL that is none may be a broken one with a password in it. */
+  entry(table: Table, { url, name }: { readonly url: string | undefined; readonly name: string }): HostEntry {
     const skipVerify = table["skip_verify"] ?? false;
     if (typeof skipVerify !== "boolean") throw this.bad("skip_verify", "true or false");
     return {
-      root: url === undefined ? undefined : this.#root(url, table["override_path"] ?? false),
+      root: url === undefined ? undefined : this.#root({ url, name }, table["override_path"] ?? false),
       capabilities: this.#capabilities(table["capabilities"] ?? []),
       caFiles: this.#texts(table["ca"] ?? [], "ca").map((path) => this.#absolute(path)),
       clientFiles: this.#clientFiles(table["client"] ?? []),
@@ -83,10 +85,10 @@ class EntryReader {
     };
   }
 
-  #root(url: string, overridesPath: unknown): Target {
+  #root({ url, name }: { readonly url: string; readonly name: string }, overridesPath: unknown): Target {
     if (typeof overridesPath !== "boolean") throw this.bad("override_path", "true or false");
     const target = parseTarget(/^[a-z][a-z0-9+.-]*:\/\//i.test(url) ? url : `https://${url}`);
-    if (target === undefined || /[?#]/.test(url)) throw this.bad(`host ${shown(url)}`, "an http or https URL");
+    if (target === undefined || /[?#]/.test(url)) throw this.bad(name, "an http or https URL");
     const path = target.path.replace(/\/+$/, "");
     return { ...target, path: overridesPath || path.endsWith("/v2") ? path : `${path}/v2` };
   }
@@ -139,9 +141,4 @@ class EntryReader {
   #absolute(path: string): string {
     return posix.resolve(this.#folder, path);
   }
-}
-
-/** A URL in messages: without what may be secret in it, user and query. */
-function shown(url: string): string {
-  return JSON.stringify(url.replace(/[?#].*$/s, "").replace(/^([a-z]+:\/\/)?[^/]*@/i, "$1"));
 }
