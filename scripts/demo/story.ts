@@ -22,10 +22,10 @@ import {
 import { formatBytes, formatMs, type Printer } from "./printer.ts";
 
 const MODEL_BYTES = 24_000_000;
-const SLOW_BYTES = 12_000_000;
-/** The slow artifact comes in 2.4 s; kubelet's patience in that scene is 1.5 s, in place of two minutes. */
+const SLOW_BYTES = 20_000_000;
+/** The slow artifact comes in 4 s; kubelet's patience in that scene is 2.5 s, in place of two minutes. */
 const SLOW_BYTES_PER_SECOND = 5_000_000;
-const SHORT_PATIENCE_MS = 1500;
+const SHORT_PATIENCE_MS = 2500;
 
 /** The people and things of the story. */
 interface Cast {
