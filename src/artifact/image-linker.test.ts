@@ -303,6 +303,16 @@ describe("images", { skip }, () => {
     assert.deepEqual(await treeOf([...kept, hardLink("y", ".wh..wh.plnk/1.2")]), ["file x=kept", "file y=kept"]);
   });
 
+  test("a root that is called /, and links that lead from there, as kaniko writes them", async () => {
+    using place = useLayers();
+    await place.add(tarOf(folder("/", { mode: 0o711, mtime: 7 }), file("d/f"), hardLink("own", "/d/f")));
+    await place.add(tarOf(hardLink("lower", "//d/f")));
+    const { root } = place.link();
+    assert.deepEqual([lstatSync(root).mode & 0o7777, lstatSync(root).mtimeMs], [0o711, 7_000]);
+    const inodes = ["d/f", "own", "lower"].map((path) => lstatSync(join(root, path)).ino);
+    assert.equal(new Set(inodes).size, 1);
+  });
+
   test("a device over a lower layer's file hides it, and is not there itself", async () => {
     const device = { name: "f", type: "3" };
     assert.deepEqual(await treeOf([file("f"), file("g")], [device]), ["file g=g"]);
@@ -363,6 +373,12 @@ describe("images", { skip }, () => {
       layers: [[file("d/f"), symlink("s", "d")], [hardLink("h", "s/f")]],
       says: /"s\/f" is no file/,
     },
+    "a name from the root on": { layers: [[file("/etc/passwd")]], says: /is an absolute path/ },
+    "a hard link to what is only on the node": {
+      layers: [[hardLink("h", "/etc/passwd")]],
+      says: /"etc\/passwd" is no file/,
+    },
+    "a hard link to the root": { layers: [[hardLink("h", "/")]], says: /is an absolute path/ },
     "a hard link that leads out": { layers: [[hardLink("h", "../../etc/passwd")]], says: /leads out/ },
     "a path through a symlink of its own layer": {
       layers: [[symlink("s", "/tmp"), file("s/f")]],

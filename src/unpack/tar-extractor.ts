@@ -53,6 +53,8 @@ interface Place {
 }
 
 const DOT = 0x2e;
+const SLASH = 0x2f;
+const ROOT: CleanPath = { bytes: Buffer.alloc(0), ends: [] };
 const IMPLIED_FOLDER_MODE = 0o755;
 /** The largest that a file's owner can be: the next number means "as it is". */
 const MAX_ID = 2 ** 32 - 2;
@@ -92,7 +94,7 @@ export class TarExtractor implements TarHandler {
     if (this.#utf8Only && !(isUtf8(entry.name) && isUtf8(entry.linkName))) {
       throw refuseEntry(entry.name, "its name or target is no UTF-8, which this runtime (Deno) cannot write");
     }
-    const path = cleanEntryPath(entry.name, entry.name);
+    const path = isRootName(entry.name) && this.#rules.isImageLayer ? ROOT : cleanEntryPath(entry.name, entry.name);
     const whiteout = this.#whiteout(entry, path);
     if (whiteout !== undefined) this.#hide(entry, path, whiteout);
     else if (path.ends.length === 0) this.#putRoot(entry, path);
@@ -206,7 +208,7 @@ export class TarExtractor implements TarHandler {
   }
 
   #putHardLink(entry: TarEntry, place: Place): void {
-    const target = cleanEntryPath(entry.linkName, entry.name);
+    const target = cleanEntryPath(this.#fromRoot(entry.linkName), entry.name);
     const row = this.#rowOfTarget(entry, target);
     const type = this.#table.type(row);
     if (type === "folder") throw refuseEntry(entry.name, "it is a hard link to a folder");
@@ -236,6 +238,13 @@ export class TarExtractor implements TarHandler {
     if (place.old === "folder" && !this.#folder.removeEmptyFolder(place.path)) {
       throw refuseEntry(entry.name, `it is a ${entry.type} where a folder is that has something in it`);
     }
+  }
+
+  /** In an image's layer what a hard link leads to may be said from the image's root on. */
+  #fromRoot(path: Buffer): Buffer {
+    if (!this.#rules.isImageLayer) return path;
+    const start = path.findIndex((byte) => byte !== SLASH);
+    return start > 0 ? path.subarray(start) : path;
   }
 
   /** The row of what a hard link leads to. In an image's layer it may be one of type "nothing": lower layers have it. */
@@ -303,4 +312,9 @@ export class TarExtractor implements TarHandler {
     }
     throw refuseEntry(entry.name, `with it, all names in the tar take more than ${MAX_ALL_NAMES_BYTES} bytes`);
   }
+}
+
+/** Some builders of images call the root so. */
+function isRootName(name: Buffer): boolean {
+  return name.length > 0 && name.every((byte) => byte === SLASH);
 }
