@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { tarEntry, tarOf } from "../../test/fixtures/tar-builder.ts";
+import { paxEntry, tarEntry, tarOf } from "../../test/fixtures/tar-builder.ts";
 import { createUnpackArea, unpackBytes } from "../../test/fixtures/unpacking.ts";
 import { FileHasher } from "../base/index.ts";
 import { checkLayer } from "./layer-check.ts";
@@ -16,6 +16,9 @@ const layer = tarOf(
   tarEntry({ name: "link", type: "2", linkName: "d/file" }),
   tarEntry({ name: "empty" }),
   tarEntry({ name: oddName, data: "odd" }),
+  // So large that nobody could read it.
+  paxEntry({ "GNU.sparse.map": "0,6", "GNU.sparse.realsize": `${2 ** 40}` }),
+  tarEntry({ name: "sparse", data: "sparse" }),
 );
 
 /** Unpacks the layer, lets something happen to it, and says what a check finds. */
@@ -47,6 +50,11 @@ const harms: readonly [name: string, harm: (root: string, index: string) => void
     "a cut file",
     (root) => truncateSync(join(root, "d/hard"), 3),
     ["d/file has 3 bytes instead of 7 #", "d/hard has 3 bytes instead of 7 #"],
+  ],
+  [
+    "a cut sparse file",
+    (root) => truncateSync(join(root, "sparse"), 3),
+    [`sparse has 3 bytes instead of ${2 ** 40} #`],
   ],
   ["a file that is gone", (root) => rmSync(join(root, "empty")), ["empty is missing"]],
   [
