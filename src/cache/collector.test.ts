@@ -14,6 +14,7 @@ import {
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { useDataDir } from "../../test/helpers/data-dir.ts";
+import { artifact, fileLayer } from "../../test/registry/index.ts";
 import { useSmallDisk, whyNoSmallDisk } from "../../test/helpers/small-disk.ts";
 import { setImmediate } from "node:timers/promises";
 import { type Digest, digestOf, parseReference } from "../oci/index.ts";
@@ -332,6 +333,20 @@ describe("by size", () => {
     assert.equal(existsSync(partial), false);
     assert.equal((await stored(cache)).trees.includes(first ?? ""), false);
     assert.ok((await cache.collector.usage()).total.bytes <= 3.5 * MIB);
+  });
+
+  test("what a pull that was killed left goes before trees do, however young and small; a manifest does not", async (t) => {
+    const { cache } = await open(t, { maxBytes: 2 * MIB });
+    await makeLargeTree(cache, "tree");
+    const strays = [await putBlob(cache, MIB), await putBlob(cache, MIB)];
+    const waiting = artifact([fileLayer("a", "a")]);
+    await cache.blobs.put(digestOf(waiting.bytes), waiting.bytes);
+    assert.equal((await cache.collector.collect()).trees, 0);
+    assert.deepEqual(
+      strays.filter((digest) => existsSync(cache.layout.blob(digest))),
+      [],
+    );
+    assert.equal(existsSync(cache.layout.blob(digestOf(waiting.bytes))), true);
   });
 
   test("what pods wrote counts", async (t) => {

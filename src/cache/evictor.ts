@@ -54,8 +54,8 @@ const MANIFEST_BYTES = 4 * 1024 * 1024;
 /** Takes single things out of the cache, each as a whole and never under a lease. */
 export class Evictor {
   readonly #options: EvictorOptions;
-  /** What the indexes among the blobs name. */
-  readonly #named = new Map<Digest, readonly Digest[]>();
+  /** What manifests and indexes among the blobs name, for others "no manifest". */
+  readonly #named = new Map<Digest, readonly Digest[] | "no manifest">();
 
   constructor(options: EvictorOptions) {
     this.#options = options;
@@ -123,8 +123,8 @@ export class Evictor {
   }
 
   /**
-   * Bytes that no tree is made of, and that nobody else needs: not an index that names the manifest of a tree. What may
-   * be a manifest must be so old at least, as its pull may have to wait.
+   * Bytes that no tree is made of, and that nobody else needs: not an index that names the manifest of a tree. A manifest
+   * must be so old at least, as its pull may have to wait.
    */
   async unneeded(manifestAgeMs: number): Promise<readonly Content[]> {
     const { contents, leases, clock } = this.#options;
@@ -133,17 +133,23 @@ export class Evictor {
       if (leases.count(content.digest) > 0) continue;
       const mayBeManifest = Object.keys(content.layers).length === 0 && useOf(content).bytes <= MANIFEST_BYTES;
       const old = content.came !== undefined && ageMs(clock, content.came) >= manifestAgeMs;
-      if (mayBeManifest && (!old || (await this.#namesTree(content.digest)))) continue;
+      if (mayBeManifest && (await this.#isNeeded(content.digest, old))) continue;
       unneeded.push(content);
     }
     return unneeded;
   }
 
+  /** A small blob that is no manifest is what a pull that ended half-way left. */
+  async #isNeeded(digest: Digest, old: boolean): Promise<boolean> {
+    if ((await this.#namedBy(digest)) === "no manifest") return false;
+    return !old || (await this.#namesTree(digest));
+  }
+
   /** Whether a blob is an index that leads to the manifest of a tree. */
   async #namesTree(digest: Digest, depth = 0): Promise<boolean> {
     const { contents } = this.#options;
-    const named = this.#named.get(digest) ?? (await this.#readNamed(digest));
-    this.#named.set(digest, named);
+    const named = await this.#namedBy(digest);
+    if (named === "no manifest") return false;
     if (named.some((manifest) => contents.treesOf(manifest) > 0)) return true;
     for (const inner of depth < MAX_INDEX_DEPTH ? named : []) {
       if (contents.has(inner) && (await this.#namesTree(inner, depth + 1))) return true;
@@ -151,7 +157,13 @@ export class Evictor {
     return false;
   }
 
-  async #readNamed(digest: Digest): Promise<readonly Digest[]> {
+  async #namedBy(digest: Digest): Promise<readonly Digest[] | "no manifest"> {
+    const named = this.#named.get(digest) ?? (await this.#readNamed(digest));
+    this.#named.set(digest, named);
+    return named;
+  }
+
+  async #readNamed(digest: Digest): Promise<readonly Digest[] | "no manifest"> {
     const bytes = await this.#options.blobs.read(digest);
     if (bytes === undefined) return [];
     try {
@@ -159,7 +171,7 @@ export class Evictor {
       return parsed.kind === "index" ? parsed.manifests.map((entry) => entry.digest) : [];
     } catch {
       // A small file layer, say.
-      return [];
+      return "no manifest";
     }
   }
 }
