@@ -119,6 +119,7 @@ test("a download is durable before it can be seen", async (t) => {
   await blobs.commit(ingest, digest);
   const hex = digest.slice(7, 11);
   assert.deepEqual(disk.calls, [
+    `chmod ingest/sha256-${hex}`,
     `open ingest/sha256-${hex}`,
     `sync ingest/sha256-${hex}`,
     `rename ingest/sha256-${hex} -> blobs/sha256/${hex}`,
@@ -126,7 +127,7 @@ test("a download is durable before it can be seen", async (t) => {
   ]);
 });
 
-for (let step = 0; step < 4; step++) {
+for (let step = 0; step < 5; step++) {
   test(`a kill at step ${step} of a commit leaves a whole download or a whole blob`, async (t) => {
     const { blobs, layout } = await useDataDir(t).open();
     const ingest = layout.ingestFile(digest);
@@ -135,7 +136,7 @@ for (let step = 0; step < 4; step++) {
     await assert.rejects(blobs.commit(ingest, digest), /killed/);
     disk.stop();
     const there = await blobs.has({ digest, size });
-    assert.equal(there, step === 3);
+    assert.equal(there, step === 4);
     if (!there) await blobs.commit(ingest, digest);
     assert.deepEqual(Buffer.from((await blobs.read(digest)) ?? []), bytes);
   });
