@@ -225,10 +225,15 @@ export class PullRun {
     try {
       const index = this.#layout.layerIndex(digest, "artifact");
       const folder = this.#layout.layerFolder(digest, "artifact");
-      linker.addLayer({ index, folder, title: path, ...(movesBelow === undefined ? {} : { movesBelow }) });
+      const isSpent = !this.#job.isDurable && this.#isOnce(digest);
+      linker.addLayer({ index, folder, title: path, isSpent, ...(movesBelow === undefined ? {} : { movesBelow }) });
     } catch (error) {
       throw isLoss(error) ? new LostLayer(digest, this.#layout.layerIndex(digest, "artifact"), error) : error;
     }
+  }
+
+  #isOnce(digest: Digest): boolean {
+    return this.#job.layers.filter(({ descriptor }) => descriptor.digest === digest).length === 1;
   }
 
   #assembleImage(folder: string, budget: UnpackBudget): Pick<StagedTree, "folder" | "bytes" | "inodes"> {

@@ -31,7 +31,7 @@ function use(limits = { maxBytes: 2 ** 30, maxEntries: 1_000_000 }) {
     linker.addFile(layer.title, source, layer.content.length);
     return source;
   };
-  const addTar = async (title: string, tar: Buffer, more: Pick<LayerSource, "movesBelow"> = {}) => {
+  const addTar = async (title: string, tar: Buffer, more: Pick<LayerSource, "movesBelow" | "isSpent"> = {}) => {
     const source = join(area.folder, `layer-${++made}`);
     const index = `${source}.index`;
     mkdirSync(source);
@@ -388,5 +388,51 @@ describe("a tar that may lie below its path", () => {
     await place.addTar("a", tarOf(file("y")), { movesBelow: true });
     place.linker.finish();
     assert.deepEqual(paths(listTree(place.root)), ["folder a", "file a/x", "file a/y"]);
+  });
+});
+
+describe("a layer that nobody needs any more", () => {
+  const tar = tarOf(
+    folder("d", 0o700, 5_000),
+    file("d/one", "1"),
+    hardLink("d/two", "d/one"),
+    symlink("d/link", "one"),
+    file("implied/deep/file", "3"),
+    file("alone", "4"),
+  );
+  const withoutLinks = (root: string) => listTree(root).map((entry) => ({ ...entry, links: undefined }));
+
+  test("is moved, and makes the tree that it would make by links", async () => {
+    using linked = use();
+    using moved = use();
+    await linked.addTar(".", tar);
+    const source = await moved.addTar(".", tar, { isSpent: true });
+    assert.deepEqual(moved.linker.finish(), linked.linker.finish());
+    const ofLinked = withoutLinks(linked.root);
+    assert.deepEqual(withoutLinks(moved.root), ofLinked);
+    assert.deepEqual(listTree(source), []);
+  });
+
+  test("is linked where something is in the way", async () => {
+    using place = use();
+    await place.add({ title: "d/mine", content: "m" });
+    const source = await place.addTar(".", tar, { isSpent: true });
+    place.linker.finish();
+    assert.deepEqual(
+      paths(listTree(place.root)).filter((path) => / d\//.test(path)),
+      ["file d/link", "file d/mine", "file d/one", "file d/two"].map((path) =>
+        path.replace("file d/link", "symlink d/link"),
+      ),
+    );
+    assert.deepEqual(
+      paths(listTree(source)).filter((path) => path.endsWith("alone")),
+      [],
+    );
+  });
+
+  test("is left whole if one of its entries is outside of its title", async () => {
+    using place = use();
+    await assert.rejects(place.addTar("d", tar, { isSpent: true }), { kind: "refused" });
+    assert.deepEqual(listTree(place.root), []);
   });
 });

@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, mkdirSync, utimesSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, readdirSync, renameSync, utimesSync } from "node:fs";
 import { DriverError, errnoOf, withShortPath } from "../base/index.ts";
 import { LayerIndexReader, type LayerRow, quoteName, requirePathLimits, type UnpackBudget } from "../unpack/index.ts";
 import { FileLinker } from "./file-linker.ts";
@@ -20,16 +20,21 @@ export interface LayerSource {
   readonly title: string;
   /** Entries that do not begin with the title go below it, all of them; such a layer is refused otherwise. */
   readonly movesBelow?: true;
+  /** Nobody needs the layer's folder any more: what nothing is in the way of is moved out of it, whole folders at once. */
+  readonly isSpent?: boolean;
 }
 
 /** A layer that was linked in: its entries lie in this folder of the tree, empty for the root. */
 interface LinkedLayer extends LayerSource {
   readonly base: Buffer;
+  /** Names at its root, as keys, that were moved with all that is in them. */
+  readonly moved: ReadonlySet<string>;
 }
 
 const FOLDER_MODE = 0o755;
 const SLASH = Buffer.from("/");
 const ROOT = Buffer.alloc(0);
+const NOTHING: ReadonlySet<string> = new Set();
 
 /**
  * Puts a tree together in a fresh folder from hard links into blobs and unpacked layers. Nothing else writes there, and
@@ -69,15 +74,29 @@ export class TreeLinker {
     const title = Buffer.from(layer.title === "." ? "" : layer.title);
     const base = layer.movesBelow === true && !beginsWith(index, title) ? title : ROOT;
     if (base.length > 0) this.#titleFolders(layer.title, layer.title.split("/"));
+    // All of them before anything is moved.
+    if (layer.movesBelow !== true && title.length > 0) for (const row of index.rows()) requireWithin(title, row);
+    const moved = layer.isSpent === true && base.length === 0 ? this.#move(source) : NOTHING;
     for (const row of index.rows()) {
       if (row.path.length === 0) continue;
-      if (layer.movesBelow !== true && title.length > 0) requireWithin(title, row);
       const path = movedBelow(base, row.path);
-      if (row.type === "folder") this.#folder(path);
+      if (moved.has(rootNameOf(row.path))) this.#inodes++;
+      else if (row.type === "folder") this.#folder(path);
       else this.#link(below(source, row.path), path);
       if (!row.isHardLink) this.#bytes += row.size;
     }
-    this.#layers.push({ ...layer, base });
+    this.#layers.push({ ...layer, base, moved });
+  }
+
+  /** Moves what lies in a folder into the tree, where nothing of that name is yet; the names, as keys. */
+  #move(source: Buffer): ReadonlySet<string> {
+    const moved = new Set<string>();
+    for (const name of readdirSync(source, { encoding: "buffer" })) {
+      const target = below(this.#root, name);
+      if (lstatSync(target, { throwIfNoEntry: false }) !== undefined) continue;
+      if (tryMove(below(source, name), target)) moved.add(name.toString("latin1"));
+    }
+    return moved;
   }
 
   /** Sets the folders' modes and times, which would have been in the way or lost before. */
@@ -87,12 +106,13 @@ export class TreeLinker {
   }
 
   /** The layer's own root is not of the tree, unless it is the tree's or was moved to a folder in it. */
-  #finishFolders({ index: path, folder, title, base }: LinkedLayer): void {
+  #finishFolders({ index: path, folder, title, base, moved }: LinkedLayer): void {
     using index = new LayerIndexReader(path);
     const source = Buffer.from(folder);
     const hasRoot = title === "." || base.length > 0;
     for (const row of index.rows()) {
       if (row.type !== "folder" || isImplied(row) || (row.path.length === 0 && !hasRoot)) continue;
+      if (moved.has(rootNameOf(row.path))) continue;
       this.#finishFolder(below(source, row.path), movedBelow(base, row.path), row.mode);
     }
   }
@@ -146,10 +166,29 @@ function makeFolder(path: Buffer): void {
   chmodSync(path, FOLDER_MODE);
 }
 
+/** False for a folder that its own user may not change: it is linked. */
+function tryMove(source: Buffer, target: Buffer): boolean {
+  try {
+    renameSync(source, target);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "EACCES") return false;
+    throw error;
+  }
+}
+
+/** The first name of a path, as a key. */
+function rootNameOf(path: Buffer): string {
+  const end = path.indexOf(SLASH);
+  return path.toString("latin1", 0, end < 0 ? path.length : end);
+}
+
 /** An entry is the title's folder, in it, or one of the folders that only the title's own path implies. */
 function requireWithin(title: Buffer, row: LayerRow): void {
   const { path } = row;
-  if (path.equals(title) || isBelow(path, title) || (isBelow(title, path) && isImplied(row))) return;
+  // The layer's own root is no entry.
+  if (path.length === 0 || path.equals(title) || isBelow(path, title) || (isBelow(title, path) && isImplied(row)))
+    return;
   throw new DriverError(
     "refused",
     `the layer titled ${quoteName(title)} holds ${quoteName(path)}, which is outside of it`,

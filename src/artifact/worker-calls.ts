@@ -50,7 +50,7 @@ export interface PullJob extends RegistryAccess {
   readonly unproven: readonly Digest[];
   /** Whether bytes count only for the repositories that gave them. */
   readonly enforceNamespaces: boolean;
-  /** Whether blobs must survive a power cut. */
+  /** Whether blobs must survive a power cut; if not, the cache is thrown away, and its layers may be taken apart. */
   readonly isDurable: boolean;
   /** Blobs at once. */
   readonly concurrency: number;
