@@ -34,7 +34,6 @@ interface LinkedLayer extends LayerSource {
 const FOLDER_MODE = 0o755;
 const SLASH = Buffer.from("/");
 const ROOT = Buffer.alloc(0);
-const NOTHING: ReadonlySet<string> = new Set();
 
 /**
  * Puts a tree together in a fresh folder from hard links into blobs and unpacked layers. Nothing else writes there, and
@@ -76,7 +75,7 @@ export class TreeLinker {
     if (base.length > 0) this.#titleFolders(layer.title, layer.title.split("/"));
     // All of them before anything is moved.
     if (layer.movesBelow !== true && title.length > 0) for (const row of index.rows()) requireWithin(title, row);
-    const moved = layer.isSpent === true && base.length === 0 ? this.#move(source) : NOTHING;
+    const moved = layer.isSpent === true && base.length === 0 ? this.#move(source) : new Set<string>();
     for (const row of index.rows()) {
       if (row.path.length === 0) continue;
       const path = movedBelow(base, row.path);
