@@ -217,7 +217,8 @@ export class TreeMaker {
       );
     });
     if (damage !== undefined) this.#options.onMended();
-    await cache.references.rememberGiven(repository, treeId);
+    // Where nobody asks whose bytes they are, nothing was proven of them.
+    if (enforceNamespaces) await cache.references.rememberGiven(repository, treeId);
     return tree;
   }
 

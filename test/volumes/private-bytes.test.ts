@@ -177,12 +177,16 @@ describe("bytes are shared, access is not", REAL, () => {
     await volume(registry, "two").publish();
     await volume(registry, "two", { policy: "Never" }).publish();
     assert.deepEqual(registry.log.entries, []);
+    const part = { "artifact.layers.title": "a" };
     await volume(twin, "two").publish();
+    await volume(twin, "two", part).publish();
     assert.equal(twin.log.blobGets().length, 0);
     const over = { "options.plainhttp": "false" };
     await rejectsWith(volume(registry, "two", { policy: "Never", ...over }).publish(), "NOT_FOUND");
     await restart();
     await rejectsWith(volume(registry, "two", { policy: "Never" }).publish(), "NOT_FOUND");
+    // What nobody asked for then is asked for now: the twin has not given these bytes, and has none.
+    for (const more of [{}, part]) await rejectsWith(volume(twin, "two", more).publish(), "NOT_FOUND", /blob/);
   });
 
   test("a pod's uid must be that of the target", async () => {
