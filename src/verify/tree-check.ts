@@ -1,5 +1,5 @@
 import { lstatSync, readdirSync, type Stats } from "node:fs";
-import { type FileHasher, isUnreadable, withShortPath } from "../base/index.ts";
+import { errnoOf, type FileHasher, isUnreadable, withShortPath } from "../base/index.ts";
 import type { Layout, UnpackWay } from "../cache/index.ts";
 import { digestParts } from "../oci/index.ts";
 import { LayerIndexReader, quoteName } from "../unpack/index.ts";
@@ -67,7 +67,7 @@ class TreeWalk {
   }
 
   async folder(path: Buffer): Promise<void> {
-    for (const name of withShortPath(path, (short) => readdirSync(short, { encoding: "buffer" }))) {
+    for (const name of namesIn(path)) {
       const below = Buffer.concat([path, Buffer.from("/"), name]);
       const found = withShortPath(below, (short) => lstatSync(short, { throwIfNoEntry: false }));
       if (found === undefined) continue;
@@ -117,6 +117,16 @@ function removeListed(unknown: Map<string, Buffer>, indexFile: string): boolean 
   } catch (error) {
     if (!isUnreadable(error)) throw error;
     return false;
+  }
+}
+
+/** None in a folder that went meanwhile: whoever asked for the check looks whether the tree is there still. */
+function namesIn(folder: Buffer): readonly Buffer[] {
+  try {
+    return withShortPath(folder, (short) => readdirSync(short, { encoding: "buffer" }));
+  } catch (error) {
+    if (!["ENOENT", "ENOTDIR"].includes(errnoOf(error) ?? "")) throw error;
+    return [];
   }
 }
 
