@@ -209,6 +209,21 @@ describe("by age", () => {
     assert.deepEqual((await stored(next)).trees, [used]);
   });
 
+  test("a use that was noted before the records were read is written down, too", async (t) => {
+    const { area, cache } = await open(t, { ttlMs: 60_000 });
+    const [old, used] = [await makeLargeTree(cache, "old"), await makeLargeTree(cache, "used")];
+    for (const id of [old, used]) cache.inventory.touch(id);
+    await cache.close();
+    area.clock.advance(100_000);
+    const second = await area.open({ limits: limits({ ttlMs: 60_000 }) });
+    second.inventory.touch(used);
+    await second.inventory.load();
+    await second.close();
+    const third = await area.open({ limits: limits({ ttlMs: 60_000 }) });
+    assert.equal((await third.collector.collect()).trees, 1);
+    assert.deepEqual((await stored(third)).trees, [used]);
+  });
+
   test("a time in the future counts as now", async (t) => {
     const { area, cache } = await open(t, { ttlMs: 60_000 });
     const id = await makeLargeTree(cache, "future");

@@ -92,7 +92,8 @@ export class Evictor {
     const freed = useOf(content);
     let dropped = false;
     await leases.evict(content.digest, async () => {
-      if (content.trees > 0) return;
+      // What was counted of it may be out of date: it may have gone and come again.
+      if (contents.treesOf(content.digest) > 0) return;
       await contents.discard(content);
       dropped = true;
     });

@@ -120,8 +120,7 @@ export class Inventory {
 
   /** A tree is gone. */
   delete(id: TreeId): void {
-    for (const content of this.#trees.get(id)?.contents ?? []) content.trees--;
-    this.#trees.delete(id);
+    this.#drop(id);
     this.#used.delete(id);
   }
 
@@ -162,10 +161,15 @@ export class Inventory {
 
   #put(tree: StoredTree & { readonly layers: readonly Digest[] }, used: Moment): void {
     const { id, manifest, layers, bytes, inodes } = tree;
-    this.delete(id);
+    this.#drop(id);
     const contents = [...new Set([manifest, ...layers])].map((digest) => this.#options.contents.of(digest));
     for (const content of contents) content.trees++;
     this.#trees.set(id, { id, manifest, bytes, inodes, used, contents });
+  }
+
+  #drop(id: TreeId): void {
+    for (const content of this.#trees.get(id)?.contents ?? []) content.trees--;
+    this.#trees.delete(id);
   }
 
   async #flush(): Promise<void> {
