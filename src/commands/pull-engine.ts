@@ -1,4 +1,4 @@
-import { arch } from "node:os";
+import { arch, release } from "node:os";
 import { type PullProgress, PullWorker, pullTree } from "../artifact/index.ts";
 import {
   createLogger,
@@ -11,7 +11,9 @@ import {
   systemClock,
 } from "../base/index.ts";
 import { Cache, type CacheLimits, defaultCacheLimits, lockDataDir, type Tree } from "../cache/index.ts";
+import { createMounter } from "../mount/index.ts";
 import { type Platform, platformOfMachine } from "../oci/index.ts";
+import { openRecords } from "../volume/index.ts";
 import type { ClientAccess } from "./client-access.ts";
 import { syncFileSystem } from "./sync-file-system.ts";
 
@@ -66,6 +68,8 @@ export class PullEngine implements AsyncDisposable {
       const sync = (path: string) => syncFileSystem(libc, path);
       const syncUnlessScratch = isScratch ? undefined : sync;
       const cache = await Cache.open({ dataDir, syncFileSystem: syncUnlessScratch, limits, clock, log });
+      cache.dataDir.requireOwnFormat();
+      if (!isScratch) await holdPublished(cache, libc);
       return new PullEngine(cache, { libc, log, unlock });
     } catch (error) {
       unlock();
@@ -109,4 +113,9 @@ export class PullEngine implements AsyncDisposable {
     await this.cache.close();
     this.#unlock();
   }
+}
+
+/** Volumes outlive their driver: what they show must not go to make room, though none runs at this time. */
+async function holdPublished(cache: Cache, libc: Libc): Promise<void> {
+  await openRecords(cache, createMounter({ libc, kernelRelease: release(), stagingFolder: cache.layout.mounts }));
 }

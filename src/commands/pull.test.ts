@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { runCommand } from "../../test/helpers/command-run.ts";
 import { useTempFolder } from "../../test/helpers/temp-folder.ts";
 import { artifact, EmbeddedRegistry, fileLayer, folderLayer, push } from "../../test/registry/index.ts";
+import { PullEngine } from "./pull-engine.ts";
 
 async function useThing(content = "new") {
   const registry = await EmbeddedRegistry.start();
@@ -131,6 +133,33 @@ describe("--data-dir", () => {
     writeFileSync(join(copied, "a/file"), "changed");
     const [tree = ""] = readdirSync(join(dataDir, "trees")).filter((name) => !name.endsWith(".json"));
     assert.equal(readFileSync(join(dataDir, "trees", tree, "a/file"), "utf8"), "new");
+  });
+
+  test("takes nothing away that a volume shows, though no driver runs", async (t) => {
+    const { registry, reference } = await useThing();
+    await using _ = registry;
+    const dataDir = join(useTempFolder(t), "data");
+    assert.equal((await runCommand(["pull", "--plain-http", "--data-dir", dataDir, reference])).code, 0);
+    const [tree = ""] = readdirSync(join(dataDir, "trees")).filter((name) => !name.endsWith(".json"));
+    const [volumeId, targetPath] = ["csi-1", "/var/lib/kubelet/pods/1/volumes/kubernetes.io~csi/v/mount"];
+    const record = { volumeId, targetPath, tree, readOnly: true, namespace: "default" };
+    const key = createHash("sha256").update(`${volumeId}\0${targetPath}`).digest("hex");
+    writeFileSync(join(dataDir, "volumes", `${key}.json`), JSON.stringify(record));
+    const open = { dataDir, isScratch: false, writeLog: assert.fail, signal: new AbortController().signal };
+    await using engine = await PullEngine.open(open);
+    assert.equal((await engine.cache.collector.prune()).trees, 0);
+    assert.ok(statSync(join(dataDir, "trees", tree)).isDirectory());
+  });
+
+  test("of a newer format is left alone", async (t) => {
+    const { registry, reference } = await useThing();
+    await using _ = registry;
+    const dataDir = useTempFolder(t);
+    writeFileSync(join(dataDir, "format.json"), '{"format": 2}');
+    const { code, error } = await runCommand(["pull", "--plain-http", "--data-dir", dataDir, reference]);
+    assert.equal(code, 1);
+    assert.match(error, /oras-csi: the data dir of this node has format 2, this driver writes format 1/);
+    assert.deepEqual(registry.log.entries, []);
   });
 
   test("is needed by --namespace", async () => {
