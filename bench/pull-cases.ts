@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { createCertificates, DockerRegistry } from "../test/registry/index.ts";
+import { artifact, createCertificates, DockerRegistry, fileLayer, push } from "../test/registry/index.ts";
 
 /** An artifact in a registry of its own, and how it is pulled. */
 export interface PullCase extends AsyncDisposable {
@@ -30,10 +30,7 @@ export const pullCases: Readonly<Record<string, CaseMaker>> = {
   "1 GiB blob, TLS": (scratch) => fromTlsRegistry(scratch, [oneGibibyte(scratch)]),
   "1 GiB blob, 50 MB/s a connection": (scratch) => throttled(scratch, [oneGibibyte(scratch)]),
   "folder as tar.gz, 20,000 files": (scratch) => fromRegistry(scratch, [folderOfFiles(scratch)]),
-  "2,000 blobs of 4 KiB, concurrency 16": async (scratch) => {
-    const made = await fromRegistry(scratch, smallFiles(scratch));
-    return { ...made, flags: [...made.flags, "--concurrency=16"] };
-  },
+  "2,000 blobs of 4 KiB, concurrency 16": smallBlobs,
 };
 
 async function fromRegistry(scratch: string, names: readonly string[]): Promise<PullCase> {
@@ -100,12 +97,15 @@ export function writeNoise(path: string, bytes: number): void {
   closeSync(file);
 }
 
-function smallFiles(scratch: string): string[] {
-  return Array.from({ length: SMALL_FILES }, (_, i) => {
-    const name = `file-${String(i).padStart(4, "0")}`;
-    writeFileSync(join(scratch, name), randomBytes(SMALL_BYTES));
-    return name;
-  });
+/** Pushed blob by blob: `oras push` of so many files may never end. */
+async function smallBlobs(): Promise<PullCase> {
+  const registry = await DockerRegistry.start();
+  const layers = Array.from({ length: SMALL_FILES }, (_, i) =>
+    fileLayer(`file-${String(i).padStart(4, "0")}`, randomBytes(SMALL_BYTES)),
+  );
+  await push(registry, "bench/thing", artifact(layers), "v1");
+  const flags = ["--plain-http", "--concurrency=16"];
+  return { reference: `${registry.host}/bench/thing:v1`, flags, [Symbol.asyncDispose]: () => registry.close() };
 }
 
 /** Files of many sizes in many folders, about a third as large when packed. */
