@@ -20,6 +20,11 @@ export class LayerUnpacker {
     this.#host = new WorkerHost({ start, idleMs: IDLE_MS, clock });
   }
 
+  /** Ends the thread; what is being unpacked fails. */
+  close(): Promise<void> {
+    return this.#host.close();
+  }
+
   /** Begins a pull with tar layers; `end` it in any case. */
   beginPull(options: PullUnpackingOptions): PullUnpacking {
     return new PullUnpacking(this.#host, this.#places, options);

@@ -1,6 +1,7 @@
-import { type CallOptions, type Clock, startWorker, WorkerHost } from "../base/index.ts";
+import { type CallOptions, type Clock, serveInThisThread, startWorker, WorkerHost } from "../base/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { HostFailure, Repository, Unveil } from "../registry/index.ts";
+import { servePulls } from "./pull-service.ts";
 import type { ManifestSource } from "./resolver.ts";
 import type { TreeExchangeOptions } from "./tree-exchange.ts";
 import type {
@@ -26,6 +27,8 @@ const IDLE_MS = 30_000;
 export interface PullWorkerOptions extends PullWorkerLimits {
   /** Fetches credentials that are fetched only when their turn comes; without it there are none. */
   readonly unveil?: Unveil | undefined;
+  /** For a command: its thread has nothing else to do, and another one takes a while to start. */
+  readonly runsHere?: boolean;
   /** A host did not serve while others are still to be asked. */
   readonly hostFailed?: ((failure: HostFailure) => void) | undefined;
 }
@@ -39,7 +42,9 @@ export class PullWorker implements ManifestSource {
   constructor(clock: Clock, options: PullWorkerOptions = {}) {
     const { maxBandwidth, stallTimeoutMs } = options;
     const limits: PullWorkerLimits = { maxBandwidth, stallTimeoutMs };
-    const start = () => startWorker("pull-worker", new URL("./pull-worker.ts", import.meta.url), limits);
+    const startThread = () => startWorker("pull-worker", new URL("./pull-worker.ts", import.meta.url), limits);
+    const startHere = () => serveInThisThread((port) => servePulls(port, limits));
+    const start = options.runsHere === true ? startHere : startThread;
     this.#host = new WorkerHost({ start, idleMs: IDLE_MS, clock });
     this.#options = options;
   }

@@ -42,5 +42,5 @@ export { Semaphore } from "./semaphore.ts";
 export { SingleFlight } from "./single-flight.ts";
 export { ThreadLoad } from "./thread-load.ts";
 export { unlessMissing } from "./unless-missing.ts";
-export { type CallOptions, WorkerHost, workerLost } from "./worker-host.ts";
+export { type CallOptions, serveInThisThread, WorkerHost, workerLost } from "./worker-host.ts";
 export { type CallContext, serveCalls } from "./worker-serve.ts";

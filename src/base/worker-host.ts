@@ -1,4 +1,4 @@
-import type { Worker } from "node:worker_threads";
+import { MessageChannel, type MessagePort } from "node:worker_threads";
 import type { Clock } from "./clock.ts";
 import { DriverError, describeError, errorFromData, errorToData } from "./errors.ts";
 import type { CallTable, FromWorker, ToWorker } from "./worker-messages.ts";
@@ -18,9 +18,32 @@ interface PendingCall {
   readonly options: CallOptions<never, never>;
 }
 
+/** What a host needs of a thread that serves calls: a `Worker` is one. */
+export interface WorkerThread {
+  postMessage(message: ToWorker): void;
+  on(event: "message", listener: (message: FromWorker) => void): unknown;
+  on(event: "error", listener: (error: unknown) => void): unknown;
+  on(event: "exit", listener: (code: number) => void): unknown;
+  terminate(): Promise<unknown>;
+}
+
+/** Has calls served in the calling thread, which has nothing else to do then. `serve` returns what ends its work. */
+export function serveInThisThread(serve: (port: MessagePort) => () => Promise<void>): WorkerThread {
+  const { port1, port2 } = new MessageChannel();
+  const end = serve(port2);
+  return {
+    postMessage: (message) => port1.postMessage(message),
+    on: (event: string, listener: (value: never) => void) => port1.on(event, listener as (value: unknown) => void),
+    async terminate() {
+      port1.close();
+      await end();
+    },
+  };
+}
+
 /** What a host needs from outside. */
 export interface WorkerHostOptions {
-  readonly start: () => Worker;
+  readonly start: () => WorkerThread;
   /** How long an idle worker is kept, in milliseconds. */
   readonly idleMs: number;
   readonly clock: Clock;
@@ -33,7 +56,7 @@ export interface WorkerHostOptions {
 export class WorkerHost<Calls extends CallTable> {
   readonly #options: WorkerHostOptions;
   readonly #pending = new Map<number, PendingCall>();
-  #worker: Worker | undefined;
+  #worker: WorkerThread | undefined;
   #cancelIdle: (() => void) | undefined;
   #lastId = 0;
   #closed = false;
@@ -76,18 +99,18 @@ export class WorkerHost<Calls extends CallTable> {
     for (const pending of this.#pending.values()) pending.reject(closed());
   }
 
-  #running(): Worker {
+  #running(): WorkerThread {
     this.#cancelIdle?.();
     if (this.#worker !== undefined) return this.#worker;
     const worker = this.#options.start();
     worker.on("message", (message: FromWorker) => this.#receive(worker, message));
     worker.on("error", (error: unknown) => this.#lost(worker, error));
-    worker.on("exit", (code) => this.#lost(worker, new Error(`it ended with code ${code}`)));
+    worker.on("exit", (code: number) => this.#lost(worker, new Error(`it ended with code ${code}`)));
     this.#worker = worker;
     return worker;
   }
 
-  #receive(worker: Worker, message: FromWorker): void {
+  #receive(worker: WorkerThread, message: FromWorker): void {
     const pending = this.#pending.get(message.id);
     if (pending === undefined) return;
     if (message.kind === "result") pending.resolve(message.value as never);
@@ -96,7 +119,7 @@ export class WorkerHost<Calls extends CallTable> {
     else void this.#answer(worker, pending, message);
   }
 
-  async #answer(worker: Worker, pending: PendingCall, ask: FromWorker & { kind: "ask" }): Promise<void> {
+  async #answer(worker: WorkerThread, pending: PendingCall, ask: FromWorker & { kind: "ask" }): Promise<void> {
     const { askId } = ask;
     try {
       if (pending.options.onAsk === undefined) throw new Error("nobody does what the worker asks for");
@@ -107,7 +130,7 @@ export class WorkerHost<Calls extends CallTable> {
     }
   }
 
-  #lost(worker: Worker, error: unknown): void {
+  #lost(worker: WorkerThread, error: unknown): void {
     if (this.#worker !== worker) return;
     this.#worker = undefined;
     const failure = workerLost(describeError(error), error);

@@ -47,7 +47,7 @@ export class PullEngine implements AsyncDisposable {
   readonly cache: Cache;
   readonly #libc: Libc;
   readonly #log: Logger;
-  readonly #worker = new PullWorker(systemClock);
+  readonly #worker = new PullWorker(systemClock, { runsHere: true });
   readonly #unlock: () => void;
 
   private constructor(cache: Cache, parts: { readonly libc: Libc; readonly log: Logger; readonly unlock: () => void }) {
