@@ -17,6 +17,7 @@ import type { PlacedLayer } from "./placed-layer.ts";
 import { PullAccess } from "./pull-access.ts";
 import { PullCounts } from "./pull-counts.ts";
 import { type AwayRoom, PullPlace } from "./pull-place.ts";
+import { spentLayersOf } from "./spent-layers.ts";
 import { TreeLinker } from "./tree-linker.ts";
 import { ALL_TAR_LAYERS, unpackLimits } from "./unpack-limits.ts";
 import type { PullJob, PullWorkerCalls, StagedTree } from "./worker-calls.ts";
@@ -212,28 +213,26 @@ export class PullRun {
     const budget = new UnpackBudget(this.#limits, ALL_TAR_LAYERS);
     if (this.#job.layers.some(({ kind }) => kind === "image")) return this.#assembleImage(folder, budget);
     const linker = new TreeLinker(folder, budget);
+    const spent = this.#job.isDurable ? undefined : spentLayersOf(this.#job.layers);
     for (const layer of this.#job.layers) {
       const { kind, descriptor, path } = layer;
       const source = sources.get(layer) ?? this.#layout.blob(descriptor.digest);
       if (kind === "file") linker.addFile(path, source, descriptor.size);
-      else this.#addLayer(linker, layer);
+      else this.#addLayer(linker, layer, spent?.has(layer) === true);
     }
     return { folder, ...linker.finish() };
   }
 
-  #addLayer(linker: TreeLinker, { descriptor: { digest }, path, movesBelow }: PlacedLayer): void {
+  #addLayer(linker: TreeLinker, layer: PlacedLayer, isSpent: boolean): void {
+    const { path, movesBelow } = layer;
+    const { digest } = layer.descriptor;
     try {
       const index = this.#layout.layerIndex(digest, "artifact");
       const folder = this.#layout.layerFolder(digest, "artifact");
-      const isSpent = !this.#job.isDurable && this.#isOnce(digest);
       linker.addLayer({ index, folder, title: path, isSpent, ...(movesBelow === undefined ? {} : { movesBelow }) });
     } catch (error) {
       throw isLoss(error) ? new LostLayer(digest, this.#layout.layerIndex(digest, "artifact"), error) : error;
     }
-  }
-
-  #isOnce(digest: Digest): boolean {
-    return this.#job.layers.filter(({ descriptor }) => descriptor.digest === digest).length === 1;
   }
 
   #assembleImage(folder: string, budget: UnpackBudget): Pick<StagedTree, "folder" | "bytes" | "inodes"> {

@@ -33,6 +33,17 @@ test("a pull puts the files into a folder, and nothing else", async (t) => {
   assert.equal(statSync(join(output, "a/file")).nlink, 1);
 });
 
+test("a folder keeps its time where another layer puts something into it", async (t) => {
+  await using registry = await EmbeddedRegistry.start();
+  const layers = [await folderLayer("folder", { one: "1" }), fileLayer("folder/two", "2")];
+  await push(registry, "team/thing", artifact(layers), "v1");
+  const output = useTempFolder(t);
+  const argv = ["pull", "--plain-http", "-o", output, `${registry.host}/team/thing:v1`];
+  assert.equal((await runCommand(argv)).code, 0);
+  assert.deepEqual(readdirSync(join(output, "folder")).sort(), ["one", "two"]);
+  assert.equal(statSync(join(output, "folder")).mtimeMs, 1_700_000_000_000);
+});
+
 test("files of the same name are replaced, others stay", async (t) => {
   const { registry, reference } = await useThing();
   await using _ = registry;
