@@ -292,6 +292,19 @@ test("leftovers go where the disk is too full for a new folder, too", { skip: sk
   assert.deepEqual([lines.length, lines[0]?.["level"]], [1, "warn"]);
 });
 
+test("what a full disk has no name for in tmp is gone before others may put something in its place", async (t) => {
+  const { doomed, sweeper } = useSweeper(t);
+  mkdirSync(doomed);
+  for (let i = 0; i < 100; i++) writeFileSync(join(doomed, `file${i}`), "x");
+  t.mock.method(fs, "rename", () => Promise.reject(Object.assign(new Error("no room"), { code: "ENOSPC" })));
+  await sweeper.discardOrEmpty(doomed);
+  assert.equal(existsSync(doomed), false);
+  mkdirSync(doomed);
+  writeFileSync(join(doomed, "new"), "x");
+  await sweeper.idle();
+  assert.deepEqual(readdirSync(doomed), ["new"]);
+});
+
 /** Runs a sweep as a user who is not root: modes count then. */
 const asNobody = `
   import { Sweeper } from ${JSON.stringify(new URL("./sweeper.ts", import.meta.url).href)};

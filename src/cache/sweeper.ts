@@ -36,7 +36,7 @@ export class Sweeper {
 
   /**
    * As `discard`, for what nobody uses any more: where a full disk has no room for its name in tmp/, it is emptied in its
-   * place.
+   * place. That is waited for: others may put something there afterwards.
    */
   async discardOrEmpty(path: string): Promise<void> {
     try {
@@ -44,6 +44,7 @@ export class Sweeper {
     } catch (error) {
       if (!["ENOSPC", "EDQUOT"].includes(errnoOf(error) ?? "")) throw error;
       this.#enqueue(path);
+      await this.idle();
     }
   }
 
