@@ -56,7 +56,7 @@ for (const [argv, output] of answered) {
 const refused: [argv: string[], line: RegExp][] = [
   [
     ["srve"],
-    /^oras-csi: unknown command "srve" \(did you mean serve\?\); allowed: serve, inspect, cache, version, help\n$/,
+    /^oras-csi: unknown command "srve" \(did you mean serve\?\); allowed: serve, inspect, pull, cache, version, help\n$/,
   ],
   [["cache"], /^oras-csi: cache needs a command: ls, du, prune, verify, rm, pin, unpin\n$/],
   [["cache", "list"], /^oras-csi: unknown command "cache list"; allowed: ls, /],
