@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { gzipSync, constants as zlib, zstdCompressSync } from "node:zlib";
-import { type CsiError, Sandbox, whyNoFlavour } from "../driver/index.ts";
+import { type CsiError, type Driver, Sandbox, whyNoFlavour } from "../driver/index.ts";
 import { gzippedTarOf } from "../fixtures/many-entries.ts";
 import { gnuLong, paxEntry, TAR_END, tarEntry, tarOf } from "../fixtures/tar-builder.ts";
 import { attributes, REAL } from "../integration/support.ts";
@@ -31,6 +31,7 @@ const zeros = gzipSync(Buffer.alloc(32 * MIB));
 const entryCount = Number(process.env["ORAS_CSI_TEST_ENTRIES"] ?? 150_000);
 
 let sandbox: Sandbox & { pid: number };
+let driver: Driver;
 let registry: EmbeddedRegistry;
 before(async () => {
   if (skip !== false) return;
@@ -39,12 +40,17 @@ before(async () => {
   // Many files are made: on a disk the test would take long.
   mkdirSync(sandbox.dataDir);
   spawnSync("mount", ["-t", "tmpfs", "-o", "size=4g", "none", sandbox.dataDir]);
-  sandbox.pid = (await sandbox.startDriver()).pid;
+  await startDriver();
 });
 after(async () => {
   await registry?.close();
   await sandbox?.[Symbol.asyncDispose]();
 });
+
+async function startDriver(): Promise<void> {
+  driver = await sandbox.startDriver();
+  sandbox.pid = driver.pid;
+}
 
 const packed = (bytes: Buffer, title = "t"): BuiltLayer =>
   layer(bytes, "a/tar", { [TITLE]: title, "io.deis.oras.content.unpack": "true" });
@@ -221,6 +227,9 @@ test(`an image of ${entryCount} entries in three layers is served with 150 bytes
   const namesOf = (part: number) =>
     times(entryCount / 3, (i) => `folder-${Math.floor(i / 1000)}/file-${part}-number-${i}`);
   const tars = await Promise.all([0, 1, 2].map((part) => gzippedTarOf(namesOf(part), { data: "x" })));
+  // What many large manifests left to the allocator is not what an image takes.
+  await driver.stop("SIGTERM");
+  await startDriver();
   using watch = new MemoryWatch(sandbox.pid);
   assert.equal(await answerOf(image(tars.map((tar) => ({ packed: tar, diffId: "" })))), "OK");
   t.diagnostic(`${watch.peakMb.toFixed(0)} MB of ${limitMb.toFixed(0)}`);
