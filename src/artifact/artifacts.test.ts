@@ -7,10 +7,12 @@ import { useCache } from "../../test/helpers/cache-area.ts";
 import {
   artifact,
   type BuiltManifest,
+  configuredArtifact,
   EmbeddedRegistry,
   fileLayer,
   folderLayer,
   image,
+  layer,
   push,
 } from "../../test/registry/index.ts";
 import { ManualClock } from "../../test/registry-client/manual-clock.ts";
@@ -96,6 +98,28 @@ function hold({ registry }: Awaited<ReturnType<typeof use>>, part: string, after
 const turns = async () => {
   for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));
 };
+
+test("a registry that takes its time over what names files keeps no other pull waiting", async () => {
+  await using used = await use();
+  const chart = (name: string) => {
+    const config = layer(Buffer.from(JSON.stringify({ name })), "application/vnd.cncf.helm.config.v1+json");
+    const content = layer(Buffer.from(name), "application/vnd.cncf.helm.chart.content.v1.tar+gzip");
+    return configuredArtifact(config, [content]);
+  };
+  const charts = ["one", "two"];
+  for (const name of charts) await used.pushThing(chart(name), `charts/${name}`);
+  await used.pushThing(artifact([fileLayer("a", "1")]));
+  const gate = Promise.withResolvers<void>();
+  used.registry.fault = ({ path }) =>
+    /charts.*blobs/.test(path) ? { kind: "hold", afterBytes: 0, until: gate.promise } : undefined;
+  const held = charts.map((name) => used.registry.log.waitFor(({ path }) => path.includes(`charts/${name}/blobs`)));
+  const waiting = charts.map((name) => used.present({ repository: `charts/${name}`, volume: name }));
+  await Promise.all(held);
+  assert.equal((await used.present()).bytes, 1);
+  gate.resolve();
+  for (const [at, tree] of (await Promise.all(waiting)).entries())
+    assert.deepEqual(readdirSync(tree.folder), [`${charts[at]}.tgz`]);
+});
 
 test("an artifact is pulled once, found from then on, and named for people", async () => {
   await using used = await use();

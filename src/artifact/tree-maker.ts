@@ -76,17 +76,13 @@ export class TreeMaker {
     const { memory, log } = this.#options;
     const { resolving } = request;
     const reference = formatReference(resolving.reference);
-    const done = await this.#planning.acquire();
-    try {
-      const plan = await this.#planOf(request);
+    await this.#withPlan(request, async (plan) => {
       if (plan.layers.length === 0) log.warn("no layer is left: the volume will be empty", { reference });
       if (plan.skipped > 0)
         log.info("layers with neither a title nor a known meaning are left out", { reference, layers: plan.skipped });
       requireSize(reference, plan.layers, this.#options.maxArtifactBytes);
       if (resolving.policy === "Never") await this.#requireCached(resolving, plan.layers);
-    } finally {
-      done();
-    }
+    });
     // What this volume offers is not kept for longer than it wants the tree.
     const bare = { ...request, resolving: { ...resolving, hosts: undefined, credentials: [] } };
     return async (pull) => {
@@ -95,7 +91,7 @@ export class TreeMaker {
         const { hosts, credentials = [] } = (await pull.offer()) ?? {};
         const offered = { ...bare, resolving: { ...bare.resolving, hosts, credentials } };
         // Made again: a plan may be large, and many pulls may wait for their turn.
-        const plan = await this.#planOf(offered);
+        const plan = await this.#withPlan(offered, async (made) => made);
         if (plan.layers.length > MANY_LAYERS) await memory.trim();
         return await this.#makeWithRoom(offered, plan, pull);
       } catch (error) {
@@ -106,21 +102,37 @@ export class TreeMaker {
     };
   }
 
-  /** Layers of some kinds are named by the artifact's config, which this repository must have given, too. */
-  async #planOf(request: TreeRequest): Promise<ReadPlan> {
-    const { resolving, resolved, selection } = request;
+  /**
+   * Makes the plan and uses it, some at once. Layers of some kinds are named by the artifact's config, which this
+   * repository must have given, too: what is lacking is fetched before, while others have their turn.
+   */
+  async #withPlan<T>(request: TreeRequest, use: (plan: ReadPlan) => Promise<T>): Promise<T> {
+    for (let lacked: MissingConfig | undefined; ; ) {
+      const done = await this.#planning.acquire();
+      try {
+        const plan = await this.#planOf(request);
+        if (!(plan instanceof MissingConfig)) return await use(plan);
+        if (lacked !== undefined) throw plan;
+        lacked = plan;
+      } finally {
+        done();
+      }
+      await this.#fetchConfig(request, lacked.config);
+    }
+  }
+
+  /** The plan, or which config has to be fetched for it. */
+  async #planOf({ resolving, resolved, selection }: TreeRequest): Promise<ReadPlan | MissingConfig> {
     const { cache, memory } = this.#options;
     const reference = formatReference(resolving.reference);
-    const read = () => readPlan({ cache, memory, reference, manifest: resolved.digest, selection });
     try {
-      const plan = await read();
-      const isGiven = plan.config === undefined || (await this.#wasGiven(resolving, plan.config.digest));
-      if (plan.config !== undefined && !isGiven) await this.#fetchConfig(request, plan.config);
-      return plan;
+      const plan = await readPlan({ cache, memory, reference, manifest: resolved.digest, selection });
+      const { config } = plan;
+      if (config === undefined || (await this.#wasGiven(resolving, config.digest))) return plan;
+      return new MissingConfig(reference, config);
     } catch (error) {
-      if (!(error instanceof MissingConfig)) throw error;
-      await this.#fetchConfig(request, error.config);
-      return await read();
+      if (error instanceof MissingConfig) return error;
+      throw error;
     }
   }
 
