@@ -255,28 +255,35 @@ describe("by age", () => {
     assert.deepEqual(readdirSync(layout.ingest).sort(), ["notes", layout.ingestFile(wanted).split("/").at(-1)].sort());
   });
 
-  test("a blob that became no tree goes after a day; an index that leads to a tree stays as long as the tree", async (t) => {
-    const { area, cache } = await open(t);
-    const id = await makeTree(cache, "tree", []);
-    const { manifest } = { ...cache.inventory.get(id) };
-    const descriptor = { mediaType: "application/vnd.oci.image.manifest.v1+json", digest: manifest, size: 500 };
-    const mediaType = "application/vnd.oci.image.index.v1+json";
-    const index = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests: [descriptor] }));
-    const indexDigest = digestOf(index);
-    await cache.blobs.put(indexDigest, index);
-    const stray = await putBlob(cache, 700);
-    for (const digest of [indexDigest, stray]) {
-      utimesSync(cache.layout.blob(digest), area.clock.now() / 1000, area.clock.now() / 1000);
-    }
-    await cache.collector.collect();
-    assert.equal((await stored(cache)).blobs, 3);
-    area.clock.advance(DAY_MS + 1000);
-    await cache.collector.collect();
-    assert.deepEqual([existsSync(cache.layout.blob(stray)), existsSync(cache.layout.blob(indexDigest))], [false, true]);
-    await cache.collector.evict(id, "removed");
-    await cache.collector.collect();
-    assert.equal((await stored(cache)).blobs, 0);
-  });
+  for (const entries of [1, 1000]) {
+    test(`a blob that became no tree goes after a day; an index of ${entries} stays as long as a tree that it leads to`, async (t) => {
+      const { area, cache } = await open(t);
+      const id = await makeTree(cache, "tree", []);
+      const { manifest } = { ...cache.inventory.get(id) };
+      const descriptor = { mediaType: "application/vnd.oci.image.manifest.v1+json", digest: manifest, size: 500 };
+      const other = (_: unknown, i: number) => ({ ...descriptor, digest: digestOf(Buffer.from(`other ${i}`)) });
+      const manifests = [...Array.from({ length: entries - 1 }, other), descriptor];
+      const mediaType = "application/vnd.oci.image.index.v1+json";
+      const index = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }));
+      const indexDigest = digestOf(index);
+      await cache.blobs.put(indexDigest, index);
+      const stray = await putBlob(cache, 700);
+      for (const digest of [indexDigest, stray]) {
+        utimesSync(cache.layout.blob(digest), area.clock.now() / 1000, area.clock.now() / 1000);
+      }
+      await cache.collector.collect();
+      assert.equal((await stored(cache)).blobs, 3);
+      area.clock.advance(DAY_MS + 1000);
+      await cache.collector.collect();
+      assert.deepEqual(
+        [existsSync(cache.layout.blob(stray)), existsSync(cache.layout.blob(indexDigest))],
+        [false, true],
+      );
+      await cache.collector.evict(id, "removed");
+      await cache.collector.collect();
+      assert.equal((await stored(cache)).blobs, 0);
+    });
+  }
 });
 
 describe("what goes with a tree", () => {

@@ -48,14 +48,16 @@ export interface EvictorOptions {
 const MAX_INDEX_DEPTH = 4;
 /** A tree itself: a folder and a record at least. */
 const itself: DiskUse = { bytes: 0, inodes: 2 };
+/** Of an index that names more, 4 MB of them, it is not kept what it names: pods choose how many there are. */
+const MOST_NAMED = 100;
 /** A larger blob is no manifest and no index. */
 const MANIFEST_BYTES = 4 * 1024 * 1024;
 
 /** Takes single things out of the cache, each as a whole and never under a lease. */
 export class Evictor {
   readonly #options: EvictorOptions;
-  /** What manifests and indexes among the blobs name, for others "no manifest". */
-  readonly #named = new Map<Digest, readonly Digest[] | "no manifest">();
+  /** What manifests and indexes among the blobs name, as far as that is little: others are read again. */
+  readonly #named = new Map<Digest, readonly Digest[] | "no manifest" | "many">();
 
   constructor(options: EvictorOptions) {
     this.#options = options;
@@ -142,7 +144,8 @@ export class Evictor {
 
   /** A small blob that is no manifest is what a pull that ended half-way left. */
   async #isNeeded(digest: Digest, old: boolean): Promise<boolean> {
-    if ((await this.#namedBy(digest)) === "no manifest") return false;
+    const known = this.#named.get(digest) ?? (await this.#namedBy(digest));
+    if (known === "no manifest") return false;
     return !old || (await this.#namesTree(digest));
   }
 
@@ -159,8 +162,10 @@ export class Evictor {
   }
 
   async #namedBy(digest: Digest): Promise<readonly Digest[] | "no manifest"> {
-    const named = this.#named.get(digest) ?? (await this.#readNamed(digest));
-    this.#named.set(digest, named);
+    const known = this.#named.get(digest);
+    if (known !== undefined && known !== "many") return known;
+    const named = await this.#readNamed(digest);
+    this.#named.set(digest, named.length > MOST_NAMED && named !== "no manifest" ? "many" : named);
     return named;
   }
 
