@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
-import { type Clock, errnoOf, type Logger, startWorker, WorkerHost } from "../base/index.ts";
+import { type Clock, errnoOf, type Logger, startWorker, unlessMissing, WorkerHost } from "../base/index.ts";
 import type { Cache, TreeId } from "../cache/index.ts";
 import { checkReferences, UNREADABLE } from "./state-check.ts";
 import type { Fault, MeasuredKind, VerifyCounts, VerifyEvent, VerifyWorkerCalls } from "./verify-calls.ts";
@@ -90,14 +90,19 @@ export class Verifier {
     this.#log.error(what, { digest: fault.digest, reason: fault.says, moved });
   }
 
-  /** A layer loses its index, too: with a part of it missing it must not count any more. */
+  /**
+   * A layer loses its index, too: with a part of it missing it must not count any more. The search may have taken hours:
+   * what was fetched anew meanwhile stays.
+   */
   async #moveAside(fault: Extract<Fault, { kind: "blob" | "layer" }>): Promise<readonly string[]> {
     const { layout } = this.#cache;
-    if (fault.kind === "blob") return this.#move([layout.blob(fault.digest)]);
+    const place = fault.kind === "blob" ? layout.blob(fault.digest) : layout.layerIndex(fault.digest, fault.way);
+    if ((await unlessMissing(fs.lstat(place)))?.ino !== fault.inode) return [];
+    if (fault.kind === "blob") return this.#move([place]);
     const { digest, way, files } = fault;
     const folder = Buffer.from(`${layout.layerFolder(digest, way)}/`);
     const paths = files.map((file) => Buffer.concat([folder, Buffer.from(file, "base64")]));
-    return this.#move([...paths, layout.layerIndex(digest, way)]);
+    return this.#move([...paths, place]);
   }
 
   async #move(paths: readonly (string | Buffer)[]): Promise<readonly string[]> {

@@ -16,11 +16,13 @@ export interface VerifyJob {
 
 /** Something that is not what it should be. `says` completes a sentence that begins with what it is about. */
 export type Fault =
-  | { readonly kind: "blob"; readonly digest: Digest; readonly says: string }
+  | { readonly kind: "blob"; readonly digest: Digest; readonly inode: number; readonly says: string }
   | {
       readonly kind: "layer";
       readonly digest: Digest;
       readonly way: UnpackWay;
+      /** Of its index. */
+      readonly inode: number;
       /** How much in it is wrong. */
       readonly entries: number;
       /** Some of the files with wrong bytes: paths from the layer's folder, in base64, for names are bytes. */

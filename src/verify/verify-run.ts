@@ -2,7 +2,7 @@ import { lstatSync, type Stats } from "node:fs";
 import { opendir } from "node:fs/promises";
 import { join } from "node:path";
 import { type CallContext, errnoOf, FileHasher, isUnreadable } from "../base/index.ts";
-import { createLayout, type Layout, type UnpackWay } from "../cache/index.ts";
+import { createLayout, type Layout } from "../cache/index.ts";
 import { type Digest, digestParts, parseDigest } from "../oci/index.ts";
 import { checkLayer, type LayerFault, quoteName } from "../unpack/index.ts";
 import { InodeSet } from "./inode-set.ts";
@@ -59,7 +59,7 @@ export class VerifyRun {
     if (says === undefined) this.#sound.add(found.ino);
     else if (lookAt(path)?.ino === found.ino) {
       this.#wrong.add(found.ino);
-      this.#tell({ kind: "blob", digest, says });
+      this.#tell({ kind: "blob", digest, inode: found.ino, says });
     }
   }
 
@@ -94,7 +94,8 @@ export class VerifyRun {
         faults.add(fault);
       },
     });
-    if (faults.count > 0 && lookAt(indexFile)?.ino === before.ino) this.#tell(faults.asFault(digest, way));
+    if (faults.count > 0 && lookAt(indexFile)?.ino === before.ino)
+      this.#tell({ kind: "layer", digest, way, inode: before.ino, ...faults.told });
   }
 
   async #checkTree(tree: TreeToVerify): Promise<void> {
@@ -134,11 +135,11 @@ class LayerFaults {
     if (fault.inode !== undefined && this.#files.length < NAMED_FILES) this.#files.push(fault.path.toString("base64"));
   }
 
-  asFault(digest: Digest, way: UnpackWay): Fault {
+  get told() {
     const { path, says = "" } = this.#first ?? { path: Buffer.alloc(0) };
     const first = path.length === 0 ? says : `holds ${quoteName(path)}, which ${says}`;
     const more = this.count > 1 ? `; ${this.count} entries of it are wrong` : "";
-    return { kind: "layer", digest, way, entries: this.count, files: this.#files, says: first + more };
+    return { entries: this.count, files: this.#files, says: first + more };
   }
 }
 
