@@ -1,4 +1,6 @@
+import type { CallerPull, PullProgress } from "../artifact/index.ts";
 import type { DiskSpace, TreeId } from "../cache/index.ts";
+import type { Digest } from "../oci/index.ts";
 import type { MeasuredKind, VerifyCounts } from "../verify/index.ts";
 
 /** A tree in the cache. */
@@ -77,6 +79,16 @@ export interface VerifyOutcome {
   readonly left: readonly { readonly id: TreeId; readonly why: string }[];
 }
 
+/** A tree that a pull has made present. */
+export interface PulledTree {
+  readonly id: TreeId;
+  readonly manifest: Digest;
+  /** Sum of its files' sizes. */
+  readonly bytes: number;
+  /** Files, folders and links, the root included. */
+  readonly inodes: number;
+}
+
 /** What can be asked of a cache: by the socket of the driver that holds it, or by whoever holds the lock alone. */
 export type AdminCalls = {
   readonly list: { argument: Record<never, never>; result: readonly ListedTree[]; progress: never };
@@ -87,7 +99,15 @@ export type AdminCalls = {
   readonly remove: { argument: TreesArgument; result: readonly TreeOutcome[]; progress: never };
   readonly pin: { argument: TreesArgument; result: readonly TreeOutcome[]; progress: never };
   readonly unpin: { argument: TreesArgument; result: readonly TreeOutcome[]; progress: never };
+  /** Only of a driver: who holds the lock alone pulls by itself. */
+  readonly pull: { argument: PullArgument; result: PulledTree; progress: PullProgress };
 };
+
+/** What is pulled, with whose credentials. */
+export interface PullArgument extends CallerPull {
+  /** Whose pods may have the artifact from the cache afterwards; `*`: all of them; null: nobody's permission is noted. */
+  readonly namespace: string | null;
+}
 
 /** What a prune takes. */
 export interface PruneArgument {
@@ -109,6 +129,8 @@ export type AdminCallName = keyof AdminCalls;
 export interface AdminCallOptions<Progress> {
   readonly signal: AbortSignal;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** Runs, of a pull, while the tree is held and cannot be collected. */
+  readonly whileHeld?: ((tree: PulledTree) => Promise<void>) | undefined;
 }
 
 /** Whoever answers these calls. */

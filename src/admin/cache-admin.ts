@@ -11,6 +11,8 @@ import type {
   DiskReport,
   PruneArgument,
   PruneReport,
+  PullArgument,
+  PulledTree,
   TreeOutcome,
   TreesArgument,
   VerifyOutcome,
@@ -22,6 +24,8 @@ import { findNamedTrees, type NamedTree } from "./named-trees.ts";
 export interface CacheAdminOptions {
   readonly cache: Cache;
   readonly artifacts: Pick<Artifacts, "mendAll">;
+  /** Undefined where nothing can be pulled. */
+  readonly puller?: Pick<Artifacts, "pull"> | undefined;
   readonly verifier: Verifier;
   /** What is published; each holds a lease of its tree. */
   readonly volumes: () => readonly VolumeRecord[];
@@ -50,6 +54,7 @@ export class CacheAdmin implements Admin {
     remove: (argument) => this.#forEach(argument, (tree) => this.#remove(tree)),
     pin: (argument) => this.#forEach(argument, (tree) => this.#pin(tree)),
     unpin: (argument) => this.#forEach(argument, (tree) => this.#unpin(tree)),
+    pull: (argument, options) => this.#pull(argument, options),
   };
 
   constructor(options: CacheAdminOptions) {
@@ -98,6 +103,27 @@ export class CacheAdmin implements Admin {
     const { mended, left } = repair ? await artifacts.mendAll(signal) : { mended: [], left: [] };
     const told = faults.map((fault) => ({ kind: fault.kind, says: describeFault(fault) }));
     return { counts, faults: told, mended, left } satisfies VerifyOutcome;
+  }
+
+  async #pull({ namespace, ...wanted }: PullArgument, options: AdminCallOptions<AdminCalls["pull"]["progress"]>) {
+    const { puller, cache } = this.#options;
+    if (puller === undefined) throw new DriverError("bad-input", "only a driver answers the call pull");
+    const { signal, onProgress = () => undefined, whileHeld } = options;
+    const { reference, transport } = wanted;
+    const { registry, repository } = reference;
+    for (;;) {
+      const { id } = await puller.pull(wanted, { signal, onProgress });
+      using _ = await cache.leases.hold(id);
+      const tree = await cache.trees.find(id);
+      // It may have been collected before it was held.
+      if (tree === undefined) continue;
+      cache.inventory.touch(id);
+      if (namespace !== null) await cache.references.allow({ registry, repository, transport }, namespace);
+      const { manifest, bytes, inodes } = tree;
+      const pulled: PulledTree = { id, manifest, bytes, inodes };
+      await whileHeld?.(pulled);
+      return pulled;
+    }
   }
 
   async #forEach({ trees }: TreesArgument, work: (tree: NamedTree) => Promise<Omit<TreeOutcome, keyof NamedTree>>) {

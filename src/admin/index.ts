@@ -6,6 +6,7 @@ export type {
   DiskReport,
   ListedTree,
   ListedVolume,
+  PulledTree,
   TreeOutcome,
   VerifyOutcome,
 } from "./admin.ts";

@@ -1,18 +1,20 @@
+import { randomUUID } from "node:crypto";
 import { type Clock, DriverError, describeError, type Logger, type Memory } from "../base/index.ts";
 import type { Cache, Tree } from "../cache/index.ts";
 import { formatReference, type Platform, type Reference } from "../oci/index.ts";
-import type { Transport } from "../registry/index.ts";
+import { type Transport, untilAborted } from "../registry/index.ts";
 import { checkAllowed } from "./allowed-registries.ts";
+import { type CallerPull, resolveForCaller } from "./caller-pull.ts";
 import type { CredentialFinder } from "./credential-finder.ts";
 import { Mender, type MendReport } from "./mender.ts";
 import { type Patience, waitPatiently } from "./patience.ts";
 import { Pull } from "./pull.ts";
-import { Pulls } from "./pulls.ts";
+import { Pulls, type PullWatch } from "./pulls.ts";
 import type { PullObserver } from "./pull-observer.ts";
 import type { PullWorker } from "./pull-worker-host.ts";
 import { type PullPolicy, type ResolveRequest, Resolver } from "./resolver.ts";
 import { revokeIfRefused } from "./revoke-if-refused.ts";
-import { type Selection, treeIdOf } from "./selection.ts";
+import { everything, type Selection, treeIdOf } from "./selection.ts";
 import { TreeMaker } from "./tree-maker.ts";
 
 /** What one volume wants made present. */
@@ -55,6 +57,13 @@ interface Wish {
   lookedUp: boolean;
 }
 
+/** What is to be reached. */
+interface Wanted extends Pick<ArtifactRequest, "volume" | "selection" | "concurrency"> {
+  readonly resolving: Promise<ResolveRequest>;
+  /** Tells a pull that nobody else may join, as it trusts certificates that others do not. */
+  readonly aside?: string | undefined;
+}
+
 /** Makes references present as trees. */
 export class Artifacts {
   readonly #options: ArtifactsOptions;
@@ -86,7 +95,7 @@ export class Artifacts {
     const { cache, clock, allowRegistry } = this.#options;
     cache.dataDir.requireOwnFormat();
     checkAllowed(request.reference, allowRegistry);
-    const reached = await waitPatiently(this.#reach(request), {
+    const reached = await waitPatiently(this.#reach({ ...request, resolving: this.#resolveRequest(request) }), {
       patience,
       clock,
       late: () => this.#lateResolving(request),
@@ -96,6 +105,33 @@ export class Artifacts {
     await cache.names.link(request.namespace, request.reference, tree.id);
     await this.#name(tree, formatReference(request.reference));
     return tree;
+  }
+
+  /**
+   * Asks the registry for a reference with what somebody brings who is no volume, and makes its tree present. Waits until
+   * that is done; if the signal fires first, rejects with its reason, and a pull that no volume wants ends. Else rejects as
+   * `present` does.
+   */
+  async pull(request: CallerPull, watch: PullWatch): Promise<Tree> {
+    const { cache, allowRegistry, credentials } = this.#options;
+    cache.dataDir.requireOwnFormat();
+    checkAllowed(request.reference, allowRegistry);
+    const { concurrency, caCertificates } = request;
+    const volume = `caller ${randomUUID()}`;
+    // Metrics count what volumes look for.
+    this.#wanted.set(volume, { lookedUp: true });
+    const resolving = resolveForCaller(request, credentials);
+    const aside = caCertificates.length > 0 ? volume : undefined;
+    try {
+      const reaching = this.#reach({ volume, selection: everything, concurrency, resolving, aside });
+      const reached = await untilAborted(reaching, watch.signal);
+      const tree = reached instanceof Pull ? await this.#pulls.watch(reached, volume, watch) : reached;
+      await this.#name(tree, formatReference(request.reference));
+      return tree;
+    } finally {
+      this.#wanted.delete(volume);
+      if (watch.signal.aborted) this.#pulls.leave(volume);
+    }
   }
 
   async #name({ id, references }: Tree, reference: string): Promise<void> {
@@ -125,11 +161,10 @@ export class Artifacts {
   }
 
   /** Resolves, and finds the tree or starts its pull; goes on whether or not the caller still waits. */
-  async #reach(request: ArtifactRequest): Promise<Tree | Pull> {
-    const { volume, selection, concurrency } = request;
+  async #reach({ volume, selection, concurrency, aside, ...request }: Wanted): Promise<Tree | Pull> {
     const wish = this.#wanted.get(volume) ?? { lookedUp: false };
     this.#wanted.set(volume, wish);
-    const resolving = await this.#resolveRequest(request);
+    const resolving = await request.resolving;
     const resolved = await this.#resolver.resolve(resolving);
     const wanted = { resolving, resolved, selection, concurrency };
     const found = await this.#trees.find(wanted);
@@ -146,8 +181,9 @@ export class Artifacts {
     const { references } = this.#options.cache;
     const refused = (error: DriverError) => revokeIfRefused(references, resolving, error);
     const offer = { hosts, credentials, refused };
-    const key = `${treeIdOf(resolved.digest, selection)} ${transport} ${registry}/${repository}`;
-    return this.#pulls.join({ volume, key, reference: formatReference(request.reference), offer, work });
+    const from = [transport, `${registry}/${repository}`, ...(aside === undefined ? [] : [aside])];
+    const key = [treeIdOf(resolved.digest, selection), ...from].join(" ");
+    return this.#pulls.join({ volume, key, reference: formatReference(resolving.reference), offer, work });
   }
 
   /** Trees that wait for bytes which a pull has just fetched anew. */

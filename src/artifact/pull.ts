@@ -40,6 +40,8 @@ export class Pull {
   /** How many calls wait, by volume. */
   readonly waiting = new Map<string, number>();
   readonly outcome: Promise<Tree>;
+  /** Are told how far it is. */
+  readonly watchers = new Set<(progress: PullProgress) => void>();
   readonly #offers = new PullOffers();
   readonly #refusals = new Map<string, PromiseWithResolvers<never>>();
   readonly #onRefused: (volume: string, error: DriverError) => void;
@@ -169,5 +171,6 @@ export class Pull {
     if (event.doneBytes > this.#doneBytes) this.#failedTry = undefined;
     this.#doneBytes = event.doneBytes;
     this.#meter.update(event);
+    for (const watch of this.watchers) watch(event);
   }
 }

@@ -8,10 +8,12 @@ import {
   Semaphore,
 } from "../base/index.ts";
 import type { Tree } from "../cache/index.ts";
+import { untilAborted } from "../registry/index.ts";
 import { type Patience, waitPatiently } from "./patience.ts";
 import { Pull, type PullWork } from "./pull.ts";
 import type { VolumeOffer } from "./pull-offers.ts";
 import { observePull, type PullObserver } from "./pull-observer.ts";
+import type { PullProgress } from "./worker-calls.ts";
 
 /** How long a failure that nobody waited for is kept for the volume's next call: kubelet's backoff reaches 2 minutes. */
 const FAILURE_KEPT_MS = 5 * 60_000;
@@ -36,6 +38,12 @@ export interface PullsOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly observer?: PullObserver | undefined;
+}
+
+/** How somebody waits for a pull to its end. */
+export interface PullWatch {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: PullProgress) => void;
 }
 
 /** All pulls of the node: at most one a tree, and so many at once. */
@@ -70,10 +78,25 @@ export class Pulls {
   }
 
   /** Waits for a pull that the volume joined, as long as the caller can. */
-  async wait(pull: Pull, volume: string, patience: Patience): Promise<Tree> {
+  wait(pull: Pull, volume: string, patience: Patience): Promise<Tree> {
+    const options = { patience, clock: this.#clock, late: () => pull.late() };
+    return this.#whileWaiting(pull, volume, () => waitPatiently(pull.outcomeFor(volume), options));
+  }
+
+  /** Waits for a pull until it has ended, or the signal fires, and tells meanwhile how far it is. */
+  async watch(pull: Pull, volume: string, { signal, onProgress }: PullWatch): Promise<Tree> {
+    pull.watchers.add(onProgress);
+    try {
+      return await this.#whileWaiting(pull, volume, () => untilAborted(pull.outcomeFor(volume), signal));
+    } finally {
+      pull.watchers.delete(onProgress);
+    }
+  }
+
+  async #whileWaiting(pull: Pull, volume: string, wait: () => Promise<Tree>): Promise<Tree> {
     pull.waiting.set(volume, (pull.waiting.get(volume) ?? 0) + 1);
     try {
-      return await waitPatiently(pull.outcomeFor(volume), { patience, clock: this.#clock, late: () => pull.late() });
+      return await wait();
     } finally {
       const calls = (pull.waiting.get(volume) ?? 1) - 1;
       if (calls === 0) pull.waiting.delete(volume);

@@ -11,6 +11,9 @@ export interface Selection {
   readonly titles: readonly string[];
 }
 
+/** Leaves nothing out. */
+export const everything: Selection = { mediaTypes: [], titles: [] };
+
 /** Changes when the same manifest and selection would make other trees than older drivers made. */
 const LAYOUT_VERSION = 2;
 

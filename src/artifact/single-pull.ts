@@ -3,7 +3,7 @@ import type { Cache, Tree } from "../cache/index.ts";
 import type { RunningPull } from "./pull.ts";
 import type { PullWorker } from "./pull-worker-host.ts";
 import { type ResolveRequest, Resolver } from "./resolver.ts";
-import type { Selection } from "./selection.ts";
+import { everything } from "./selection.ts";
 import { TreeMaker } from "./tree-maker.ts";
 
 /** What a pull for one caller needs from outside. */
@@ -24,8 +24,6 @@ export interface SinglePull extends Pick<RunningPull, "signal" | "onEvent"> {
   /** Blobs at once. */
   readonly concurrency: number;
 }
-
-const everything: Selection = { mediaTypes: [], titles: [] };
 
 /**
  * Makes a reference present as a tree for one caller that waits until it is done: no volume wants it, and nobody else

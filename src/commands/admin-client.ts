@@ -1,9 +1,9 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { basename, dirname } from "node:path";
 import { createInterface } from "node:readline";
-import type { Admin, AdminCallName, AdminCallOptions, AdminCalls } from "../admin/index.ts";
+import type { Admin, AdminCallName, AdminCallOptions, AdminCalls, PulledTree } from "../admin/index.ts";
 import { DriverError, type ErrorKind, errnoOf } from "../base/index.ts";
 
 /** One line of an answer. */
@@ -22,6 +22,7 @@ export class AdminClient implements Admin {
 
   /** A client, if somebody answers on the socket; undefined if it is not there, or left by a process that was killed. */
   static async find(path: string): Promise<AdminClient | undefined> {
+    if (!existsSync(path)) return undefined;
     const answers = await throughFolder(path, (short) => isServed(short));
     return answers ? new AdminClient(path) : undefined;
   }
@@ -34,7 +35,10 @@ export class AdminClient implements Admin {
   ): Promise<AdminCalls[Name]["result"]> {
     return throughFolder(this.#path, async (short) => {
       for await (const line of ask<Name>(short, { name, argument, signal: options.signal })) {
-        if ("result" in line) return line.result;
+        if ("result" in line) {
+          await options.whileHeld?.(line.result as PulledTree);
+          return line.result;
+        }
         if ("error" in line) throw new DriverError(line.error.kind, line.error.message);
         options.onProgress?.(line.progress);
       }

@@ -15,7 +15,7 @@ export interface AdminServiceOptions {
   readonly log: Logger;
 }
 
-/** What `oras-csi cache` asks of a driver that runs. */
+/** What `oras-csi cache` and `oras-csi pull` ask of a driver that runs. */
 export class AdminService {
   readonly #verifier: Verifier;
   readonly #socket: AdminSocket | undefined;
@@ -28,11 +28,14 @@ export class AdminService {
   /** Serves the data dir's admin socket. A driver works without it, too: where it cannot be, that is logged. */
   static async open({ cache, artifacts, volumes, clock, log }: AdminServiceOptions): Promise<AdminService> {
     const verifier = new Verifier({ cache, clock, log });
-    const admin = new CacheAdmin({ cache, artifacts, verifier, volumes: () => volumes.records(), clock });
+    const records = () => volumes.records();
+    const admin = new CacheAdmin({ cache, artifacts, puller: artifacts, verifier, volumes: records, clock });
     const opening = AdminSocket.open({ path: cache.layout.adminSocket, admin, logger: log });
     const socket = await opening.catch((error: unknown) => {
       const reason = describeError(error);
-      log.warn("no admin socket can be served: oras-csi cache works only while the driver is stopped", { reason });
+      const message =
+        "no admin socket can be served: oras-csi cache and pull work on it only while the driver is stopped";
+      log.warn(message, { reason });
       return undefined;
     });
     return new AdminService(verifier, socket);

@@ -2,23 +2,14 @@ import { closeSync, openSync, statSync } from "node:fs";
 import { release } from "node:os";
 import { type Admin, CacheAdmin } from "../admin/index.ts";
 import { Mender, PullWorker } from "../artifact/index.ts";
-import {
-  createLogger,
-  createMemory,
-  DriverError,
-  errnoOf,
-  type Libc,
-  loadKoffi,
-  openLibc,
-  sleep,
-  systemClock,
-} from "../base/index.ts";
+import { createLogger, createMemory, DriverError, errnoOf, type Libc, systemClock } from "../base/index.ts";
 import { createMounter } from "../mount/index.ts";
-import { Cache, createLayout, lockDataDir } from "../cache/index.ts";
+import { Cache } from "../cache/index.ts";
 import { Verifier } from "../verify/index.ts";
 import { openRecords } from "../volume/index.ts";
 import { AdminClient } from "./admin-client.ts";
 import type { CommandContext } from "./context.ts";
+import { reachDataDir } from "./data-dir-holder.ts";
 
 /** Where a cache is administered. */
 export interface CacheAccessOptions {
@@ -27,9 +18,6 @@ export interface CacheAccessOptions {
   readonly context: CommandContext;
 }
 
-/** A driver that starts, or ends, holds the lock and serves no socket for so long at most. */
-const WAIT_MS = 15_000;
-const RETRY_MS = 200;
 /** mend: what tar layers unpack to is bounded when they are fetched, and nothing is fetched here. */
 const NO_RATIO = 0;
 
@@ -38,35 +26,13 @@ const NO_RATIO = 0;
  * Throws "not-found" where there is no data dir, "refused" if another process holds it and does not answer.
  */
 export async function withCacheAdmin<T>(options: CacheAccessOptions, use: (admin: Admin) => Promise<T>): Promise<T> {
-  const { dataDir, signal } = options;
-  requireDataDir(dataDir);
-  const path = createLayout(dataDir).adminSocket;
-  const untilMs = systemClock.monotonicMs() + WAIT_MS;
-  let libc: Libc | undefined;
-  for (;;) {
-    const client = await AdminClient.find(path);
-    if (client !== undefined) return await use(client);
-    libc ??= openLibc(await loadKoffi(dataDir));
-    const unlock = await tryLock(options, libc, systemClock.monotonicMs() >= untilMs);
-    if (unlock !== undefined) {
-      try {
-        return await withCacheAlone(options, libc, use);
-      } finally {
-        unlock();
-      }
-    }
-    await sleep(systemClock, RETRY_MS, signal);
-  }
-}
-
-/** The lock, or undefined while another process holds it and may still begin to answer. */
-async function tryLock({ dataDir, signal }: CacheAccessOptions, libc: Libc, isLast: boolean) {
-  const log = createLogger({ level: "silent", format: "text", write: () => undefined });
+  requireDataDir(options.dataDir);
+  const holder = await reachDataDir(options);
+  if (holder instanceof AdminClient) return await use(holder);
   try {
-    return await lockDataDir({ dataDir, libc, clock: systemClock, log, signal, waitMs: 0 });
-  } catch (error) {
-    if (error instanceof DriverError && error.kind === "refused" && !isLast) return undefined;
-    throw error;
+    return await withCacheAlone(options, holder.libc, use);
+  } finally {
+    holder.unlock();
   }
 }
 

@@ -15,6 +15,7 @@ import { createMounter } from "../mount/index.ts";
 import { type Platform, platformOfMachine } from "../oci/index.ts";
 import { openRecords } from "../volume/index.ts";
 import type { ClientAccess } from "./client-access.ts";
+import type { DataDirLock } from "./data-dir-holder.ts";
 import { syncFileSystem } from "./sync-file-system.ts";
 
 /** Where an engine keeps what it pulls. */
@@ -27,6 +28,10 @@ export interface EngineOptions {
   readonly writeLog: (line: string) => void;
   /** Gives up waiting for another process. */
   readonly signal: AbortSignal;
+  /** Whose credential helpers are asked. */
+  readonly access: Pick<ClientAccess, "unveil">;
+  /** The lock on the data dir, which is given up at the end; undefined: it is waited for. */
+  readonly lock?: DataDirLock | undefined;
 }
 
 /** One pull. */
@@ -47,22 +52,23 @@ export class PullEngine implements AsyncDisposable {
   readonly cache: Cache;
   readonly #libc: Libc;
   readonly #log: Logger;
-  readonly #worker = new PullWorker(systemClock, { runsHere: true });
+  readonly #worker: PullWorker;
   readonly #unlock: () => void;
 
-  private constructor(cache: Cache, parts: { readonly libc: Libc; readonly log: Logger; readonly unlock: () => void }) {
+  private constructor(cache: Cache, parts: DataDirLock & { readonly log: Logger; readonly worker: PullWorker }) {
     this.cache = cache;
     this.#libc = parts.libc;
     this.#log = parts.log;
+    this.#worker = parts.worker;
     this.#unlock = parts.unlock;
   }
 
   /** Takes the lock on the data dir and opens the cache in it; rejects as `lockDataDir` does. */
-  static async open({ dataDir, isScratch, writeLog, signal }: EngineOptions): Promise<PullEngine> {
+  static async open({ dataDir, isScratch, writeLog, signal, access, lock }: EngineOptions): Promise<PullEngine> {
     const clock = systemClock;
     const log = createLogger({ level: "warn", format: "text", write: writeLog });
-    const libc = openLibc(await loadKoffi(dataDir));
-    const unlock = await lockDataDir({ dataDir, libc, clock, log, signal });
+    const libc = lock?.libc ?? openLibc(await loadKoffi(dataDir));
+    const unlock = lock?.unlock ?? (await lockDataDir({ dataDir, libc, clock, log, signal }));
     try {
       const limits = isScratch ? wholeDisk : defaultCacheLimits;
       const sync = (path: string) => syncFileSystem(libc, path);
@@ -70,7 +76,8 @@ export class PullEngine implements AsyncDisposable {
       const cache = await Cache.open({ dataDir, syncFileSystem: syncUnlessScratch, limits, clock, log });
       cache.dataDir.requireOwnFormat();
       if (!isScratch) await holdPublished(cache, libc);
-      return new PullEngine(cache, { libc, log, unlock });
+      const worker = new PullWorker(clock, { runsHere: true, unveil: access.unveil });
+      return new PullEngine(cache, { libc, log, unlock, worker });
     } catch (error) {
       unlock();
       throw error;

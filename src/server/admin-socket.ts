@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { Admin, AdminCallName } from "../admin/index.ts";
+import type { Admin, AdminCallName, PulledTree } from "../admin/index.ts";
 import { describeError, errorToData, type Logger } from "../base/index.ts";
 import { bindSocketFile, type SocketFile } from "./socket-file.ts";
 
@@ -18,7 +18,7 @@ const MAX_QUESTION_BYTES = 1024 * 1024;
 /**
  * Serves administration on a unix socket (0600), by HTTP: `POST /<call>` with the argument as JSON. The answer is a line of
  * JSON for each thing that is told meanwhile, `{"progress": ...}`, then one `{"result": ...}` or `{"error": ...}`. A caller
- * that goes away ends its call.
+ * that goes away ends its call. What a pull has made is held until its caller goes away.
  */
 export class AdminSocket {
   readonly #server: Server;
@@ -62,7 +62,12 @@ async function answer(admin: Admin, request: IncomingMessage, response: ServerRe
     const name = (request.url ?? "").slice(1) as AdminCallName;
     const argument = JSON.parse(await textOf(request));
     const onProgress = (progress: unknown) => tell({ progress });
-    tell({ result: await admin.call(name, argument, { signal: gone.signal, onProgress }) });
+    const whileHeld = (tree: PulledTree) => {
+      tell({ result: tree });
+      return aborted(gone.signal);
+    };
+    const result = await admin.call(name, argument, { signal: gone.signal, onProgress, whileHeld });
+    if (!gone.signal.aborted) tell({ result });
     logger.info("the cache was administered", { call: name });
   } catch (reason) {
     if (!gone.signal.aborted) logger.warn("administration failed", { call: request.url, error: describeError(reason) });
@@ -70,6 +75,11 @@ async function answer(admin: Admin, request: IncomingMessage, response: ServerRe
     tell({ error: { kind, message } });
   }
   response.end();
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
 async function textOf(request: IncomingMessage): Promise<string> {
