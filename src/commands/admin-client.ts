@@ -1,5 +1,5 @@
 import { closeSync, existsSync, openSync } from "node:fs";
-import { request } from "node:http";
+import { type IncomingMessage, request } from "node:http";
 import { connect } from "node:net";
 import { basename, dirname } from "node:path";
 import { createInterface } from "node:readline";
@@ -78,13 +78,16 @@ async function* ask<Name extends AdminCallName>(
 ): AsyncGenerator<AnswerLine<Name>> {
   const { name, argument, signal } = question;
   const asking = request({ socketPath, path: `/${name}`, method: "POST", agent: false, signal });
-  const answered = new Promise<NodeJS.ReadableStream>((resolve, reject) => {
+  const answered = new Promise<IncomingMessage>((resolve, reject) => {
     asking.once("response", resolve);
     asking.on("error", reject);
   });
   asking.end(JSON.stringify(argument));
   try {
-    for await (const line of createInterface({ input: await answered })) yield JSON.parse(line) as AnswerLine<Name>;
+    const lines = createInterface({ input: await answered });
+    // A result may come before the end: the rest is cut off when nobody reads lines any more.
+    lines.on("error", () => undefined);
+    for await (const line of lines) yield JSON.parse(line) as AnswerLine<Name>;
   } catch (error) {
     signal.throwIfAborted();
     throw new DriverError("unavailable", "the connection to the driver broke: see its log, and try again", error);

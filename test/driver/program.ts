@@ -17,7 +17,14 @@ export async function runProgram(
     input = "",
     env = {},
     flavour,
-  }: { readonly input?: string; readonly env?: Readonly<Record<string, string>>; readonly flavour?: Flavour } = {},
+    kill,
+  }: {
+    readonly input?: string;
+    readonly env?: Readonly<Record<string, string>>;
+    readonly flavour?: Flavour;
+    /** Ends it as kill -9 does. */
+    readonly kill?: AbortSignal;
+  } = {},
 ): Promise<ProgramRun> {
   const [command, ...first] = commandLine({ flavour });
   const child = spawn(command, [...first, ...argv], {
@@ -28,6 +35,7 @@ export async function runProgram(
   // It may end without having read anything.
   child.stdin.on("error", () => undefined);
   child.stdin.end(input);
+  kill?.addEventListener("abort", () => child.kill("SIGKILL"), { once: true });
   const [output, error] = await Promise.all([text(child.stdout), text(child.stderr)]);
   const [code] = await closed;
   return { code, output, error };
