@@ -32,6 +32,7 @@ export interface SinglePull extends Pick<RunningPull, "signal" | "onEvent"> {
 export async function pullTree(options: SinglePullOptions, pull: SinglePull): Promise<Tree> {
   const { cache, worker, enforceNamespaces, memory } = options;
   const { resolving, concurrency, signal } = pull;
+  const { hosts, credentials } = resolving;
   const resolver = new Resolver({ cache, source: worker, enforceNamespaces, memory });
   const trees = new TreeMaker({ ...options, onMended: () => undefined });
   const resolved = await resolver.resolve(resolving);
@@ -43,8 +44,8 @@ export async function pullTree(options: SinglePullOptions, pull: SinglePull): Pr
   return work({
     signal,
     onEvent: pull.onEvent,
-    // The job has all there is to offer, and there is nobody to make way for.
-    offer: async () => undefined,
+    // After a refusal there is nothing else to offer, and there is never anybody to make way for.
+    offer: async (refused) => (refused === undefined ? { id: 1, hosts, credentials } : undefined),
     leavePlace: () => undefined,
     takePlace: async () => undefined,
   });

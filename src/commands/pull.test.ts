@@ -156,8 +156,9 @@ describe("--data-dir", () => {
     const record = { volumeId, targetPath, tree, readOnly: true, namespace: "default" };
     const key = createHash("sha256").update(`${volumeId}\0${targetPath}`).digest("hex");
     writeFileSync(join(dataDir, "volumes", `${key}.json`), JSON.stringify(record));
-    const open = { dataDir, isScratch: false, writeLog: assert.fail, signal: new AbortController().signal };
-    await using engine = await PullEngine.open(open);
+    const signal = new AbortController().signal;
+    const access = { unveil: () => assert.fail() };
+    await using engine = await PullEngine.open({ dataDir, isScratch: false, writeLog: assert.fail, signal, access });
     assert.equal((await engine.cache.collector.prune()).trees, 0);
     assert.ok(statSync(join(dataDir, "trees", tree)).isDirectory());
   });
@@ -171,6 +172,26 @@ describe("--data-dir", () => {
     assert.equal(code, 1);
     assert.match(error, /oras-csi: the data dir of this node has format 2, this driver writes format 1/);
     assert.deepEqual(registry.log.entries, []);
+  });
+
+  test("asks the credential helpers that a config.json names", async (t) => {
+    const users = { ann: { password: "pa55" } };
+    await using registry = await EmbeddedRegistry.start({ auth: { kind: "basic", users } });
+    const login = { url: registry.url, username: "ann", password: "pa55" };
+    await push(login, "team/thing", artifact([fileLayer("file", "new")]), "v1");
+    const folder = useTempFolder(t);
+    const helper = join(folder, "docker-credential-mine");
+    writeFileSync(helper, `#!/bin/sh\necho '{"Username":"ann","Secret":"pa55"}'\n`, { mode: 0o755 });
+    const config = join(folder, "config.json");
+    writeFileSync(config, JSON.stringify({ credHelpers: { [registry.host]: "mine" } }));
+    const path = process.env.PATH;
+    process.env.PATH = `${folder}:${path}`;
+    t.after(() => {
+      process.env.PATH = path;
+    });
+    const argv = ["pull", "--plain-http", "--registry-config", config, "--data-dir", join(folder, "data")];
+    const { code, error } = await runCommand([...argv, `${registry.host}/team/thing:v1`]);
+    assert.deepEqual([code, error], [0, ""]);
   });
 
   test("is needed by --namespace", async () => {

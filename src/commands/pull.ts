@@ -1,7 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { DriverError } from "../base/index.ts";
-import type { Tree } from "../cache/index.ts";
 import { parseClientCommand, type PullValues, pullOptions, UsageError } from "../config/index.ts";
 import { formatReference } from "../oci/index.ts";
 import { openAccess } from "./client-access.ts";
@@ -47,22 +46,17 @@ export async function runPull(context: CommandContext): Promise<number> {
 
 async function pullTo(values: PullValues, pull: EnginePull, context: CommandContext): Promise<PulledReport> {
   const { cwd } = context;
-  const { namespace } = values;
+  const { dataDir, namespace } = values;
   const writeLog = (text: string) => context.writeError(text);
-  const at = (path: string | undefined) => (path === undefined ? undefined : resolve(cwd, path));
-  const dataDir = at(values.dataDir);
-  const output = at(values.output);
-  let made: Omit<PulledReport, "reference" | "digest"> & Pick<Tree, "manifest">;
-  if (dataDir === undefined) {
-    const folder = output ?? cwd;
-    makeOutput(folder);
-    made = { ...(await pullToFolder({ folder, writeLog }, pull)), output: folder };
-  } else {
-    if (output !== undefined) makeOutput(output);
-    made = { ...(await pullIntoCache({ dataDir, namespace, output, writeLog }, pull)), output };
-  }
-  const { manifest: digest, bytes, inodes } = made;
-  return { reference: formatReference(pull.access.reference), digest, bytes, inodes, output: made.output };
+  const folder = resolve(cwd, values.output ?? ".");
+  const output = dataDir === undefined || values.output !== undefined ? folder : undefined;
+  if (output !== undefined) makeOutput(output);
+  const tree =
+    dataDir === undefined
+      ? await pullToFolder({ folder, writeLog }, pull)
+      : await pullIntoCache({ dataDir: resolve(cwd, dataDir), namespace, output, writeLog }, pull);
+  const { manifest: digest, bytes, inodes } = tree;
+  return { reference: formatReference(pull.access.reference), digest, bytes, inodes, output };
 }
 
 function makeOutput(path: string): void {

@@ -4,7 +4,7 @@ import { request } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import type { Admin, AdminCallOptions } from "../../src/admin/index.ts";
+import type { Admin, AdminCallOptions, PulledTree } from "../../src/admin/index.ts";
 import { DriverError } from "../../src/base/index.ts";
 import { AdminClient } from "../../src/commands/admin-client.ts";
 import { AdminSocket } from "../../src/server/index.ts";
@@ -66,6 +66,26 @@ test("a caller that goes away, or gives up, ends its call", async (t) => {
   stop.abort(new Error("given up"));
   await assert.rejects(asked, /given up/);
   await ended.promise;
+});
+
+test("what a pull made is held until its caller has used it", async (t) => {
+  const steps: string[] = [];
+  const released = Promise.withResolvers<void>();
+  const tree = { id: "1", manifest: "sha256:1", bytes: 1, inodes: 2 };
+  const { client } = await useSocket(t, async (_, options) => {
+    await options.whileHeld?.(tree as PulledTree);
+    steps.push("released");
+    released.resolve();
+    return tree;
+  });
+  const whileHeld = async (held: PulledTree) => {
+    // Enough turns for a driver that lets go too early.
+    for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate);
+    steps.push(`used ${held.id}`);
+  };
+  const pulled: unknown = await client.call("pull", {} as never, { signal, whileHeld });
+  await released.promise;
+  assert.deepEqual([pulled, steps], [tree, ["used 1", "released"]]);
 });
 
 test("a driver that stops in the middle of a call is told of", async (t) => {
