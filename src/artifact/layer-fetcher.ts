@@ -60,7 +60,7 @@ export class LayerFetcher {
 
   /** Fetches a file layer; it is a blob of the cache then. */
   async fetchFile(layer: PlacedLayer, how: FetchOptions): Promise<void> {
-    await this.#withIngest(layer, async (ingest) => {
+    await this.#withIngest(layer, how.signal, async (ingest) => {
       await this.#fetchInto(layer, ingest, noFollower, how);
       await ingest.close();
       await this.#options.blobs.commit(ingest.path, layer.descriptor.digest);
@@ -70,7 +70,7 @@ export class LayerFetcher {
 
   /** Fetches a tar layer, unpacks it meanwhile, and commits it; how many of its entries were left out. */
   async fetchTar(layer: PlacedLayer, unpacking: PullUnpacking, how: FetchOptions): Promise<number> {
-    return await this.#withIngest(layer, async (ingest) => {
+    return await this.#withIngest(layer, how.signal, async (ingest) => {
       const { staged, skippedEntries } = await this.#unpackWhileFetching(layer, ingest, unpacking, how);
       await this.#options.commitLayer(staged);
       await ingest.discard();
@@ -114,7 +114,11 @@ export class LayerFetcher {
   }
 
   /** Runs `work` on the layer's ingest file; afterwards it is there only if another pull may go on with it. */
-  async #withIngest<T>({ descriptor }: PlacedLayer, work: (ingest: IngestFile) => Promise<T>): Promise<T> {
+  async #withIngest<T>(
+    { descriptor }: PlacedLayer,
+    signal: AbortSignal,
+    work: (ingest: IngestFile) => Promise<T>,
+  ): Promise<T> {
     const { layout, job } = this.#options;
     const { registry, repository, transport } = job.repository;
     const ingest = new IngestFile({
@@ -126,7 +130,8 @@ export class LayerFetcher {
     try {
       return await work(ingest);
     } catch (error) {
-      const failure = diskErrorFrom(error, `pull ${job.reference}`);
+      // A layer that ends since another one failed is worth as much as the whole pull.
+      const failure = diskErrorFrom(signal.aborted ? signal.reason : error, `pull ${job.reference}`);
       const isKept = failure instanceof DriverError && worthKeeping.has(failure.kind);
       await (isKept ? ingest.keep() : ingest.discard());
       throw error;

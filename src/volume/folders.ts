@@ -14,3 +14,8 @@ async function statIfPossible(path: string): Promise<BigIntStats | undefined> {
     return undefined;
   }
 }
+
+/** The number of a folder in its file system, as text; undefined if there is none. */
+export async function inodeOf(path: string): Promise<string | undefined> {
+  return (await statIfPossible(path))?.ino.toString();
+}

@@ -24,6 +24,8 @@ export interface VolumeRecord {
   readonly reference: string | undefined;
   /** The manifest that its tree was made from. */
   readonly manifest?: string | undefined;
+  /** The number of the tree's folder when a writable volume was mounted over it: one that was made anew is another. */
+  readonly treeInode?: string | undefined;
 }
 
 /** What records need of the cache. */
@@ -202,6 +204,7 @@ function recordFrom(value: JsonObject, name: string): VolumeRecord {
     pod: optionalTextAt(value, "pod"),
     reference: optionalTextAt(value, "reference"),
     manifest: optionalTextAt(value, "manifest"),
+    ...(value["treeInode"] === undefined ? {} : { treeInode: textAt(value, "treeInode") }),
   };
 }
 

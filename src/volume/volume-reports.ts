@@ -2,6 +2,7 @@ import { promises as fs } from "node:fs";
 import { DriverError } from "../base/index.ts";
 import type { Cache } from "../cache/index.ts";
 import type { Mounter } from "../mount/index.ts";
+import { inodeOf } from "./folders.ts";
 import { type Records, type VolumeRecord, volumeKeyOf } from "./records.ts";
 import type { Targets } from "./targets.ts";
 import type { UpperLayers } from "./upper-layers.ts";
@@ -77,9 +78,10 @@ export class VolumeReports {
 
   async #healthOf(record: VolumeRecord): Promise<readonly VolumeHealthEntry[]> {
     const { cache, mounter, mounts } = this.#options;
-    const { targetPath, reference, tree } = record;
+    const { targetPath, reference, tree, treeInode } = record;
     const shown = tree === undefined ? undefined : await cache.trees.find(tree);
-    if (tree !== undefined && shown === undefined) {
+    const isAnew = treeInode !== undefined && shown !== undefined && treeInode !== (await inodeOf(shown.folder));
+    if ((tree !== undefined && shown === undefined) || isAnew) {
       const message = `the files of ${reference} are gone from the node's cache`;
       return [{ status: "data-loss", reason: "TreeMissing", message }];
     }

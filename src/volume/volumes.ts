@@ -6,6 +6,7 @@ import { formatReference, type Platform } from "../oci/index.ts";
 import { Adoption } from "./adoption.ts";
 import { isKubeletTarget } from "./kubelet-target.ts";
 import { openRecords } from "./open-records.ts";
+import { inodeOf } from "./folders.ts";
 import { Propagation } from "./propagation.ts";
 import { PublishesInFlight } from "./publishes-in-flight.ts";
 import { type Records, type VolumeCount, type VolumeKey, type VolumeRecord, volumeKeyOf } from "./records.ts";
@@ -292,7 +293,8 @@ export class Volumes implements VolumeService {
       const { namespace, name: pod } = wanted.pod;
       const reference = formatReference(wanted.spec.reference);
       const forPeople = { namespace, pod, reference, manifest: tree.manifest };
-      const record = { key, volumeId, targetPath, tree: tree.id, spec: identity, readOnly, ...forPeople };
+      const treeInode = readOnly ? undefined : await inodeOf(tree.folder);
+      const record = { key, volumeId, targetPath, tree: tree.id, spec: identity, readOnly, treeInode, ...forPeople };
       await this.#options.cache.room.write(() => this.#records.put(record, wanted.spec.keepMs));
       await this.#mounts.make(wanted, tree);
       return "published";
