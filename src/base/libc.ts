@@ -58,6 +58,11 @@ export interface Libc {
    * are used, so nothing may ever have been written to them.
    */
   unmapPages(range: { readonly address: bigint; readonly length: bigint }): void;
+  /**
+   * mallopt(3): has large blocks taken from the system one by one, so that they go back when they are freed, and keeps few
+   * heaps for all threads. Nothing where the C library has no such call.
+   */
+  giveLargeBlocksBack(): void;
   /** flock(2), exclusive, without waiting: false if another open file description holds the lock. */
   tryLock(fd: number): boolean;
   /** Gives up what `tryLock` took. */
@@ -95,6 +100,11 @@ const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
 const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
 const MOUNT_ATTR_SIZE = 32;
 const MADV_DONTNEED = 4;
+// Set once, it stays: glibc would else let it grow with the largest block that was freed.
+const M_MMAP_THRESHOLD = -3;
+const LARGE_BLOCK_BYTES = 128 * 1024;
+const M_ARENA_MAX = -8;
+const FEW_HEAPS = 2;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const LOCK_UN = 8;
@@ -151,6 +161,11 @@ export function openLibc(koffi: Koffi): Libc {
       if (native.trim !== undefined) await callAsync(syncing, native.trim, [0]);
     },
     unmapPages: ({ address, length }) => void callSync(native.advise, [address, length, MADV_DONTNEED]),
+    giveLargeBlocksBack() {
+      if (native.tune === undefined) return;
+      native.tune.run(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES);
+      native.tune.run(M_ARENA_MAX, FEW_HEAPS);
+    },
     tryLock(fd) {
       try {
         callSync(native.lock, [fd, LOCK_EX | LOCK_NB]);
@@ -197,6 +212,7 @@ function bindFunctions(library: Library) {
     exit: bind("_exit", "void _exit(int code)"),
     close: bind("close", "int close(int fd)"),
     trim: isGlibc(library) ? bind("malloc_trim", "int malloc_trim(size_t pad)") : undefined,
+    tune: isGlibc(library) ? bind("mallopt", "int mallopt(int parameter, int value)") : undefined,
   };
 }
 

@@ -67,6 +67,7 @@ export class Driver {
     const clock = systemClock;
     const libc = openLibc(await loadKoffi(config.dataDir));
     parts.libc = libc;
+    libc.giveLargeBlocksBack();
     parts.unlock = await lockDataDir({ dataDir: config.dataDir, libc, clock, log, signal });
     const volumes = new VolumesLater();
     const metrics = new Metrics(build);
