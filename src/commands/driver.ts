@@ -67,7 +67,8 @@ export class Driver {
     const clock = systemClock;
     const libc = openLibc(await loadKoffi(config.dataDir));
     parts.libc = libc;
-    libc.giveLargeBlocksBack();
+    // Tried there only: what else runs in Deno's process is not ours to tune.
+    if (build.runtime !== "deno") libc.giveLargeBlocksBack();
     parts.unlock = await lockDataDir({ dataDir: config.dataDir, libc, clock, log, signal });
     const volumes = new VolumesLater();
     const metrics = new Metrics(build);
