@@ -102,7 +102,7 @@ export class Driver {
       nodeId,
       version: build.version,
     });
-    if (build.runtime === "executable") await giveBackStartUp({ libc, memory, log });
+    if (build.runtime === "executable") clock.after(GIVE_BACK_MS, () => void giveBackStartUp({ libc, memory, log }));
   }
 
   /** Lets calls in flight finish, ends pulls, leaves mounts alone. */
@@ -189,6 +189,9 @@ async function warnIfNothingRuns(mounter: Mounter, dataDir: string, log: Logger)
   const message = "the data dir is on a file system mounted noexec: programs in read-only volumes cannot be run";
   log.warn(message, { dataDir, fsType: entry.fsType });
 }
+
+/** The first calls come before: they are not to wait for it. */
+const GIVE_BACK_MS = 500;
 
 /** Gives memory back that only starting needed, a third of it all; where the system forbids that, the driver runs on. */
 async function giveBackStartUp({ libc, memory, log }: Pick<Surroundings, "libc" | "memory" | "log">): Promise<void> {
