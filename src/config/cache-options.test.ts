@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { cacheListOptions, cacheOptions, cachePruneOptions, parseCacheCommand } from "./cache-options.ts";
 import { UsageError } from "./usage-error.ts";
 
-const input = (argv: readonly string[], env: Record<string, string> = {}) => ({ argv, env, cwd: "/work" });
+const input = (argv: readonly string[], env: Record<string, string> = {}) => ({ argv, env, cwd: "/home/me" });
 
 test("without flags: the usual data dir, text", () => {
   const { values } = parseCacheCommand(cacheListOptions, input([]), "no trees");
@@ -13,7 +13,7 @@ test("without flags: the usual data dir, text", () => {
 test("the data dir comes from the flag, else from the environment, relative to the working directory", () => {
   const env = { ORAS_CSI_DATA_DIR: "from-environment", ORAS_CSI_ALL: "true", ORAS_CSI_JSON: "true" };
   const parse = (...argv: string[]) => parseCacheCommand(cachePruneOptions, input(argv, env), "no trees").values;
-  assert.deepEqual(parse(), { dataDir: "/work/from-environment", json: false, all: false, olderThan: undefined });
+  assert.deepEqual(parse(), { dataDir: "/home/me/from-environment", json: false, all: false, olderThan: undefined });
   assert.equal(parse("--data-dir=/other").dataDir, "/other");
   assert.equal(parse("--older-than", "72h", "--all").olderThan, 72 * 3_600_000);
 });

@@ -5,7 +5,7 @@ import { clientOptions } from "./client-options.ts";
 import { UsageError } from "./usage-error.ts";
 
 const parse = (argv: readonly string[], env: Record<string, string> = {}) =>
-  parseClientCommand(clientOptions, { argv, env, cwd: "/work" }).client;
+  parseClientCommand(clientOptions, { argv, env, cwd: "/there" }).client;
 
 const REFERENCE = "ghcr.io/org/model:v1";
 
@@ -24,7 +24,7 @@ const told: { name: string; argv: readonly string[]; is: Partial<ClientConfig> }
   { name: "plain http", argv: ["--plain-http"], is: { transport: "http" } },
   { name: "unverified TLS", argv: ["--insecure"], is: { transport: "insecure" } },
   { name: "http has no TLS to verify", argv: ["--insecure", "--plain-http"], is: { transport: "http" } },
-  { name: "a path", argv: ["--ca-file", "ca.pem"], is: { caFile: "/work/ca.pem" } },
+  { name: "a path", argv: ["--ca-file", "ca.pem"], is: { caFile: "/there/ca.pem" } },
   { name: "a config.json", argv: ["--registry-config=/c.json"], is: { registryConfig: { path: "/c.json" } } },
   { name: "a short name", argv: ["-u", "me", "--password-stdin"], is: { username: "me" } },
   { name: "its long name", argv: ["--username=me", "--password-stdin"], is: { username: "me" } },
@@ -50,7 +50,7 @@ test("the usual config.json is where docker looks for it", () => {
   const home = { HOME: "/home/me" };
   assert.deepEqual(parse([REFERENCE], home).registryConfig, { usual: ["/home/me/.docker/config.json"] });
   const both = { ...home, DOCKER_CONFIG: "cfg" };
-  assert.deepEqual(parse([REFERENCE], both).registryConfig, { usual: ["/work/cfg/config.json"] });
+  assert.deepEqual(parse([REFERENCE], both).registryConfig, { usual: ["/there/cfg/config.json"] });
 });
 
 describe("refused", () => {
