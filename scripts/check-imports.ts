@@ -33,7 +33,7 @@ interface Fence {
 const fences: readonly Fence[] = [
   {
     what: "process",
-    home: ["main.ts", "base/runtime.ts"],
+    home: ["main.ts", "run-bundle.ts", "base/runtime.ts"],
     tests: true,
     modules: ["node:process"],
     code: /\bprocess\./,

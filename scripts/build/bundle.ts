@@ -1,23 +1,44 @@
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { build, type Plugin } from "esbuild";
+import { type BuildOptions, build, type Plugin } from "esbuild";
 import { runTool } from "./run-tool.ts";
 
 const root = join(import.meta.dirname, "../..");
 
-/** The bundles that an executable holds: the program, and each worker under the name of its asset. */
+/** The bundles that an executable is made of; none needs anything beside Node's own modules. */
 export interface Bundles {
-  readonly main: string;
-  readonly workers: Readonly<Record<string, string>>;
+  /** What the executable begins with. */
+  readonly start: string;
+  /** What it begins with to record compiled code. */
+  readonly recordingStart: string;
+  /** The program, and each worker, under the name of its asset. */
+  readonly assets: Readonly<Record<string, string>>;
 }
 
-/** Bundles the program and its workers into `folder`; none needs anything beside Node's own modules. */
+/** Bundles the program and its workers into `folder`. */
 export async function bundleSources(folder: string): Promise<Bundles> {
-  const sources = ["artifact/pull-worker", "artifact/unpack-worker", "verify/verify-worker"];
-  const workers = sources.map((source) => basename(source));
+  const workers = ["src/artifact/pull-worker", "src/artifact/unpack-worker", "src/verify/verify-worker"];
+  const starts = ["src/executable", "scripts/build/recording-executable"];
+  await bundleInto(folder, [...workers, ...starts]);
+  // A function: see src/run-bundle.ts.
+  await bundleInto(folder, ["src/main"], {
+    inject: [join(import.meta.dirname, "headers.ts")],
+    banner: { js: "(function (exports, require) {" },
+    footer: { js: "})" },
+  });
+  const path = (name: string) => join(folder, `${basename(name)}.cjs`);
+  const assets = ["main", ...workers].map((name) => [basename(path(name)), path(name)]);
+  return {
+    start: path("executable"),
+    recordingStart: path("recording-executable"),
+    assets: Object.fromEntries(assets),
+  };
+}
+
+async function bundleInto(folder: string, sources: readonly string[], options: BuildOptions = {}): Promise<void> {
   await build({
     absWorkingDir: root,
-    entryPoints: ["main", ...sources].map((source) => ({ in: `src/${source}.ts`, out: basename(source) })),
+    entryPoints: sources.map((source) => ({ in: `${source}.ts`, out: basename(source) })),
     outdir: folder,
     outExtension: { ".js": ".cjs" },
     bundle: true,
@@ -30,12 +51,13 @@ export async function bundleSources(folder: string): Promise<Bundles> {
       // CommonJS has none. src/base/runtime.ts knows workers by name and never looks at the URL.
       "import.meta.url": '"file:///oras-csi"',
       ORAS_CSI_COMMIT: JSON.stringify(await currentCommit()),
+      // headers-polyfill looks whether Node's own class is there, which would load it.
+      "globalThis.Headers": "undefined",
     },
     plugins: [emptyModules],
     logLevel: "warning",
+    ...options,
   });
-  const path = (name: string) => join(folder, `${name}.cjs`);
-  return { main: path("main"), workers: Object.fromEntries(workers.map((name) => [`${name}.cjs`, path(name)])) };
 }
 
 /**

@@ -1,7 +1,8 @@
-import { chmodSync, existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Bundles } from "./bundle.ts";
 import { type Architecture, cacheFolder, type PlatformFiles } from "./packages.ts";
+import { recordCode } from "./record-code.ts";
 import { ensureTool, runTool } from "./run-tool.ts";
 
 /**
@@ -26,28 +27,50 @@ export interface ExecutableParts {
   readonly output: string;
 }
 
-/** Puts the bundles and koffi's native part into a copy of Node. */
+/** Puts the bundles, the main one's compiled code and koffi's native part into a copy of Node. */
 export async function buildExecutable({ architecture, files, bundles, output }: ExecutableParts): Promise<void> {
-  const own = architecture === process.arch;
+  const node = await stripNode(architecture, files);
+  const assets = { ...bundles.assets, "koffi.node": files.koffi };
+  const finished = `${output}.new`;
+  // Only the processor itself can say what its code is: an executable for another one compiles when it runs.
+  if (architecture === process.arch) {
+    const code = join(cacheFolder, "main.code");
+    const recording = join(cacheFolder, "recording-executable");
+    await assemble({ node, main: bundles.recordingStart, assets, output: recording });
+    await recordCode(recording, code);
+    await assemble({ node, main: bundles.start, assets: { ...assets, "main.code": code }, output: finished });
+  } else {
+    await assemble({ node, main: bundles.start, assets, output: finished });
+  }
+  // By rename, so that an executable that runs just now stays whole.
+  renameSync(finished, output);
+}
+
+interface Assembly {
+  readonly node: string;
+  readonly main: string;
+  readonly assets: Readonly<Record<string, string>>;
+  readonly output: string;
+}
+
+async function assemble({ node, main, assets, output }: Assembly): Promise<void> {
   const config = {
-    main: bundles.main,
+    main,
     mainFormat: "commonjs",
-    output: `${output}.new`,
-    executable: await stripNode(architecture, files),
+    output,
+    executable: node,
     disableExperimentalSEAWarning: true,
-    // V8 refuses a cache made on another architecture, with a warning at every start.
-    useCodeCache: own,
+    useCodeCache: false,
     execArgv,
     // NODE_OPTIONS of whoever starts the driver is nothing that it looks at.
     execArgvExtension: "none",
-    assets: { ...bundles.workers, "koffi.node": files.koffi },
+    assets,
   };
-  const configFile = join(cacheFolder, `sea-${architecture}.json`);
+  const configFile = `${output}.json`;
   writeFileSync(configFile, JSON.stringify(config, undefined, 2));
   await runTool(process.execPath, ["--build-sea", configFile]);
-  chmodSync(config.output, 0o755);
-  // By rename, so that an executable that runs just now stays whole.
-  renameSync(config.output, output);
+  rmSync(configFile);
+  chmodSync(output, 0o755);
 }
 
 /** Node without its symbols, a third smaller; as it came where there is no strip for that architecture. */
