@@ -19,17 +19,12 @@ export interface IngestOptions {
   readonly path: string;
   /** Of the whole blob. */
   readonly sizeBytes: number;
-  /** Which repository gives the bytes. What another one gave proves nothing of this one, so it is not gone on with. */
+  /** Who gives the bytes. What another one gave proves nothing of this one, so it is not gone on with. */
   readonly origin: string;
-  /** True where nobody asks who gave what. */
-  readonly takesAnyOrigin?: boolean;
 }
 
 /** Less than this is sooner fetched again than looked after. */
 const WORTH_KEEPING_BYTES = 64 * 1024;
-
-/** Of bytes that are of no use where somebody asks who gave them. */
-const SEVERAL_ORIGINS = "several";
 
 /** Of a file that comes in parts, the map is written anew after so many bytes. */
 const SAVE_BYTES = 32 * 1024 * 1024;
@@ -63,8 +58,7 @@ export class IngestFile {
     this.#ranges = new ByteRanges(this.there);
     this.#hasMap = left !== undefined;
     this.#isInParts = left?.isInParts === true;
-    this.#origin = left === undefined || left.origin === options.origin ? options.origin : SEVERAL_ORIGINS;
-    if (left !== undefined && this.#origin !== left.origin) this.#writeMap(left.isInParts ? this.there : undefined);
+    this.#origin = options.origin;
   }
 
   /** Writes bytes where they belong. A full disk is an error here, though the system call calls it a short write. */
@@ -113,15 +107,10 @@ export class IngestFile {
     await this.close();
   }
 
-  /** Closes and removes the file. */
+  /** Closes and removes the file, if it was not renamed away, and what is known of it. */
   async discard(): Promise<void> {
     await this.close();
     rmSync(this.path, { force: true });
-    this.forget();
-  }
-
-  /** The file was renamed away, closed: nothing is known of it here any more. */
-  forget(): void {
     if (this.#hasMap) removeIngestMap(this.path);
     this.#hasMap = false;
   }
@@ -156,10 +145,10 @@ export class IngestFile {
   }
 }
 
-/** What an earlier pull from the same repository left; undefined if nothing of it is of use. */
-function openLeft({ path, sizeBytes, origin, takesAnyOrigin }: IngestOptions) {
+/** What an earlier pull from the same origin left; undefined if nothing of it is of use. */
+function openLeft({ path, sizeBytes, origin }: IngestOptions) {
   const map = existsSync(ingestMapPath(path)) ? readIngestMap(path) : undefined;
-  if (map === undefined || (map.origin !== origin && takesAnyOrigin !== true)) return undefined;
+  if (map?.origin !== origin) return undefined;
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
@@ -173,13 +162,7 @@ function openLeft({ path, sizeBytes, origin, takesAnyOrigin }: IngestOptions) {
   if (leftBytes > sizeBytes) ftruncateSync(fd, sizeBytes);
   const parts = map.parts ?? [{ start: 0, end: endBytes }];
   const there = parts.map(({ start, end }) => ({ start, end: Math.min(end, endBytes) }));
-  const { origin: leftBy } = map;
-  return {
-    fd,
-    origin: leftBy,
-    there: there.filter(({ start, end }) => start < end),
-    isInParts: map.parts !== undefined,
-  };
+  return { fd, there: there.filter(({ start, end }) => start < end), isInParts: map.parts !== undefined };
 }
 
 function openAnew(path: string): number {

@@ -3,7 +3,7 @@ import type { ByteRange } from "../base/index.ts";
 
 /** What is known of a partial download, beside its bytes. */
 export interface IngestMap {
-  /** Which repository gave the bytes, and over which transport. */
+  /** Who gave the bytes (`downloadOrigin`). */
   readonly origin: string;
   /** The parts that are there; undefined where all bytes of the file are. */
   readonly parts: readonly ByteRange[] | undefined;

@@ -10,6 +10,7 @@ import {
 import { quoteName } from "../unpack/index.ts";
 import type { Bandwidth } from "./bandwidth.ts";
 import { diskErrorFrom } from "./disk-error.ts";
+import { downloadOrigin } from "./download-origin.ts";
 import { errorDuring } from "./error-during.ts";
 import { IngestFile } from "./ingest-file.ts";
 import type { PullUnpacking } from "./layer-unpacker.ts";
@@ -31,6 +32,8 @@ export interface LayerFetcherOptions {
   readonly bandwidth: Bandwidth | undefined;
   readonly onFailedTry: (failedTry: string) => void;
   readonly onHostFailed: (failure: HostFailure) => void;
+  /** Runs a commit unless the cache has the layer by now, from another origin; one at a time for each digest. */
+  readonly commitOnce: (layer: PlacedLayer, commit: () => Promise<void>) => Promise<void>;
   /** Makes an unpacked layer durable and visible. */
   readonly commitLayer: (staged: StagedLayer) => Promise<void>;
 }
@@ -60,11 +63,12 @@ export class LayerFetcher {
 
   /** Fetches a file layer; it is a blob of the cache then. */
   async fetchFile(layer: PlacedLayer, how: FetchOptions): Promise<void> {
+    const { blobs } = this.#options;
     await this.#withIngest(layer, how.signal, async (ingest) => {
       await this.#fetchInto(layer, ingest, noFollower, how);
       await ingest.close();
-      await this.#options.blobs.commit(ingest.path, layer.descriptor.digest);
-      ingest.forget();
+      await this.#options.commitOnce(layer, () => blobs.commit(ingest.path, layer.descriptor.digest));
+      await ingest.discard();
     });
   }
 
@@ -72,7 +76,7 @@ export class LayerFetcher {
   async fetchTar(layer: PlacedLayer, unpacking: PullUnpacking, how: FetchOptions): Promise<number> {
     return await this.#withIngest(layer, how.signal, async (ingest) => {
       const { staged, skippedEntries } = await this.#unpackWhileFetching(layer, ingest, unpacking, how);
-      await this.#options.commitLayer(staged);
+      await this.#options.commitOnce(layer, () => this.#options.commitLayer(staged));
       await ingest.discard();
       return skippedEntries;
     });
@@ -120,12 +124,11 @@ export class LayerFetcher {
     work: (ingest: IngestFile) => Promise<T>,
   ): Promise<T> {
     const { layout, job } = this.#options;
-    const { registry, repository, transport } = job.repository;
+    const origin = downloadOrigin(job);
     const ingest = new IngestFile({
-      path: layout.ingestFile(descriptor.digest),
+      path: layout.ingestFile(descriptor.digest, origin),
       sizeBytes: descriptor.size,
-      origin: `${transport} ${registry}/${repository}`,
-      takesAnyOrigin: !job.enforceNamespaces,
+      origin,
     });
     try {
       return await work(ingest);

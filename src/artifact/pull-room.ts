@@ -13,6 +13,8 @@ export interface PullRoomOptions {
   /** What messages call the artifact. */
   readonly reference: string;
   readonly treeId: TreeId;
+  /** Whose unfinished downloads are gone on with. */
+  readonly origin: string;
   /** The manifest, and the config where one is read: they are there already, and stay. */
   readonly documents: readonly Digest[];
   readonly layers: readonly PlacedLayer[];
@@ -55,8 +57,8 @@ export async function requireSettled(cache: Cache, reference: string): Promise<v
 }
 
 async function tryWithRoom<T>(options: PullRoomOptions, work: RoomyWork<T>): Promise<T> {
-  const { cache, layers, reference } = options;
-  using reservation = await cache.room.reserve(() => needOf(cache, layers));
+  const { cache, reference } = options;
+  using reservation = await cache.room.reserve(() => needOf(options));
   // Each try counts from nothing; who listens wants to hear of one pull.
   let before = noCounts;
   let counted = noCounts;
@@ -78,7 +80,7 @@ async function tryWithRoom<T>(options: PullRoomOptions, work: RoomyWork<T>): Pro
       const wanted = { bytes: more(bytes, need.bytes), inodes: more(inodes, need.inodes) };
       if (!(await cache.room.free(wanted))) throw error;
     }
-    reservation.left = await needOf(cache, layers);
+    reservation.left = await needOf(options);
     before = counted;
   }
 }
@@ -131,13 +133,13 @@ async function whileWatched<T>(options: PullRoomOptions, reservation: Reservatio
  * The least that a pull still writes: what the cache lacks, less what earlier tries left of it; tars unpacked (to their
  * packed size at least), and one of them packed beside it.
  */
-async function needOf(cache: Cache, layers: readonly PlacedLayer[]): Promise<DiskUse> {
+async function needOf({ cache, layers, origin }: PullRoomOptions): Promise<DiskUse> {
   const byKey = new Map(layers.map((layer) => [`${layer.kind} ${layer.descriptor.digest}`, layer]));
   let [bytes, packedTar, inodes] = [0, 0, 2];
   for (const { descriptor, kind } of byKey.values()) {
     const { digest, size } = descriptor;
     if (await cache.hasContent(descriptor, formOf(kind))) continue;
-    const lacking = Math.max(0, size - (await cache.partialBytes(digest)));
+    const lacking = Math.max(0, size - (await cache.partialBytes(digest, origin)));
     inodes++;
     bytes += kind === "file" ? lacking : size;
     if (kind !== "file") packedTar = Math.max(packedTar, lacking);

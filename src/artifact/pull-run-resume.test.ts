@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, test } from "node:test";
-import { type PullBench, usePulls } from "../../test/helpers/pull-bench.ts";
+import { type PullBench, type PullOptions, usePulls } from "../../test/helpers/pull-bench.ts";
 import { artifact, type BuiltLayer, fileLayer, folderLayer, sha256Of } from "../../test/registry/index.ts";
 import { DriverError } from "../base/index.ts";
+import { createLayout } from "../cache/index.ts";
+import type { Digest } from "../oci/index.ts";
 import type { PullProgress } from "./worker-calls.ts";
 
 const SIZE = 400_000;
@@ -17,18 +18,27 @@ const kinds: readonly { kind: string; make: () => Promise<BuiltLayer> }[] = [
   { kind: "folder", make: () => folderLayer("data", { x: content }) },
 ];
 
-const ingestOf = (bench: PullBench, { digest }: BuiltLayer) =>
-  join(bench.area.dataDir, "ingest", digest.replace(":", "-"));
+const ingestOf = (
+  { area, registry }: PullBench,
+  { digest }: BuiltLayer,
+  { enforceNamespaces = true }: PullOptions = {},
+) =>
+  createLayout(area.dataDir).ingestFile(
+    digest as Digest,
+    enforceNamespaces ? `http ${registry.host}/team/thing` : `http ${registry.host}`,
+  );
 
 /** A pull that is cancelled when half of its one blob is there. */
-async function pullHalf(bench: PullBench, layer: BuiltLayer): Promise<void> {
+async function pullHalf(bench: PullBench, layer: BuiltLayer, more: PullOptions = {}): Promise<void> {
   await bench.push(artifact([layer]));
   bench.registry.fault = () => ({ kind: "hold", afterBytes: HALF, until: new Promise(() => undefined) });
   const caller = new AbortController();
-  const cancelled = assert.rejects(bench.pull(artifact([layer]), { signal: caller.signal }), { kind: "cancelled" });
+  const pull = bench.pull(artifact([layer]), { signal: caller.signal, ...more });
+  const cancelled = assert.rejects(pull, { kind: "cancelled" });
   await bench.registry.log.waitFor((entry) => entry.bytesSent === HALF);
   // What was sent has to arrive, too.
-  while ((statSync(ingestOf(bench, layer), { throwIfNoEntry: false })?.size ?? 0) < HALF)
+  const path = ingestOf(bench, layer, more);
+  while ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) < HALF)
     await new Promise((resolve) => setImmediate(resolve));
   caller.abort(new DriverError("cancelled", "nobody wants it"));
   await cancelled;
@@ -103,14 +113,15 @@ for (const { kind, make } of kinds) {
       await pullHalf(bench, data);
       bench.registry.content.putBlob("team/other", data.digest, data.bytes);
       const repository = { registry: bench.registry.host, repository: "team/other", transport: "http" } as const;
-      await pullsRight(bench, data, { repository });
+      await bench.pull(artifact([data]), { repository });
       assert.deepEqual(asked(bench), [undefined]);
+      assert.equal(statSync(ingestOf(bench, data)).size, HALF, "it stays the first one's");
     });
 
-    test("of another repository serves where nobody asks for that", async () => {
+    test("of another repository of the registry serves where nobody asks for that", async () => {
       await using bench = await usePulls();
       const data = await make();
-      await pullHalf(bench, data);
+      await pullHalf(bench, data, { enforceNamespaces: false });
       bench.registry.content.putBlob("team/other", data.digest, data.bytes);
       const repository = { registry: bench.registry.host, repository: "team/other", transport: "http" } as const;
       await pullsRight(bench, data, { repository, enforceNamespaces: false });

@@ -7,6 +7,7 @@ import type { Admission, HostFailure, RegistryClient } from "../registry/index.t
 import { UnpackBudget, type UnpackLimits } from "../unpack/index.ts";
 import type { Bandwidth } from "./bandwidth.ts";
 import { diskErrorFrom } from "./disk-error.ts";
+import { downloadOrigin } from "./download-origin.ts";
 import { errorDuring } from "./error-during.ts";
 import { type FetchOptions, LayerFetcher } from "./layer-fetcher.ts";
 import { LayerPresence } from "./layer-presence.ts";
@@ -28,8 +29,10 @@ export interface PullTools {
   /** Remembers what a pull's hosts have let in of one offer. */
   readonly createAdmission: () => Admission;
   readonly unpacker: LayerUnpacker;
-  /** Held by digest while a blob is fetched. */
+  /** Held by origin and digest while a blob is fetched: a slow origin holds up nobody else's pull. */
   readonly fetching: KeyedLock;
+  /** Held by digest while what was fetched is put into the cache. */
+  readonly committing: KeyedLock;
   /** What all of them may take. */
   readonly bandwidth?: Bandwidth | undefined;
   readonly clock: Clock;
@@ -79,6 +82,7 @@ export class PullRun {
       bandwidth: tools.bandwidth,
       onFailedTry: (failedTry) => context.emit({ failedTry }),
       onHostFailed: (failedHost: HostFailure) => context.emit({ failedHost }),
+      commitOnce: (layer, commit) => this.#commitOnce(layer, commit),
       commitLayer: async (staged) => void (await context.ask(staged)),
     });
   }
@@ -168,13 +172,13 @@ export class PullRun {
     return missing;
   }
 
-  /** Fetches a layer unless another pull did so meanwhile: one blob has one ingest file, so one fetch at a time. */
+  /** Fetches a layer unless another pull did so meanwhile: one ingest file for an origin's blob, so one fetch at a time. */
   async #fetchOnce(layer: PlacedLayer, unpacking: PullUnpacking | undefined, signal: AbortSignal): Promise<void> {
     const turn = this.#place.begin(signal);
     try {
       turn.idle("pull");
       await this.#tools.fetching.run(
-        layer.descriptor.digest,
+        `${layer.descriptor.digest} ${downloadOrigin(this.#job)}`,
         async () => {
           await turn.busy();
           const { digest, size } = layer.descriptor;
@@ -188,6 +192,13 @@ export class PullRun {
     } finally {
       turn.over();
     }
+  }
+
+  /** What another origin gave meanwhile stays: trees that link to it would else keep its bytes beside the new ones. */
+  async #commitOnce(layer: PlacedLayer, commit: () => Promise<void>): Promise<void> {
+    const { signal } = this.#context;
+    const commitIfMissing = async () => ((await this.#presence.has(layer)) ? undefined : await commit());
+    await this.#tools.committing.run(layer.descriptor.digest, commitIfMissing, signal);
   }
 
   async #fetchMissingLayer(layer: PlacedLayer, unpacking: PullUnpacking | undefined, how: FetchOptions): Promise<void> {

@@ -47,7 +47,7 @@ export function servePulls(port: MessagePort, { maxBandwidth, stallTimeoutMs }: 
   const clients = createClients(stallTimeoutMs === undefined ? {} : { stallTimeoutMs });
   const clientFor = clients.clientFor;
   const bandwidth = maxBandwidth === undefined ? undefined : new Bandwidth(maxBandwidth, clock);
-  const fetching = new KeyedLock();
+  const [fetching, committing] = [new KeyedLock(), new KeyedLock()];
   const awayRoom = new AwayRoom();
   const collectGarbage = createCollector();
   const unpacker = new LayerUnpacker(clock);
@@ -66,7 +66,8 @@ export function servePulls(port: MessagePort, { maxBandwidth, stallTimeoutMs }: 
       if (isLarge) collectGarbage();
       try {
         const createAdmission = () => new Admission(unveilBy(context.ask));
-        const tools = { client: clientFor(job), createAdmission, awayRoom, unpacker, fetching, bandwidth, clock };
+        const shared = { awayRoom, unpacker, fetching, committing, bandwidth, clock };
+        const tools = { client: clientFor(job), createAdmission, ...shared };
         return await new PullRun(job, context, tools).run();
       } finally {
         if (isLarge) clock.after(0, collectGarbage);

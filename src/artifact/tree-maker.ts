@@ -3,6 +3,7 @@ import type { Cache, FileSample, Tree, TreeId } from "../cache/index.ts";
 import { type Digest, formatReference } from "../oci/index.ts";
 import type { Repository } from "../registry/index.ts";
 import { diskErrorFrom } from "./disk-error.ts";
+import { downloadOrigin } from "./download-origin.ts";
 import { MANY_LAYERS } from "./large-work.ts";
 import { formOf, type PlacedLayer } from "./placed-layer.ts";
 import type { PullWork, RunningPull } from "./pull.ts";
@@ -166,12 +167,13 @@ export class TreeMaker {
 
   #makeWithRoom(request: TreeRequest, plan: ReadPlan, pull: RunningPull): Promise<Tree> {
     const { layers, config } = plan;
-    const { cache, clock, log } = this.#options;
+    const { cache, enforceNamespaces, clock, log } = this.#options;
     const { resolving, resolved, selection } = request;
     const reference = formatReference(resolving.reference);
     const treeId = treeIdOf(resolved.digest, selection);
     const documents = [resolved.digest, ...(config ? [config.digest] : [])];
-    const room = { cache, clock, log, reference, treeId, documents, layers, onEvent: pull.onEvent };
+    const origin = downloadOrigin({ repository: resolving.repository, enforceNamespaces });
+    const room = { cache, clock, log, reference, treeId, origin, documents, layers, onEvent: pull.onEvent };
     return withPullRoom(room, (onEvent) =>
       this.#make(request, plan, { ...pull, onEvent }).catch((error: unknown) => {
         throw diskErrorFrom(error, `pull ${reference}`);

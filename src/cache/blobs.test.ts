@@ -18,6 +18,7 @@ import { Blobs } from "./blobs.ts";
 
 const bytes = Buffer.from("the bytes of a blob");
 const size = bytes.byteLength;
+const ORIGIN = "https a.io/x";
 const digest = digestOf(bytes);
 
 for (const algorithm of ["sha256", "sha512"] as const) {
@@ -76,7 +77,7 @@ test("a blob that lost its bytes is gone without a log, too", async (t) => {
 
 test("a download becomes a blob that pods may read; a worker sees it, too", async (t) => {
   const { blobs, layout } = await useDataDir(t).open();
-  const ingest = layout.ingestFile(digest);
+  const ingest = layout.ingestFile(digest, ORIGIN);
   writeFileSync(ingest, bytes, { mode: 0o600 });
   await blobs.commit(ingest, digest);
   assert.equal(await new Blobs(layout).has({ digest, size }), true);
@@ -87,8 +88,8 @@ test("a download becomes a blob that pods may read; a worker sees it, too", asyn
 test("a download replaces a blob of wrong size", async (t) => {
   const { blobs, layout } = await useDataDir(t).open();
   writeFileSync(layout.blob(digest), "cut");
-  writeFileSync(layout.ingestFile(digest), bytes);
-  await blobs.commit(layout.ingestFile(digest), digest);
+  writeFileSync(layout.ingestFile(digest, ORIGIN), bytes);
+  await blobs.commit(layout.ingestFile(digest, ORIGIN), digest);
   assert.deepEqual(readFileSync(layout.blob(digest)), bytes);
 });
 
@@ -101,28 +102,29 @@ test("a folder that is where a blob goes is no blob, and makes way", async (t) =
   assert.deepEqual(readFileSync(layout.blob(digest)), bytes);
   rmSync(layout.blob(digest));
   occupy();
-  writeFileSync(layout.ingestFile(digest), bytes);
-  await blobs.commit(layout.ingestFile(digest), digest);
+  writeFileSync(layout.ingestFile(digest, ORIGIN), bytes);
+  await blobs.commit(layout.ingestFile(digest, ORIGIN), digest);
   assert.deepEqual(readFileSync(layout.blob(digest)), bytes);
 });
 
 test("a download that is not there is an error", async (t) => {
   const { blobs, layout } = await useDataDir(t).open();
-  await assert.rejects(blobs.commit(layout.ingestFile(digest), digest), { code: "ENOENT" });
+  await assert.rejects(blobs.commit(layout.ingestFile(digest, ORIGIN), digest), { code: "ENOENT" });
 });
 
 test("a download is durable before it can be seen", async (t) => {
   const { blobs, layout } = await useDataDir(t).open();
-  const ingest = layout.ingestFile(digest);
+  const ingest = layout.ingestFile(digest, ORIGIN);
   writeFileSync(ingest, bytes);
   const disk = watchDisk(t, layout.dataDir);
   await blobs.commit(ingest, digest);
   const hex = digest.slice(7, 11);
+  const download = `ingest/sha256-${hex}${ingest.slice(ingest.lastIndexOf("-"))}`;
   assert.deepEqual(disk.calls, [
-    `chmod ingest/sha256-${hex}`,
-    `open ingest/sha256-${hex}`,
-    `sync ingest/sha256-${hex}`,
-    `rename ingest/sha256-${hex} -> blobs/sha256/${hex}`,
+    `chmod ${download}`,
+    `open ${download}`,
+    `sync ${download}`,
+    `rename ${download} -> blobs/sha256/${hex}`,
     "sync blobs/sha256",
   ]);
 });
@@ -130,7 +132,7 @@ test("a download is durable before it can be seen", async (t) => {
 for (let step = 0; step < 5; step++) {
   test(`a kill at step ${step} of a commit leaves a whole download or a whole blob`, async (t) => {
     const { blobs, layout } = await useDataDir(t).open();
-    const ingest = layout.ingestFile(digest);
+    const ingest = layout.ingestFile(digest, ORIGIN);
     writeFileSync(ingest, bytes);
     const disk = watchDisk(t, layout.dataDir, step);
     await assert.rejects(blobs.commit(ingest, digest), /killed/);

@@ -106,9 +106,9 @@ export class Cache {
     return form === "blob" ? this.blobs.has(descriptor) : hasLayer(this.layout, descriptor.digest, form);
   }
 
-  /** How much of a download is on disk already. */
-  async partialBytes(digest: Digest): Promise<number> {
-    return ((await unlessMissing(fs.lstat(this.layout.ingestFile(digest))))?.blocks ?? 0) * 512;
+  /** How much of a download from an origin is on disk already. */
+  async partialBytes(digest: Digest, origin: string): Promise<number> {
+    return ((await unlessMissing(fs.lstat(this.layout.ingestFile(digest, origin))))?.blocks ?? 0) * 512;
   }
 
   /** Runs `work` with a fresh folder in tmp/ for what is half-made; what is left in it goes when the work ends. */

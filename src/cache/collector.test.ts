@@ -11,7 +11,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { useDataDir } from "../../test/helpers/data-dir.ts";
 import { artifact, fileLayer } from "../../test/registry/index.ts";
@@ -239,20 +239,29 @@ describe("by age", () => {
     const { area, cache } = await open(t);
     const [digest, wanted] = [digestOf(Buffer.from("a")), digestOf(Buffer.from("b"))];
     const { layout, collector } = cache;
-    for (const path of [layout.ingestFile(digest), `${layout.ingestFile(digest)}.parts`, layout.ingestFile(wanted)]) {
+    const [old, young, held] = [
+      layout.ingestFile(digest, "http a.io/x"),
+      layout.ingestFile(digest, "http b.io/x"),
+      layout.ingestFile(wanted, "http a.io/x"),
+    ];
+    // One that an earlier version left goes as well.
+    const formerly = join(layout.ingest, digest.replace(":", "-"));
+    for (const path of [old, `${old}.parts`, held, formerly, `${formerly}.parts`]) {
       writeFileSync(path, "x".repeat(10_000));
       utimesSync(path, area.clock.now() / 1000, area.clock.now() / 1000);
     }
     writeFileSync(join(layout.ingest, "notes"), "of somebody");
     const { partials } = await collector.usage();
-    assert.deepEqual(partials, { bytes: 3 * 12_288, inodes: 3 });
+    assert.deepEqual(partials, { bytes: 5 * 12_288, inodes: 5 });
     using _ = await cache.leases.hold(wanted);
     area.clock.advance(DAY_MS - 1000);
+    writeFileSync(young, "x");
+    utimesSync(young, area.clock.now() / 1000, area.clock.now() / 1000);
     await collector.collect();
-    assert.equal(readdirSync(layout.ingest).length, 4);
+    assert.equal(readdirSync(layout.ingest).length, 7);
     area.clock.advance(1000);
     await collector.collect();
-    assert.deepEqual(readdirSync(layout.ingest).sort(), ["notes", layout.ingestFile(wanted).split("/").at(-1)].sort());
+    assert.deepEqual(readdirSync(layout.ingest).sort(), ["notes", basename(young), basename(held)].sort());
   });
 
   for (const entries of [1, 1000]) {
@@ -349,7 +358,7 @@ describe("by size", () => {
     }
     const [first, second = "" as TreeId] = ids;
     cache.inventory.touch(second);
-    const partial = cache.layout.ingestFile(digestOf(Buffer.from("p")));
+    const partial = cache.layout.ingestFile(digestOf(Buffer.from("p")), "http a.io/x");
     writeFileSync(partial, Buffer.alloc(MIB));
     assert.deepEqual((await cache.collector.collect()).trees, 1);
     assert.equal(existsSync(partial), false);

@@ -18,7 +18,7 @@ const paths: [name: string, path: string, expected: string][] = [
   ["a layer's index", layout.layerIndex(long, "image"), `layers/sha512/${longHex}.image.index`],
   ["a tree", layout.treeFolder(id), `trees/${hex}`],
   ["a tree's record", layout.treeRecord(id), `trees/${hex}.json`],
-  ["a partial download", layout.ingestFile(digest), `ingest/sha256-${hex}`],
+  ["a partial download", layout.ingestFile(digest, "x"), `ingest/sha256-${hex}-${hex.slice(0, 16)}`],
   ["the format", layout.formatFile, "format.json"],
   ["the lock", layout.lockFile, "lock"],
   ["the folder for what is half-made", layout.tmp, "tmp"],

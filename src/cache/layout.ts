@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { type Digest, digestParts } from "../oci/index.ts";
 
@@ -35,8 +36,12 @@ export interface Layout {
   treePin(id: TreeId): string;
   /** There while the tree's volumes want it removed some time after the last of them. */
   treeCleanup(id: TreeId): string;
-  ingestFile(digest: Digest): string;
+  /** Where a blob comes in from an origin: another one's download of it has a file of its own. */
+  ingestFile(digest: Digest, origin: string): string;
 }
+
+/** Of the hash of an origin, in the names of its downloads. */
+const ORIGIN_LENGTH = 16;
 
 /** The layout of the data dir at an absolute path. */
 export function createLayout(dataDir: string): Layout {
@@ -68,9 +73,10 @@ export function createLayout(dataDir: string): Layout {
     treeRecord: (id) => join(trees, `${id}.json`),
     treePin: (id) => join(trees, `${id}.pin`),
     treeCleanup: (id) => join(trees, `${id}.cleanup`),
-    ingestFile: (digest) => {
+    ingestFile: (digest, origin) => {
       const { algorithm, hex } = digestParts(digest);
-      return join(ingest, `${algorithm}-${hex}`);
+      const of = createHash("sha256").update(origin).digest("hex").slice(0, ORIGIN_LENGTH);
+      return join(ingest, `${algorithm}-${hex}-${of}`);
     },
   };
 }

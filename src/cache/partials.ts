@@ -6,7 +6,7 @@ import { type DiskUse, sumOfUses } from "./disk-space.ts";
 import type { Layout } from "./layout.ts";
 import { ageMs, type Moment, momentAt } from "./moment.ts";
 
-/** What there is of a download, with the files beside it. */
+/** What there is of a download from one origin, with the files beside it. */
 export interface PartialDownload {
   readonly digest: Digest;
   readonly paths: readonly string[];
@@ -15,20 +15,26 @@ export interface PartialDownload {
   readonly restedMs: number;
 }
 
-interface Found {
+interface FoundDownload {
+  readonly digest: Digest;
+  readonly files: readonly FoundFile[];
+}
+
+interface FoundFile {
   readonly path: string;
   readonly use: DiskUse;
   readonly writtenMs: number;
 }
 
-const PARTIAL = /^(sha256|sha512)-([0-9a-f]+)/;
+/** Digest and origin. Earlier versions' have no origin: nobody goes on with them. */
+const PARTIAL = /^(?<algorithm>sha256|sha512)-(?<hex>[0-9a-f]+)(-[0-9a-f]+)?/;
 
 /** The downloads that lie in ingest/. */
 export class Partials {
   readonly #layout: Layout;
   readonly #clock: Clock;
   /** When each was last written to, so that a clock that jumps makes none old. */
-  #written = new Map<Digest, Moment>();
+  #written = new Map<string, Moment>();
 
   constructor(layout: Layout, clock: Clock) {
     this.#layout = layout;
@@ -37,12 +43,12 @@ export class Partials {
 
   /** All of them, the longest rested first. Files that are none are left alone. */
   async list(): Promise<readonly PartialDownload[]> {
-    const written = new Map<Digest, Moment>();
-    const partials = [...(await this.#find())].map(([digest, files]) => {
+    const written = new Map<string, Moment>();
+    const partials = [...(await this.#find())].map(([download, { digest, files }]) => {
       const wallMs = Math.max(...files.map(({ writtenMs }) => writtenMs));
-      const before = this.#written.get(digest);
+      const before = this.#written.get(download);
       const moment = before?.wallMs === wallMs ? before : momentAt(this.#clock, wallMs);
-      written.set(digest, moment);
+      written.set(download, moment);
       return {
         digest,
         paths: files.map(({ path }) => path),
@@ -54,25 +60,27 @@ export class Partials {
     return partials.sort((a, b) => b.restedMs - a.restedMs);
   }
 
-  async #find(): Promise<ReadonlyMap<Digest, readonly Found[]>> {
-    const byDigest = new Map<Digest, Found[]>();
+  async #find(): Promise<ReadonlyMap<string, FoundDownload>> {
+    const found = new Map<string, FoundDownload>();
     for (const name of await fs.readdir(this.#layout.ingest)) {
-      const digest = digestIn(name);
-      if (digest === undefined) continue;
+      const { download, digest } = downloadIn(name) ?? {};
+      if (download === undefined || digest === undefined) continue;
       const path = join(this.#layout.ingest, name);
-      const found = await unlessMissing(fs.lstat(path));
-      if (found === undefined) continue;
-      const file = { path, use: { bytes: found.blocks * 512, inodes: 1 }, writtenMs: found.mtimeMs };
-      byDigest.set(digest, [...(byDigest.get(digest) ?? []), file]);
+      const stat = await unlessMissing(fs.lstat(path));
+      if (stat === undefined) continue;
+      const file = { path, use: { bytes: stat.blocks * 512, inodes: 1 }, writtenMs: stat.mtimeMs };
+      found.set(download, { digest, files: [...(found.get(download)?.files ?? []), file] });
     }
-    return byDigest;
+    return found;
   }
 }
 
-function digestIn(name: string): Digest | undefined {
-  const [, algorithm, hex] = PARTIAL.exec(name) ?? [];
+/** The download that a file belongs to, if it does to one. */
+function downloadIn(name: string): { readonly download: string; readonly digest: Digest } | undefined {
+  const match = PARTIAL.exec(name);
   try {
-    return parseDigest(`${algorithm}:${hex}`);
+    const { algorithm, hex } = match?.groups ?? {};
+    return { download: match?.[0] ?? "", digest: parseDigest(`${algorithm}:${hex}`) };
   } catch {
     // Not the name of a download.
     return undefined;

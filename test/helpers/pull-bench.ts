@@ -67,6 +67,7 @@ export async function usePulls(
     client,
     unpacker: new LayerUnpacker(hasty),
     fetching: new KeyedLock(),
+    committing: new KeyedLock(),
     clock: hasty,
     awayRoom: new AwayRoom(),
     createAdmission: () => new Admission(),

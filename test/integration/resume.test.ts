@@ -3,6 +3,8 @@ import { randomBytes } from "node:crypto";
 import { stat, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { createLayout } from "../../src/cache/index.ts";
+import type { Digest } from "../../src/oci/index.ts";
 import { type KubeletVolume, Sandbox } from "../driver/index.ts";
 import {
   artifact,
@@ -19,9 +21,12 @@ import { assertBlobsWhole, assertNothingLeft, attributes, pushThing, REAL, rejec
 const sentBytes = (registry: EmbeddedRegistry) =>
   registry.log.blobGets().reduce((sum, { bytesSent }) => sum + bytesSent, 0);
 
-/** Waits until so many bytes of a layer's partial download are on disk. */
-async function ingested(sandbox: Sandbox, { digest }: BuiltLayer, bytes: number): Promise<void> {
-  const path = join(sandbox.dataDir, "ingest", digest.replace(":", "-"));
+/** Where a layer's download from a repository of pods lies. */
+const ingestOf = ({ dataDir }: Sandbox, { digest }: BuiltLayer, { host }: EmbeddedRegistry) =>
+  createLayout(dataDir).ingestFile(digest as Digest, `http ${host}/team/thing`);
+
+/** Waits until so many bytes of a partial download are on disk. */
+async function ingested(path: string, bytes: number): Promise<void> {
   for (;;) {
     const size = await stat(path).then(
       (file) => file.size,
@@ -104,14 +109,14 @@ for (const { kind, file, make } of makers) {
     registry.log.clear();
     const first = sandbox.kubelet.volume({ attributes: attributes(reference) });
     const unpublished = assert.rejects(first.publish());
-    await ingested(sandbox, layer, HALF / 2);
+    await ingested(ingestOf(sandbox, layer, registry), HALF / 2);
     await first.unpublish();
     await unpublished;
     await registry.log.waitFor(({ finished, path }) => finished && path.endsWith(layer.digest));
 
     const second = sandbox.kubelet.volume({ attributes: attributes(reference) });
     const killed = assert.rejects(second.publish());
-    await ingested(sandbox, layer, HALF);
+    await ingested(ingestOf(sandbox, layer, registry), HALF);
     await sandbox.driver.stop("SIGKILL");
     await killed;
 
@@ -140,7 +145,7 @@ test("a large blob comes in parts, and all of them are gone on with after kill -
   await using sandbox = await Sandbox.start();
   const first = sandbox.kubelet.volume({ attributes: attributes(reference) });
   const killed = assert.rejects(first.publish());
-  const map = join(sandbox.dataDir, "ingest", `${layer.digest.replace(":", "-")}.parts`);
+  const map = `${ingestOf(sandbox, layer, registry)}.parts`;
   const partBytes = async (): Promise<number[]> => {
     const { parts = [] } = JSON.parse(await readFile(map, "utf8").catch(() => "{}"));
     return parts.map(([start, end]: [number, number]) => end - start);
