@@ -10,6 +10,8 @@ export interface DurableOptions {
   readonly mode?: number;
   /** Whether its name, too, must survive a power cut: true if left out. Else it may be as it was before, or not there. */
   readonly syncName?: boolean;
+  /** False: nothing need survive a power cut, and nothing is synced. True if left out. */
+  readonly isDurable?: boolean;
   /** Where a crash may leave a temporary file, on the same file system; the file's own folder if left out. */
   readonly temporaryFolder?: string;
 }
@@ -21,7 +23,7 @@ export interface DurableOptions {
 export async function writeFileDurably(
   path: string,
   content: string | Uint8Array,
-  { mode = OWN_MODE, temporaryFolder = dirname(path), syncName = true }: DurableOptions = {},
+  { mode = OWN_MODE, temporaryFolder = dirname(path), syncName = true, isDurable = true }: DurableOptions = {},
 ): Promise<void> {
   const temporary = join(temporaryFolder, `.${randomUUID()}.tmp`);
   try {
@@ -29,7 +31,7 @@ export async function writeFileDurably(
     try {
       if (mode !== OWN_MODE) await file.chmod(mode);
       await file.writeFile(content);
-      await file.sync();
+      if (isDurable) await file.sync();
     } finally {
       await file.close();
     }
@@ -38,7 +40,7 @@ export async function writeFileDurably(
     await fs.rm(temporary, { force: true });
     throw error;
   }
-  if (syncName) await syncFolder(dirname(path));
+  if (syncName && isDurable) await syncFolder(dirname(path));
 }
 
 /** Makes what was created, renamed or removed in a folder survive a power cut. */

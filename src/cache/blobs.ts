@@ -63,7 +63,8 @@ export class Blobs {
   async put(digest: Digest, bytes: Uint8Array): Promise<void> {
     const path = this.#layout.blob(digest);
     await removeFolder(path);
-    await writeFileDurably(path, bytes, { mode: BLOB_MODE, temporaryFolder: this.#layout.tmp });
+    const how = { mode: BLOB_MODE, temporaryFolder: this.#layout.tmp, isDurable: this.#isDurable };
+    await writeFileDurably(path, bytes, how);
   }
 
   /** Makes an ingest file, complete and verified by the caller, the blob of that digest: synced, then renamed. */

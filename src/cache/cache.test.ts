@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { promises as fs, mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { useDataDir } from "../../test/helpers/data-dir.ts";
 import { digestOf } from "../oci/index.ts";
+import { Cache } from "./cache.ts";
+import type { TreeId } from "./layout.ts";
 
 const bytes = Buffer.from("layer");
 const descriptor = { digest: digestOf(bytes), size: bytes.byteLength };
@@ -56,6 +58,29 @@ test("what a killed run staged is gone after the next start", async (t) => {
   await area.open();
   assert.deepEqual(readdirSync(first.layout.tmp), []);
 });
+
+for (const isDurable of [true, false]) {
+  test(`of a cache that is ${isDurable ? "kept" : "thrown away"}, ${isDurable ? "much" : "nothing"} is synced`, async (t) => {
+    const { path: dataDir, clock, log } = useDataDir(t);
+    const syncFileSystem = isDurable ? async () => undefined : undefined;
+    const file = await fs.open(import.meta.filename);
+    const sync = t.mock.method(Object.getPrototypeOf(file), "sync");
+    await file.close();
+    const cache = await Cache.open({ dataDir, syncFileSystem, clock, log });
+    await cache.blobs.put(descriptor.digest, bytes);
+    await cache.withStaging(async (staging) => {
+      const staged = { digest: descriptor.digest, way: "artifact", use: { bytes: 0, inodes: 1 } } as const;
+      mkdirSync(join(staging, "layer"));
+      writeFileSync(join(staging, "index"), "");
+      await cache.commitLayer({ ...staged, folder: join(staging, "layer"), indexFile: join(staging, "index") });
+      mkdirSync(join(staging, "tree"));
+      const facts = { manifest: descriptor.digest, bytes: 0, inodes: 1, layers: [] };
+      await cache.commitTree("0".repeat(64) as TreeId, join(staging, "tree"), facts);
+    });
+    await cache.close();
+    assert.equal(sync.mock.callCount() > 0, isDurable);
+  });
+}
 
 test("content is there as a file or as a folder, not as the other", async (t) => {
   const cache = await useDataDir(t).open();

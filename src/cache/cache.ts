@@ -62,11 +62,11 @@ export class Cache {
     const { clock, log } = options;
     this.dataDir = dataDir;
     this.sweeper = new Sweeper(dataDir.layout.tmp, log);
-    this.blobs = new Blobs(dataDir.layout, log);
+    this.isDurable = options.syncFileSystem !== undefined;
+    this.blobs = new Blobs(dataDir.layout, log, { isDurable: this.isDurable });
     this.trees = new Trees(dataDir, clock);
     this.references = new References(dataDir, clock);
     this.names = new Names(dataDir.layout, log);
-    this.isDurable = options.syncFileSystem !== undefined;
     this.#syncFileSystem = options.syncFileSystem ?? (() => Promise.resolve());
     const { sweeper, leases, blobs } = this;
     const { layout } = dataDir;
@@ -92,7 +92,8 @@ export class Cache {
 
   /** Opens the data dir; what an earlier run staged is deleted in the background. Its downloads are gone on with. */
   static async open(options: CacheOptions): Promise<Cache> {
-    const cache = new Cache(await openDataDir(options.dataDir, options.log), options);
+    const isDurable = options.syncFileSystem !== undefined;
+    const cache = new Cache(await openDataDir(options.dataDir, options.log, { isDurable }), options);
     if (!cache.dataDir.isNewer) await cache.sweeper.sweepLeftovers();
     return cache;
   }

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { basename, join } from "node:path";
-import { DriverError, errnoOf, type Logger, makeFolders, unlessMissing } from "../base/index.ts";
+import { DriverError, errnoOf, type Logger, makeFolders, syncFolder, unlessMissing } from "../base/index.ts";
 import type { JsonObject } from "../oci/index.ts";
 import { createLayout, type Layout } from "./layout.ts";
 import { numberAt, StateFiles } from "./state-file.ts";
@@ -15,17 +15,22 @@ export interface DataDir {
   readonly state: StateFiles;
   /** Written by a newer driver: all that is here stays as it is. */
   readonly isNewer: boolean;
+  /** Makes what was created, renamed or removed in a folder survive a power cut, if anything in the data dir has to. */
+  syncFolder(path: string): Promise<void>;
   /** Makes the folders that are missing: somebody removed them while the driver runs. */
   ensureFolders(): Promise<void>;
   /** Throws "refused" where a newer driver's format is on disk: what is published stays, nothing new is written. */
   requireOwnFormat(): void;
 }
 
-/** Makes the folders of a data dir where they are missing, all of them closed to other users, and checks its format. */
-export async function openDataDir(path: string, log: Logger): Promise<DataDir> {
+/**
+ * Makes the folders of a data dir where they are missing, all of them closed to other users, and checks its format. One
+ * that is not durable is thrown away later: nothing in it need survive a power cut.
+ */
+export async function openDataDir(path: string, log: Logger, { isDurable = true } = {}): Promise<DataDir> {
   const layout = createLayout(path);
   // What is corrupt at this time is kept beside its place: tmp/ is emptied at each start, which this is.
-  const ownState = new StateFiles({ temporaryFolder: layout.tmp, corruptFolder: path, log });
+  const ownState = new StateFiles({ temporaryFolder: layout.tmp, corruptFolder: path, isDurable, log });
   await orCannotWrite(path, async () => {
     await makeFolders(path, 0o700);
     await fs.chmod(path, 0o700);
@@ -39,8 +44,9 @@ export async function openDataDir(path: string, log: Logger): Promise<DataDir> {
   const corruptFolder = isNewer ? undefined : layout.tmp;
   return {
     layout,
-    state: new StateFiles({ temporaryFolder: layout.tmp, corruptFolder, log }),
+    state: new StateFiles({ temporaryFolder: layout.tmp, corruptFolder, isDurable, log }),
     isNewer,
+    syncFolder: async (folder) => (isDurable ? await syncFolder(folder) : undefined),
     ensureFolders: () => orCannotWrite(path, () => makeLayout(layout, undefined)),
     requireOwnFormat() {
       if (!isNewer) return;

@@ -1,6 +1,6 @@
 import { promises as fs } from "node:fs";
 import { dirname } from "node:path";
-import { syncFolder, unlessMissing } from "../base/index.ts";
+import { unlessMissing } from "../base/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { DiskUse } from "./disk-space.ts";
@@ -31,7 +31,8 @@ export async function hasLayer(layout: Layout, digest: Digest, way: UnpackWay): 
  * Makes a staged layer visible. The index goes last and a layer counts only with both, so a crash in between leaves a
  * folder that the next commit of this layer replaces.
  */
-export async function commitLayer({ layout, state }: DataDir, sweeper: Sweeper, staged: StagedLayer): Promise<void> {
+export async function commitLayer(dataDir: DataDir, sweeper: Sweeper, staged: StagedLayer): Promise<void> {
+  const { layout, state } = dataDir;
   const folder = layout.layerFolder(staged.digest, staged.way);
   const indexFile = layout.layerIndex(staged.digest, staged.way);
   await sweeper.discard(indexFile);
@@ -40,5 +41,5 @@ export async function commitLayer({ layout, state }: DataDir, sweeper: Sweeper, 
     await state.write(layout.layerUse(staged.digest, staged.way), { ...staged.use }, { syncName: false });
   await fs.rename(staged.folder, folder);
   await fs.rename(staged.indexFile, indexFile);
-  await syncFolder(dirname(folder));
+  await dataDir.syncFolder(dirname(folder));
 }

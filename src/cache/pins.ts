@@ -1,5 +1,5 @@
 import { promises as fs } from "node:fs";
-import { type Clock, syncFolder } from "../base/index.ts";
+import type { Clock } from "../base/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
 
@@ -37,7 +37,7 @@ export class Pins {
   /** Takes a pin away, durably; one that is not there is no error. */
   async unpin(id: TreeId): Promise<void> {
     await fs.rm(this.#dataDir.layout.treePin(id), { force: true });
-    await syncFolder(this.#dataDir.layout.trees);
+    await this.#dataDir.syncFolder(this.#dataDir.layout.trees);
     this.#pinned.delete(id);
   }
 }

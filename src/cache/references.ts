@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Clock, errnoOf, KeyedLock, makeFolders, RecentMap, syncFolder, unlessMissing } from "../base/index.ts";
+import { type Clock, errnoOf, KeyedLock, makeFolders, RecentMap, unlessMissing } from "../base/index.ts";
 import { type Digest, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
@@ -113,7 +113,7 @@ export class References {
           if (errnoOf(error) === "ENOENT") return;
           throw error;
         }
-        await syncFolder(dirname(file));
+        await this.#dataDir.syncFolder(dirname(file));
       });
     }
   }

@@ -14,7 +14,7 @@ function useStateFiles(t: TestContext, corrupt: "move" | "leave" = "move") {
   mkdirSync(tmp);
   const { log, lines } = useLog();
   const corruptFolder = corrupt === "move" ? tmp : undefined;
-  const state = new StateFiles({ temporaryFolder: tmp, corruptFolder, log });
+  const state = new StateFiles({ temporaryFolder: tmp, corruptFolder, isDurable: true, log });
   return { state, lines, tmp, folder, path: join(folder, "state.json") };
 }
 

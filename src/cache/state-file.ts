@@ -18,6 +18,8 @@ export interface StateFilesOptions {
   readonly temporaryFolder: string;
   /** Corrupt files are moved here; undefined: they are reported and left. */
   readonly corruptFolder: string | undefined;
+  /** False: the files need not survive a power cut. */
+  readonly isDurable: boolean;
   readonly log: Logger;
 }
 
@@ -61,8 +63,9 @@ export class StateFiles {
 
   /** Writes a state file so that a crash leaves the old one or the new one; `syncName` as in `writeFileDurably`. */
   async write(path: string, value: JsonObject, { syncName = true }: WriteOptions = {}): Promise<void> {
-    const { temporaryFolder } = this.#options;
-    const write = () => writeFileDurably(path, `${JSON.stringify(value)}\n`, { temporaryFolder, syncName });
+    const { temporaryFolder, isDurable } = this.#options;
+    const how = { temporaryFolder, syncName, isDurable };
+    const write = () => writeFileDurably(path, `${JSON.stringify(value)}\n`, how);
     try {
       await write();
     } catch (error) {

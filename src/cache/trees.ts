@@ -1,6 +1,6 @@
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
-import { type Clock, RecentMap, syncFolder, unlessMissing } from "../base/index.ts";
+import { type Clock, RecentMap, unlessMissing } from "../base/index.ts";
 import { type Digest, isJsonObject, type JsonObject, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
@@ -136,7 +136,7 @@ export class Trees {
       // A file or a link that is where the folder goes.
       if (there !== undefined) await fs.rm(folder);
       await fs.rename(staged, folder);
-      await syncFolder(layout.trees);
+      await this.#dataDir.syncFolder(layout.trees);
     }
     const rootTimeMs = Math.floor((await fs.lstat(folder)).mtimeMs);
     const known = (await this.record(id))?.references ?? [];
