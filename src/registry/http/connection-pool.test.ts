@@ -289,6 +289,25 @@ test("a body that stalls is cut; a sink that takes its time is not", async () =>
   await assert.rejects(done, faultIs("stalled"));
 });
 
+test("a body that trickles is cut, though it is never silent for long", async () => {
+  let peer: Peer | undefined;
+  await using bench = await useBench(async (connected) => {
+    peer = connected;
+    await connected.answer("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+  });
+  const response = await bench.pool.request(bench.request());
+  let came = Promise.withResolvers<void>();
+  const done = response.body.readInto(() => came.resolve());
+  const ended = assert.rejects(done, faultIs("stalled", /next to nothing/));
+  for (let i = 0; i < 15; i++) {
+    came = Promise.withResolvers<void>();
+    peer?.socket.write("x");
+    await came.promise;
+    bench.clock.advance(20_000);
+  }
+  await ended;
+});
+
 test("nobody listens on the port", async () => {
   const bench = await useBench(() => undefined);
   const request = bench.request();

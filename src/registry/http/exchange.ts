@@ -1,5 +1,6 @@
 import { type Clock, freeBuffers } from "../../base/index.ts";
 import { type BodyDecoder, createBodyDecoder } from "./body-decoder.ts";
+import { BodyPace } from "./body-pace.ts";
 import {
   type BodyFraming,
   bodyFramingOf,
@@ -46,13 +47,13 @@ export class Exchange {
   #isSinkBusy = false;
   #isResting = false;
   #peerClosed = false;
-  #lastByteMs: number;
+  /** Of the body. */
+  #pace: BodyPace | undefined;
   #cancelTimer: () => void;
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
     const { clock, limits, request } = options;
-    this.#lastByteMs = clock.monotonicMs();
     const patienceMs = Math.min(limits.firstByteTimeoutMs, request.patienceMs ?? Number.POSITIVE_INFINITY);
     this.#cancelTimer = clock.after(patienceMs, () => this.fail(this.#error("timeout", "no answer in time")));
     request.signal?.addEventListener("abort", this.#onAbort, { once: true });
@@ -78,11 +79,12 @@ export class Exchange {
   /** Takes what the socket read; false: let it rest until `resume` is called. */
   take(chunk: Buffer): boolean {
     this.#sawByte = true;
-    this.#lastByteMs = this.#options.clock.monotonicMs();
+    this.#pace?.moved(chunk.length);
     if (this.#phase === "head") this.#takeHead(chunk);
     else if (this.#phase === "body") this.#unread.push(chunk);
     this.#pump();
     this.#isResting = this.isHolding;
+    if (this.#isResting) this.#pace?.rest();
     return !this.#isResting;
   }
 
@@ -140,7 +142,9 @@ export class Exchange {
     this.#headBytes = Buffer.alloc(0);
     if (rest.length > 0) this.#unread.push(rest);
     this.#cancelTimer();
-    this.#cancelTimer = clock.after(limits.stallTimeoutMs, () => this.#checkStall());
+    const pace = new BodyPace(clock, limits.stallTimeoutMs);
+    this.#pace = pace;
+    this.#watch(pace);
     this.#response.resolve({
       status: head.status,
       headers: head.headers,
@@ -226,7 +230,7 @@ export class Exchange {
 
   readonly #onSinkReady = () => {
     this.#isSinkBusy = false;
-    this.#lastByteMs = this.#options.clock.monotonicMs();
+    this.#pace?.moved(0);
     this.#pump();
   };
 
@@ -235,7 +239,7 @@ export class Exchange {
       this.#endAtClose(decoder);
     } else if (this.#isResting) {
       this.#isResting = false;
-      this.#lastByteMs = this.#options.clock.monotonicMs();
+      this.#pace?.wake();
       this.#options.resume();
     }
   }
@@ -249,14 +253,12 @@ export class Exchange {
     }
   }
 
-  #checkStall(): void {
-    const { clock, limits } = this.#options;
-    const silentMs = this.#isResting ? 0 : clock.monotonicMs() - this.#lastByteMs;
-    if (silentMs >= limits.stallTimeoutMs) {
-      this.fail(this.#error("stalled", "the connection brought nothing more"));
-    } else {
-      this.#cancelTimer = clock.after(limits.stallTimeoutMs - silentMs, () => this.#checkStall());
-    }
+  #watch(pace: BodyPace): void {
+    this.#cancelTimer = this.#options.clock.after(pace.dueMs, () => {
+      const problem = pace.problem();
+      if (problem === undefined) this.#watch(pace);
+      else this.fail(this.#error("stalled", problem));
+    });
   }
 
   #over(isReusable: boolean): void {
