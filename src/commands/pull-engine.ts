@@ -11,6 +11,7 @@ import {
   systemClock,
 } from "../base/index.ts";
 import { Cache, type CacheLimits, defaultCacheLimits, lockDataDir, type Tree } from "../cache/index.ts";
+import { DEFAULT_MAX_UNPACK_RATIO } from "../config/index.ts";
 import { createMounter } from "../mount/index.ts";
 import { type Platform, platformOfMachine } from "../oci/index.ts";
 import { openRecords } from "../volume/index.ts";
@@ -44,8 +45,6 @@ export interface EnginePull {
 }
 
 const wholeDisk: CacheLimits = { ...defaultCacheLimits, highPercent: 100, lowPercent: 100, minPercent: 0 };
-/** As of the driver: `--max-unpack-ratio`. */
-const MAX_UNPACK_RATIO = 200;
 
 /** Pulls into a cache, as the driver does, for a command. */
 export class PullEngine implements AsyncDisposable {
@@ -102,7 +101,7 @@ export class PullEngine implements AsyncDisposable {
     const memory = createMemory(this.#libc);
     const tools = { cache: this.cache, worker: this.#worker, clock: systemClock, log: this.#log };
     const enforceNamespaces = this.cache.isDurable;
-    const options = { ...tools, enforceNamespaces, maxUnpackRatio: MAX_UNPACK_RATIO, memory };
+    const options = { ...tools, enforceNamespaces, maxUnpackRatio: DEFAULT_MAX_UNPACK_RATIO, memory };
     const cancel = new AbortController();
     // What came so far is kept for what was cancelled, and thrown away for what nobody understands.
     const onAbort = () => cancel.abort(new DriverError("cancelled", "the pull was stopped"));

@@ -15,5 +15,5 @@ export type { AnyOptionTable, OptionTable } from "./option.ts";
 export { type PullValues, pullOptions } from "./pull-options.ts";
 export { scanArguments } from "./scan-arguments.ts";
 export { parseConfig, type ServeConfig } from "./serve-config.ts";
-export { serveOptions } from "./serve-options.ts";
+export { DEFAULT_MAX_UNPACK_RATIO, serveOptions } from "./serve-options.ts";
 export { quoted, UsageError } from "./usage-error.ts";

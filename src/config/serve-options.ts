@@ -63,6 +63,8 @@ export interface ServeValues {
 
 /** Where the data are when neither `--data-dir` nor one of the Go driver's two flags says so. */
 export const DEFAULT_DATA_DIR = "/var/lib/oras-csi";
+/** Of commands that pull without a driver, too. */
+export const DEFAULT_MAX_UNPACK_RATIO = 200;
 
 const UNSET = { defaultValue: undefined, defaultText: "unset" } as const;
 
@@ -159,8 +161,8 @@ export const serveOptions: OptionTable<ServeValues> = {
     description:
       "the tar layers of an artifact unpack to at most the larger of 1 GiB and this many times their packed size; 0: no limit",
     parser: integer(0),
-    defaultValue: 200,
-    defaultText: "200",
+    defaultValue: DEFAULT_MAX_UNPACK_RATIO,
+    defaultText: String(DEFAULT_MAX_UNPACK_RATIO),
   },
   cacheMaxBytes: {
     description: "the cache holds so much at most, what pods write into their volumes included",
