@@ -5,8 +5,8 @@ import {
   createMemory,
   DriverError,
   type Libc,
-  loadKoffi,
   type Logger,
+  loadKoffi,
   openLibc,
   systemClock,
 } from "../base/index.ts";
@@ -17,6 +17,7 @@ import { type Platform, platformOfMachine } from "../oci/index.ts";
 import { openRecords } from "../volume/index.ts";
 import type { ClientAccess } from "./client-access.ts";
 import type { DataDirLock } from "./data-dir-holder.ts";
+import { dropUnlessOurs, markOurs } from "./scratch-folder.ts";
 import { syncFileSystem } from "./sync-file-system.ts";
 
 /** Where an engine keeps what it pulls. */
@@ -69,10 +70,12 @@ export class PullEngine implements AsyncDisposable {
     const libc = lock?.libc ?? openLibc(await loadKoffi(dataDir));
     const unlock = lock?.unlock ?? (await lockDataDir({ dataDir, libc, clock, log, signal }));
     try {
+      if (isScratch) dropUnlessOurs(dataDir);
       const limits = isScratch ? wholeDisk : defaultCacheLimits;
       const sync = (path: string) => syncFileSystem(libc, path);
       const syncUnlessScratch = isScratch ? undefined : sync;
       const cache = await Cache.open({ dataDir, syncFileSystem: syncUnlessScratch, limits, clock, log });
+      if (isScratch) markOurs(dataDir);
       cache.dataDir.requireOwnFormat();
       if (!isScratch) await holdPublished(cache, libc);
       const worker = new PullWorker(clock, { runsHere: true, unveil: access.unveil });

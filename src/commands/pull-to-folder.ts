@@ -4,9 +4,7 @@ import { exportTree } from "../artifact/index.ts";
 import { DriverError } from "../base/index.ts";
 import { createLayout, type Tree } from "../cache/index.ts";
 import { type EnginePull, PullEngine } from "./pull-engine.ts";
-
-/** In the output folder, on its file system: what is half-made lies here, and goes on from here the next time. */
-const SCRATCH_NAME = ".oras-csi-pull";
+import { clearWay, scratchIn } from "./scratch-folder.ts";
 
 /** Where the files go. */
 export interface FolderPull {
@@ -18,7 +16,8 @@ export interface FolderPull {
 
 /** Pulls into a folder, and keeps no cache: nothing but what a pull that may work later can go on with. */
 export async function pullToFolder({ folder, writeLog }: FolderPull, pull: EnginePull): Promise<Tree> {
-  const scratch = join(folder, SCRATCH_NAME);
+  const scratch = scratchIn(folder);
+  clearWay(scratch);
   const { signal, access } = pull;
   let tree: Tree;
   try {

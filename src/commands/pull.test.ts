@@ -7,6 +7,7 @@ import { runCommand } from "../../test/helpers/command-run.ts";
 import { useTempFolder } from "../../test/helpers/temp-folder.ts";
 import { artifact, EmbeddedRegistry, fileLayer, folderLayer, push } from "../../test/registry/index.ts";
 import { PullEngine } from "./pull-engine.ts";
+import { scratchIn } from "./scratch-folder.ts";
 
 async function useThing(content = "new") {
   const registry = await EmbeddedRegistry.start();
@@ -56,6 +57,43 @@ test("files of the same name are replaced, others stay", async (t) => {
   assert.equal(readFileSync(join(output, "a/mine"), "utf8"), "mine");
 });
 
+test("files of any name arrive, and stay with the next pull", async (t) => {
+  await using registry = await EmbeddedRegistry.start();
+  const output = useTempFolder(t);
+  for (const name of ["one", "two"]) {
+    await push(registry, "team/thing", artifact([fileLayer(`.oras-csi-pull/${name}`, name)]), name);
+    const argv = ["pull", "--plain-http", "-o", output, `${registry.host}/team/thing:${name}`];
+    assert.equal((await runCommand(argv)).code, 0);
+  }
+  assert.deepEqual(readdirSync(output), [".oras-csi-pull"]);
+  assert.deepEqual(readdirSync(join(output, ".oras-csi-pull")).sort(), ["one", "two"]);
+});
+
+describe("what an artifact has put where a pull is half-made", () => {
+  test("is no cache: a blob of another's digest is not believed", async (t) => {
+    const { registry, reference } = await useThing("right");
+    await using _ = registry;
+    const output = useTempFolder(t);
+    const blobs = join(scratchIn(output), "blobs/sha256");
+    mkdirSync(blobs, { recursive: true });
+    writeFileSync(join(blobs, createHash("sha256").update("right").digest("hex")), "wrong");
+    assert.equal((await runCommand(["pull", "--plain-http", "-o", output, reference])).code, 0);
+    assert.equal(readFileSync(join(output, "a/file"), "utf8"), "right");
+    assert.deepEqual(readdirSync(output).sort(), ["a", "folder"]);
+  });
+
+  test("is not followed, where it is a link", async (t) => {
+    const { registry, reference } = await useThing();
+    await using _ = registry;
+    const [output, elsewhere] = [useTempFolder(t), useTempFolder(t)];
+    writeFileSync(join(elsewhere, "mine"), "mine");
+    symlinkSync(elsewhere, scratchIn(output));
+    assert.equal((await runCommand(["pull", "--plain-http", "-o", output, reference])).code, 0);
+    assert.deepEqual(readdirSync(output).sort(), ["a", "folder"]);
+    assert.deepEqual(readdirSync(elsewhere), ["mine"]);
+  });
+});
+
 test("links in the folder are not followed, and what is in the way is an error", async (t) => {
   const { registry, reference } = await useThing();
   await using _ = registry;
@@ -97,7 +135,7 @@ describe("a pull that fails", () => {
         ? { kind: "hold", afterBytes: 1_000_000, until: new Promise<void>(() => undefined) }
         : undefined;
     const stopped = runCommand(argv, { signal: stop.signal });
-    const ingest = join(output, ".oras-csi-pull/ingest");
+    const ingest = join(scratchIn(output), "ingest");
     while (largestIn(ingest) < 900_000) await new Promise(setImmediate);
     stop.abort();
     const { code, error } = await stopped;
