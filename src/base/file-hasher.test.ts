@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { useSmallDisk, whyNoSmallDisk } from "../../test/helpers/small-disk.ts";
 import { useTempFolder } from "../../test/helpers/temp-folder.ts";
 import { FileHasher } from "./file-hasher.ts";
 
@@ -50,4 +51,30 @@ test("hashing ends in the middle of a file when it is cancelled", async (t) => {
   using hasher = new FileHasher({ signal: stop.signal, onBytes });
   await assert.rejects(hasher.hash(Buffer.from(path)), /enough/);
   assert.ok(told < 80 * 1024 * 1024);
+});
+
+for (const type of ["ext4", "xfs"] as const) {
+  test(`what the disk has is hashed, and not what is in memory of it (${type})`, {
+    skip: whyNoSmallDisk(),
+  }, async () => {
+    using disk = useSmallDisk({ type, sizeBytes: 320 * 1024 * 1024 });
+    using hasher = new FileHasher({ signal: never });
+    const path = join(disk.path, "file");
+    for (const size of [100, 1024 * 1024 + 700]) {
+      const content = randomBytes(size).toString("hex");
+      writeFileSync(path, content);
+      const { hex } = await hasher.hash(Buffer.from(path));
+      disk.flip(content.slice(-50));
+      assert.equal(readFileSync(path, "utf8"), content, "what is in memory stays");
+      assert.notEqual((await hasher.hash(Buffer.from(path))).hex, hex);
+    }
+  });
+}
+
+test("where a file system reads all through memory, so does the hasher", async () => {
+  using hasher = new FileHasher({ signal: never });
+  const path = "/sys/devices/system/cpu/possible";
+  const content = readFileSync(path);
+  const { hex, bytes } = await hasher.hash(Buffer.from(path));
+  assert.deepEqual([hex, bytes], [createHash("sha256").update(content).digest("hex"), content.length]);
 });

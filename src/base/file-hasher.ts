@@ -1,8 +1,6 @@
 import { createHash } from "node:crypto";
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { DiskReader } from "./disk-reader.ts";
 import { DriverError, errnoOf } from "./errors.ts";
-import { freeBuffers } from "./free-buffers.ts";
-import { withShortPath } from "./long-path.ts";
 
 /** What a file holds. */
 export interface FileHash {
@@ -13,15 +11,17 @@ export interface FileHash {
   readonly inode: number;
 }
 
-const PART_BYTES = 1024 * 1024;
 /** After so many bytes whatever else waits for this thread has its turn: some 20 ms. */
-const TURN_BYTES = 32 * PART_BYTES;
-/** A link, a FIFO or a device that is where a file should be is an error, and never waited for. */
-const FILE_ITSELF = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const TURN_BYTES = 32 * 1024 * 1024;
+/** What opening a file takes, in bytes that could be read meanwhile. */
+const OPEN_BYTES = 16 * 1024;
 
-/** Hashes files one after the other, through one buffer. Holds its thread for milliseconds: for a worker. */
+/**
+ * Hashes what the disk has of files, whatever is in memory of them, one after the other. Holds its thread for milliseconds:
+ * for a worker.
+ */
 export class FileHasher implements Disposable {
-  readonly #part = Buffer.allocUnsafeSlow(PART_BYTES);
+  readonly #disk = new DiskReader();
   readonly #signal: AbortSignal;
   readonly #onBytes: (bytes: number) => void;
   #sinceTurn = 0;
@@ -34,31 +34,24 @@ export class FileHasher implements Disposable {
 
   /** The hash of a file. Rejects with the system's error, ELOOP for a link, and "corrupt" for what is no file. */
   async hash(path: Buffer, algorithm = "sha256"): Promise<FileHash> {
-    const file = withShortPath(path, (short) => openSync(short, FILE_ITSELF));
-    try {
-      const found = fstatSync(file);
-      if (!found.isFile()) throw new DriverError("corrupt", "it is no file");
-      const hash = createHash(algorithm);
-      let bytes = 0;
-      for (let read = this.#read(file); read > 0; read = this.#read(file)) {
-        hash.update(this.#part.subarray(0, read));
-        bytes += read;
-        this.#onBytes(read);
-        await this.#takeTurns(read);
-      }
-      await this.#takeTurns(PART_BYTES / 64);
-      return { hex: hash.digest("hex"), bytes, inode: found.ino };
-    } finally {
-      closeSync(file);
+    using file = this.#disk.open(path);
+    const { ino, size } = file.stats;
+    if (!file.stats.isFile()) throw new DriverError("corrupt", "it is no file");
+    const hash = createHash(algorithm);
+    let bytes = 0;
+    for (let read = -1; bytes < size && read !== 0; bytes += read) {
+      const part = this.#disk.read(file, bytes);
+      hash.update(part);
+      read = part.length;
+      this.#onBytes(read);
+      await this.#takeTurns(read);
     }
+    await this.#takeTurns(OPEN_BYTES);
+    return { hex: hash.digest("hex"), bytes, inode: ino };
   }
 
   [Symbol.dispose](): void {
-    freeBuffers([this.#part]);
-  }
-
-  #read(file: number): number {
-    return readSync(file, this.#part);
+    this.#disk[Symbol.dispose]();
   }
 
   /** A cancel reaches this thread only when it rests. */

@@ -1,5 +1,15 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -8,6 +18,11 @@ export interface SmallDisk extends Disposable {
   readonly path: string;
   /** Unmounts and mounts it: nothing on it may be in use. */
   remount(): void;
+  /**
+   * Flips a bit of the only place on the disk itself that has some bytes, as a disk does that goes bad: what was read of
+   * it into memory stays as it was.
+   */
+  flip(bytes: string): void;
 }
 
 /** What a small disk is like. */
@@ -53,6 +68,15 @@ export function useSmallDisk(options: SmallDiskOptions = {}): SmallDisk {
     remount() {
       execFileSync("umount", [path]);
       mount();
+    },
+    flip(bytes) {
+      execFileSync("sync", ["--file-system", path]);
+      const found = readFileSync(image);
+      const at = found.indexOf(bytes);
+      if (at < 0 || found.includes(bytes, at + 1)) throw new Error("the disk has these bytes never, or twice");
+      const file = openSync(image, "r+");
+      writeSync(file, Buffer.from([(found[at] ?? 0) ^ 1]), 0, 1, at);
+      closeSync(file);
     },
     [Symbol.dispose]() {
       execFileSync("umount", [path]);

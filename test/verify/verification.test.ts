@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import {
   copyFileSync,
   existsSync,
@@ -13,6 +14,7 @@ import {
 import { join } from "node:path";
 import { test } from "node:test";
 import { type TarFields, tarOf } from "../fixtures/tar-builder.ts";
+import { useSmallDisk, whyNoSmallDisk } from "../helpers/small-disk.ts";
 import {
   artifact,
   type BuiltLayer,
@@ -23,6 +25,7 @@ import {
 } from "../registry/index.ts";
 import { flipByte, movedAside, useVerifier } from "./verify-bench.ts";
 
+const noDisk = whyNoSmallDisk();
 const CONTENT = "m".repeat(1000);
 const hexOf = ({ digest }: BuiltLayer) => digest.slice("sha256:".length);
 const blobOf = (dataDir: string, one: BuiltLayer) => join(dataDir, "blobs/sha256", hexOf(one));
@@ -115,6 +118,28 @@ for (const movesAside of [false, true]) {
     assert.deepEqual(await area.verify(), []);
   });
 }
+
+test("bytes that went bad on the disk, below what is in memory of them, are found and mended", {
+  skip: noDisk,
+}, async () => {
+  using disk = useSmallDisk({ type: "ext4", sizeBytes: 64 * 1024 * 1024 });
+  await using area = await useVerifier({ parent: disk.path });
+  const [ofFile, ofFolder] = [randomBytes(500).toString("hex"), randomBytes(500).toString("hex")];
+  await area.push(artifact([fileLayer("model", ofFile), await folderLayer("conf", { a: ofFolder })]), "v1");
+  const { folder } = await area.present("v1");
+  const shown = () => ["model", "conf/a"].map((path) => readFileSync(join(folder, path), "utf8"));
+  area.registry.log.clear();
+  for (const content of [ofFile, ofFolder]) disk.flip(content);
+  assert.deepEqual(shown(), [ofFile, ofFolder], "pods see what is in memory");
+  const found = await area.verify();
+  assert.match(found[0] ?? "", /^blob sha256:.* has other bytes/);
+  assert.match(found[1] ?? "", /^the unpacked layer .* holds "conf\/a", which has other bytes/);
+  assert.match(found[2] ?? "", /^tree .* and 1 more have wrong bytes$/);
+  await area.present("v1");
+  assert.deepEqual(shown(), [ofFile, ofFolder]);
+  assert.equal(area.registry.log.blobGets().length, 2);
+  assert.deepEqual(await area.verify(), []);
+});
 
 test("with policy Never nothing is fetched for a damaged tree, and it is not handed out either", async () => {
   await using area = await useTwo();

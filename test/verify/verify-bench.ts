@@ -8,9 +8,9 @@ import { describeFault, Verifier } from "../../src/verify/index.ts";
 import { useCache } from "../helpers/cache-area.ts";
 import { type BuiltManifest, EmbeddedRegistry, push } from "../registry/index.ts";
 
-/** A cache, a registry, and all that pulls, verifies and mends, with real threads. */
-export async function useVerifier() {
-  const area = await useCache();
+/** A cache, a registry, and all that pulls, verifies and mends, with real threads; the cache below `parent`, if one is named. */
+export async function useVerifier(options: { readonly parent?: string } = {}) {
+  const area = await useCache(options);
   const registry = await EmbeddedRegistry.start();
   const { cache, log } = area;
   const artifacts = new Artifacts({
