@@ -1,5 +1,6 @@
-import { createHash } from "node:crypto";
-import { DiskReader } from "./disk-reader.ts";
+import { createHash, type Hash } from "node:crypto";
+import type { ByteRange } from "./byte-ranges.ts";
+import { type DiskFile, DiskReader } from "./disk-reader.ts";
 import { DriverError, errnoOf } from "./errors.ts";
 
 /** What a file holds. */
@@ -32,26 +33,33 @@ export class FileHasher implements Disposable {
     this.#onBytes = options.onBytes ?? (() => undefined);
   }
 
-  /** The hash of a file. Rejects with the system's error, ELOOP for a link, and "corrupt" for what is no file. */
-  async hash(path: Buffer, algorithm = "sha256"): Promise<FileHash> {
+  /** The hash of a file, or of some parts of it, which begin and end with blocks. Rejects with the system's error, ELOOP for a link, and "corrupt" for what is no file. */
+  async hash(path: Buffer, algorithm = "sha256", ranges?: Iterable<ByteRange>): Promise<FileHash> {
     using file = this.#disk.open(path);
     const { ino, size } = file.stats;
     if (!file.stats.isFile()) throw new DriverError("corrupt", "it is no file");
     const hash = createHash(algorithm);
     let bytes = 0;
-    for (let read = -1; bytes < size && read !== 0; bytes += read) {
-      const part = this.#disk.read(file, bytes);
-      hash.update(part);
-      read = part.length;
-      this.#onBytes(read);
-      await this.#takeTurns(read);
-    }
+    for (const range of ranges ?? [{ start: 0, end: size }]) bytes += await this.#hashRange(file, range, hash);
     await this.#takeTurns(OPEN_BYTES);
     return { hex: hash.digest("hex"), bytes, inode: ino };
   }
 
   [Symbol.dispose](): void {
     this.#disk[Symbol.dispose]();
+  }
+
+  /** How many bytes there were: fewer where the file ends before. */
+  async #hashRange(file: DiskFile, { start, end }: ByteRange, hash: Hash): Promise<number> {
+    let at = start;
+    for (let read = -1; at < end && read !== 0; at += read) {
+      const part = this.#disk.read(file, at, end - at);
+      hash.update(part);
+      read = part.length;
+      this.#onBytes(read);
+      await this.#takeTurns(read);
+    }
+    return at - start;
   }
 
   /** A cancel reaches this thread only when it rests. */

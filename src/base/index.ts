@@ -1,5 +1,6 @@
 export { type ByteRange, ByteRanges } from "./byte-ranges.ts";
 export { type Clock, sleep, systemClock } from "./clock.ts";
+export { DISK_BLOCK_BYTES } from "./disk-reader.ts";
 export { type DurableOptions, syncFolder, writeFileDurably } from "./durable.ts";
 export {
   DriverError,

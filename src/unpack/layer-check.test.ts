@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, rmSync, symlinkSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { paxEntry, tarEntry, tarOf } from "../../test/fixtures/tar-builder.ts";
@@ -8,6 +8,7 @@ import { FileHasher } from "../base/index.ts";
 import { checkLayer } from "./layer-check.ts";
 import { writeLayerIndex } from "./layer-index-file.ts";
 
+const FAR = 2 ** 39 + 17;
 const oddName = Buffer.from([0x66, 0xff, 0x21]);
 const layer = tarOf(
   tarEntry({ name: "d/", type: "5" }),
@@ -17,9 +18,24 @@ const layer = tarOf(
   tarEntry({ name: "empty" }),
   tarEntry({ name: oddName, data: "odd" }),
   // So large that nobody could read it.
-  paxEntry({ "GNU.sparse.map": "0,6", "GNU.sparse.realsize": `${2 ** 40}` }),
-  tarEntry({ name: "sparse", data: "sparse" }),
+  paxEntry({
+    "GNU.sparse.map": `0,6,${FAR},4,${FAR + 5_000},2,${FAR + 40_000},3`,
+    "GNU.sparse.realsize": `${2 ** 40}`,
+  }),
+  tarEntry({ name: "sparse", data: ["sparse", "more", "20", "end"].map((data) => data.padEnd(512, "\0")).join("") }),
+  tarEntry({ name: "sparse too", type: "1", linkName: "sparse" }),
+  paxEntry({ "GNU.sparse.map": "9,0", "GNU.sparse.realsize": `${2 ** 41}` }),
+  tarEntry({ name: "hole" }),
+  // No tool writes its parts in such an order: of this one the size is all that is known.
+  paxEntry({ "GNU.sparse.map": "90000,1,0,1,90000,1", "GNU.sparse.realsize": `${2 ** 40}` }),
+  tarEntry({ name: "odd sparse", data: "x".repeat(1536) }),
 );
+
+function writeAt(path: string, at: number): void {
+  const file = openSync(path, "r+");
+  writeSync(file, "X", at);
+  closeSync(file);
+}
 
 /** Unpacks the layer, lets something happen to it, and says what a check finds. */
 async function faultsAfter(harm: (root: string, index: string) => void): Promise<string[]> {
@@ -39,7 +55,8 @@ async function faultsAfter(harm: (root: string, index: string) => void): Promise
   return faults;
 }
 
-const harms: readonly [name: string, harm: (root: string, index: string) => void, says: readonly string[]][] = [
+type Harm = readonly [name: string, harm: (root: string, index: string) => void, says: readonly string[]];
+const harms: readonly Harm[] = [
   ["nothing", () => undefined, []],
   [
     "another byte, seen by both names",
@@ -54,8 +71,15 @@ const harms: readonly [name: string, harm: (root: string, index: string) => void
   [
     "a cut sparse file",
     (root) => truncateSync(join(root, "sparse"), 3),
-    [`sparse has 3 bytes instead of ${2 ** 40} #`],
+    [`sparse has 3 bytes instead of ${2 ** 40} #`, `sparse too has 3 bytes instead of ${2 ** 40} #`],
   ],
+  ...[0, 5, FAR + 3, FAR + 5_001, FAR + 40_002].map(
+    (at): Harm => [
+      `another byte at ${at} of a sparse file`,
+      (root) => writeAt(join(root, "sparse"), at),
+      ["sparse has other bytes than were written #", "sparse too has other bytes than were written #"],
+    ],
+  ),
   ["a file that is gone", (root) => rmSync(join(root, "empty")), ["empty is missing"]],
   [
     "a name that is no text",

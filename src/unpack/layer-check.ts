@@ -24,7 +24,7 @@ export interface LayerCheckOptions {
 }
 
 /**
- * Reads all of an unpacked layer and compares it with its index: types, sizes, content (of a sparse file its size only). Rejects only when it is cancelled:
+ * Reads all of an unpacked layer and compares it with its index: types, sizes, content. Rejects only when it is cancelled:
  * what cannot be read is a fault, too.
  */
 export async function checkLayer({ indexFile, folder, ...rest }: LayerCheckOptions): Promise<void> {
@@ -33,7 +33,7 @@ export async function checkLayer({ indexFile, folder, ...rest }: LayerCheckOptio
     using index = new LayerIndexReader(indexFile);
     for (const row of index.rows()) {
       const path = row.path.length === 0 ? root : Buffer.concat([root, Buffer.from("/"), row.path]);
-      const fault = await faultOf(row, path, index.contentHash(row)?.toString("hex"), rest);
+      const fault = await faultOf(row, path, index, rest);
       if (fault !== undefined) rest.onFault({ ...fault, path: Buffer.from(row.path) });
     }
   } catch (error) {
@@ -51,7 +51,7 @@ type Checker = Pick<LayerCheckOptions, "hasher" | "onSound">;
 async function faultOf(
   row: LayerRow,
   path: Buffer,
-  hex: string | undefined,
+  index: LayerIndexReader,
   { hasher, onSound }: Checker,
 ): Promise<Omit<LayerFault, "path"> | undefined> {
   const found = lookAt(path);
@@ -60,8 +60,7 @@ async function faultOf(
   if (row.type !== "file") return undefined;
   if (found.size !== row.size) return { says: `has ${found.size} bytes instead of ${row.size}`, inode: found.ino };
   try {
-    // A sparse file has none: to read its holes might take for ever.
-    if (hex !== undefined && (await hasher.hash(path)).hex !== hex)
+    if (!(await hasBytes(row, path, index, hasher)))
       return { says: "has other bytes than were written", inode: found.ino };
   } catch (error) {
     if (!isUnreadable(error)) throw error;
@@ -69,6 +68,14 @@ async function faultOf(
   }
   onSound?.(found.ino);
   return undefined;
+}
+
+/** Of a sparse file only what was written is read: to read its holes might take for ever. */
+async function hasBytes(row: LayerRow, path: Buffer, index: LayerIndexReader, hasher: FileHasher): Promise<boolean> {
+  const sparse = row.isSparse ? index.sparseContent(row) : undefined;
+  const wanted = row.isSparse ? sparse?.hash : index.contentHash(row);
+  if (wanted === undefined) return true;
+  return (await hasher.hash(path, "sha256", sparse?.ranges)).hex === wanted.toString("hex");
 }
 
 /** What is at a path, or why it cannot be told. */

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   closeSync,
@@ -11,20 +12,23 @@ import {
   lutimesSync,
   mkdirSync,
   openSync,
+  readSync,
   rmdirSync,
   symlinkSync,
   unlinkSync,
   utimesSync,
   writeSync,
 } from "node:fs";
-import { DriverError, errnoOf } from "../base/index.ts";
+import { type ByteRange, DriverError, errnoOf } from "../base/index.ts";
 import { fileTime } from "./file-time.ts";
 import { quoteName, refuseEntry } from "./refusal.ts";
 
 /** The kernel's limit on a path in one call, its final NUL included. */
 const PATH_MAX = 4096;
 const SLASH = 0x2f;
-const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+/** So much of a file is read back at once. */
+const PART_BYTES = 64 * 1024;
+const NEW_FILE = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 const SOME_FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
 /** Whose a file is. */
@@ -79,6 +83,19 @@ export class LayerFolder {
       if (written === 0) throw diskFull("write", path);
       at += written;
     }
+  }
+
+  /** sha256 of what parts of a file hold, one after the other. */
+  hash(file: number, path: Buffer, ranges: Iterable<ByteRange>): Buffer {
+    const hash = createHash("sha256");
+    const part = Buffer.allocUnsafe(PART_BYTES);
+    for (const { start, end } of ranges) {
+      for (let at = start, read = -1; at < end && read !== 0; at += read) {
+        read = this.#guard("read back", path, () => readSync(file, part, 0, Math.min(PART_BYTES, end - at), at));
+        hash.update(part.subarray(0, read));
+      }
+    }
+    return hash.digest();
   }
 
   /** Gives a file the size that it has with its holes. */

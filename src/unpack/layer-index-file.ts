@@ -5,12 +5,12 @@ import type { LayerTable } from "./layer-index.ts";
 
 /*
  * The file: magic (8 bytes); rows, hashes, bytes of names, entries, implied folders, whether there are links into lower
- * layers (4 each), bytes of content (8); then
- * one after the other each row's parent and name length, the table's columns, the names, the hashes; last the sha256 of
- * all that. Numbers are little-endian.
+ * layers, ranges of sparse files (4 each), bytes of content (8); then one after the other each row's parent and name
+ * length, the table's columns, the names, the hashes, the ranges; last the sha256 of all that. Behind the hash of a sparse
+ * file is one of numbers: bytes, count and first of its ranges (8 each). Numbers are little-endian.
  */
-export const INDEX_MAGIC: Buffer = Buffer.from("orasidx\x03", "latin1");
-export const INDEX_HEADER_BYTES: number = INDEX_MAGIC.length + 6 * 4 + 8;
+export const INDEX_MAGIC: Buffer = Buffer.from("orasidx\x04", "latin1");
+export const INDEX_HEADER_BYTES: number = INDEX_MAGIC.length + 7 * 4 + 8;
 export const CHECKSUM_BYTES = 32;
 const PART_BYTES = 64 * 1024;
 
@@ -38,6 +38,7 @@ function* bodyParts(table: LayerTable): Generator<Buffer> {
   for (const column of [...table.names.paths.columns, ...table.columns]) yield* column.bytes(table.rowCount);
   yield* nameParts(table);
   yield* table.hashParts();
+  yield* table.rangeParts();
 }
 
 function header(table: LayerTable): Buffer {
@@ -46,7 +47,8 @@ function header(table: LayerTable): Buffer {
   let at = INDEX_MAGIC.copy(bytes);
   const { nameBytes } = table.names.paths;
   const links = table.hasLowerLinks ? 1 : 0;
-  for (const count of [table.rowCount, table.hashCount, nameBytes, entries, impliedFolders, links])
+  const { rowCount, hashCount, rangeCount } = table;
+  for (const count of [rowCount, hashCount, nameBytes, entries, impliedFolders, links, rangeCount])
     at = bytes.writeUInt32LE(count, at);
   bytes.writeDoubleLE(contentBytes, at);
   return bytes;

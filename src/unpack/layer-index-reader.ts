@@ -1,10 +1,19 @@
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import { DriverError, freeBuffers } from "../base/index.ts";
-import { Column } from "./column.ts";
-import { HASH_BYTES, type LayerCounts, type LayerEntryType, type RowFlags, readFlags } from "./layer-index.ts";
+import { type ByteRange, freeBuffers } from "../base/index.ts";
+import { corruptIndex, wrongName } from "./corrupt-index.ts";
+import { FolderPaths, isOnDisk } from "./folder-paths.ts";
+import {
+  HASH_BYTES,
+  type LayerCounts,
+  type LayerEntryType,
+  RANGE_BYTES,
+  type RowFlags,
+  readFlags,
+  readSparseNumbers,
+} from "./layer-index.ts";
 import { CHECKSUM_BYTES, INDEX_HEADER_BYTES, INDEX_MAGIC } from "./layer-index-file.ts";
-import { PathTable } from "./path-table.ts";
+import type { SparseFacts } from "./sparse-content.ts";
 
 /** What one path of a layer on disk is. */
 export interface LayerRow extends RowFacts {
@@ -13,6 +22,8 @@ export interface LayerRow extends RowFacts {
   readonly path: Buffer;
   /** Whether this file shares its content with one of an earlier row. */
   readonly isHardLink: boolean;
+  /** Whether it is a file with holes. */
+  readonly isSparse: boolean;
 }
 
 /** A row as the layer's tar left it: also what is not on disk, but says something of lower layers. */
@@ -32,8 +43,8 @@ interface RowFacts {
   /** Bytes of a file's content, 0 for others. */
   readonly size: number;
   /**
-   * Where `contentHash` finds the sha256 of a file's content, the same for all names of one file; 0 for sparse files and all
-   * others. Of a "lower-link" the row that it leads to.
+   * Where `contentHash` finds the sha256 of a file's content, the same for all names of one file; 0 for all that is none. Of
+   * a "lower-link" the row that it leads to.
    */
   readonly hashNumber: number;
 }
@@ -55,7 +66,6 @@ type Columns = [
 const CHECK_BYTES = 256 * 1024;
 const SLASH = Buffer.from("/");
 const DOT = 0x2e;
-const WRONG_NAME = "one of its names cannot be";
 
 /**
  * An index on disk, read row by row: a layer may have a million, and only its folders' names are kept in memory. Buffers
@@ -77,14 +87,14 @@ export class LayerIndexReader implements Disposable {
     try {
       const header = read(this.#file, INDEX_HEADER_BYTES, 0);
       if (!header.subarray(0, INDEX_MAGIC.length).equals(INDEX_MAGIC))
-        throw corrupt("it does not begin as one of this format");
+        throw corruptIndex("it does not begin as one of this format");
       const number = (index: number) => header.readUInt32LE(INDEX_MAGIC.length + 4 * index);
-      const contentBytes = header.readDoubleLE(INDEX_MAGIC.length + 4 * 6);
+      const contentBytes = header.readDoubleLE(INDEX_MAGIC.length + 4 * 7);
       this.counts = { entries: number(3), impliedFolders: number(4), contentBytes };
       this.#rowCount = number(0);
       this.hashCount = number(1);
       this.hasLowerLinks = number(5) !== 0;
-      this.#starts = startsOf(this.#rowCount, number(2), this.hashCount);
+      this.#starts = startsOf(this.#rowCount, number(2), this.hashCount, number(6));
       checkWhole(this.#file, this.#start("checksum"));
     } catch (error) {
       closeSync(this.#file);
@@ -136,59 +146,42 @@ export class LayerIndexReader implements Disposable {
         const name = names.subarray(from, end);
         const parent = parents.readUInt32LE(4 * i);
         from = end;
-        if (first + i === 0 ? name.length > 0 : parent >= first + i || !isPlainName(name)) throw corrupt(WRONG_NAME);
+        if (first + i === 0 ? name.length > 0 : parent >= first + i || !isPlainName(name)) throw wrongName();
         yield { parent, name, ...readFlags(flags[i] ?? 0), ...factsOf(facts, i) };
       }
     }
   }
 
   /** sha256 of a file's content (32 bytes), undefined for sparse files and all that is none. */
-  contentHash({ type, hashNumber }: LayerRow | TarRow): Buffer | undefined {
-    if (hashNumber === 0 || type !== "file") return undefined;
-    return read(this.#file, HASH_BYTES, this.#start("hashes") + (hashNumber - 1) * HASH_BYTES);
+  contentHash({ type, hashNumber, isSparse }: LayerRow | TarRow): Buffer | undefined {
+    return type !== "file" || isSparse ? undefined : this.#hash(hashNumber);
   }
 
-  #start(part: "names" | "hashes" | "checksum"): number {
-    return this.#starts.at({ names: -3, hashes: -2, checksum: -1 }[part]) ?? 0;
-  }
-}
-
-/** The folders seen so far. A path that they make never leads anywhere but below the root. */
-class FolderPaths {
-  readonly #table = new PathTable();
-  readonly #isFolder = new Column("u8");
-  #row = 0;
-  #lastFolder = 0;
-  #lastPath: Buffer = Buffer.alloc(0);
-
-  /** The path of the next row, which is in a folder of an earlier row. The first one is the root. */
-  add({ parent: folder, name, type }: TarRow): Buffer {
-    const row = this.#row++;
-    if (type === "folder") this.#isFolder.set(row, 1);
-    if (row === 0) {
-      if (type !== "folder") throw corrupt(WRONG_NAME);
-      return name;
-    }
-    this.#table.add(folder, name, 0, type === "folder" ? name.length : 0);
-    // That was also what was in a folder that gave way to a file later.
-    if (!isOnDisk(type)) return name;
-    if (this.#isFolder.get(folder) === 0) throw corrupt(WRONG_NAME);
-    if (folder !== this.#lastFolder) {
-      this.#lastFolder = folder;
-      this.#lastPath = this.#table.path(folder);
-    }
-    return folder === 0 ? name : Buffer.concat([this.#lastPath, SLASH, name]);
+  /** What a sparse file holds; undefined where it has too many ranges to be known. */
+  sparseContent({ hashNumber }: LayerRow): SparseFacts | undefined {
+    const { count, first } = readSparseNumbers(this.#hash(hashNumber + 1));
+    if (count === undefined) return undefined;
+    const bytes = read(this.#file, count * RANGE_BYTES, this.#start("ranges") + first * RANGE_BYTES);
+    return { ranges: rangesIn(bytes), hash: this.#hash(hashNumber) };
   }
 
-  /** Gives all memory back at once. */
-  free(): void {
-    this.#table.free();
-    this.#isFolder.free();
+  /** Bytes of a file without its holes. */
+  heldBytes({ size, hashNumber, isSparse }: LayerRow): number {
+    return isSparse ? readSparseNumbers(this.#hash(hashNumber + 1)).bytes : size;
+  }
+
+  #hash(number: number): Buffer {
+    return read(this.#file, HASH_BYTES, this.#start("hashes") + (number - 1) * HASH_BYTES);
+  }
+
+  #start(part: "names" | "hashes" | "ranges" | "checksum"): number {
+    return this.#starts.at({ names: -4, hashes: -3, ranges: -2, checksum: -1 }[part]) ?? 0;
   }
 }
 
-function isOnDisk(type: LayerEntryType): boolean {
-  return type === "folder" || type === "file" || type === "symlink";
+function* rangesIn(bytes: Buffer): Generator<ByteRange> {
+  for (let at = 0; at < bytes.length; at += RANGE_BYTES)
+    yield { start: bytes.readDoubleLE(at), end: bytes.readDoubleLE(at + 8) };
 }
 
 function factsOf([modes, sizes, mtimes, hashes]: readonly [Buffer, Buffer, Buffer, Buffer], row: number) {
@@ -212,22 +205,23 @@ function isPlainName(name: Buffer): boolean {
   return !(name[0] === DOT && (name.length === 1 || (name.length === 2 && name[1] === DOT)));
 }
 
-function startsOf(rows: number, nameBytes: number, hashes: number): readonly number[] {
+function startsOf(rows: number, nameBytes: number, hashes: number, ranges: number): readonly number[] {
   const starts = [INDEX_HEADER_BYTES];
-  for (const bytes of [...COLUMN_BYTES.map((each) => each * rows), nameBytes, hashes * HASH_BYTES])
+  const columns = COLUMN_BYTES.map((each) => each * rows);
+  for (const bytes of [...columns, nameBytes, hashes * HASH_BYTES, ranges * RANGE_BYTES])
     starts.push((starts.at(-1) ?? 0) + bytes);
   return starts;
 }
 
 /** Reads the whole file once. Throws "corrupt" if it is longer or shorter, or its checksum does not fit. */
 function checkWhole(file: number, bodyBytes: number): void {
-  if (fstatSync(file).size !== bodyBytes + CHECKSUM_BYTES) throw corrupt("it is not as long as it should be");
+  if (fstatSync(file).size !== bodyBytes + CHECKSUM_BYTES) throw corruptIndex("it is not as long as it should be");
   const hash = createHash("sha256");
   const part = Buffer.allocUnsafeSlow(Math.min(CHECK_BYTES, bodyBytes));
   for (let at = 0; at < bodyBytes; at += CHECK_BYTES)
     hash.update(fill(file, part, Math.min(CHECK_BYTES, bodyBytes - at), at));
   freeBuffers([part]);
-  if (!hash.digest().equals(read(file, CHECKSUM_BYTES, bodyBytes))) throw corrupt("its checksum does not fit");
+  if (!hash.digest().equals(read(file, CHECKSUM_BYTES, bodyBytes))) throw corruptIndex("its checksum does not fit");
 }
 
 function read(file: number, length: number, position: number): Buffer {
@@ -238,12 +232,8 @@ function read(file: number, length: number, position: number): Buffer {
 function fill(file: number, buffer: Buffer, length: number, position: number): Buffer {
   for (let at = 0; at < length; ) {
     const done = readSync(file, buffer, at, length - at, position + at);
-    if (done === 0) throw corrupt("it is too short");
+    if (done === 0) throw corruptIndex("it is too short");
     at += done;
   }
   return buffer.subarray(0, length);
-}
-
-function corrupt(why: string): DriverError {
-  return new DriverError("corrupt", `cannot read the index of an unpacked layer: ${why}`);
 }

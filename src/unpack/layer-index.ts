@@ -1,6 +1,7 @@
 import { freeBuffers } from "../base/index.ts";
 import { Column } from "./column.ts";
 import { NameTable } from "./name-table.ts";
+import type { SparseContent } from "./sparse-content.ts";
 
 /**
  * What a row is. Only the first three are on disk. "skipped" is a device or FIFO that was left out; "lower-link" a hard link
@@ -29,10 +30,16 @@ const types: readonly LayerEntryType[] = ["folder", "file", "symlink", "skipped"
 const TYPE_BITS = 0x7;
 const HARD_LINK = 0x8;
 const HIDES_LOWER = 0x10;
+const SPARSE = 0x20;
 const HASHES_A_SEGMENT = 4096;
+
+/** Of all sparse files of a layer together: of one beyond that, only the size is known later. Their memory is 8 MB. */
+const MAX_RANGES = 524_288;
 
 /** sha256 of a file's content takes this many bytes. */
 export const HASH_BYTES = 32;
+/** Each of a sparse file's ranges: start and end. */
+export const RANGE_BYTES = 16;
 
 /** What a row's flags say. */
 export interface RowFlags {
@@ -41,6 +48,8 @@ export interface RowFlags {
   readonly isHardLink: boolean;
   /** Whether what lower layers have at this path, and in it, is hidden whatever this layer has there. */
   readonly hidesLower: boolean;
+  /** A file with holes: its hash is that of its ranges. */
+  readonly isSparse: boolean;
 }
 
 /** Reads a row's flags. */
@@ -49,7 +58,35 @@ export function readFlags(flags: number): RowFlags {
     type: types[flags & TYPE_BITS] ?? "nothing",
     isHardLink: (flags & HARD_LINK) !== 0,
     hidesLower: (flags & HIDES_LOWER) !== 0,
+    isSparse: (flags & SPARSE) !== 0,
   };
+}
+
+/** What is noted of a sparse file, in the place of a hash. */
+interface SparseNumbers {
+  /** Of all its ranges. */
+  readonly bytes: number;
+  /** How many ranges there are, and which is the first one. */
+  readonly count: number;
+  readonly first: number;
+}
+
+/** In place of a count and a hash: there are too many ranges to be kept. */
+const NOT_KEPT = -1;
+const NO_HASH = Buffer.alloc(HASH_BYTES);
+
+function sparseNumbers({ bytes, count, first }: SparseNumbers): Buffer {
+  const block = Buffer.alloc(HASH_BYTES);
+  for (const [i, number] of [bytes, count, first].entries()) block.writeDoubleLE(number, 8 * i);
+  return block;
+}
+
+/** Reads what is noted of a sparse file behind its hash. The count is undefined if its ranges are not kept. */
+export function readSparseNumbers(
+  block: Buffer,
+): Omit<SparseNumbers, "count"> & { readonly count: number | undefined } {
+  const [bytes, count, first] = [block.readDoubleLE(0), block.readDoubleLE(8), block.readDoubleLE(16)];
+  return { bytes, count: count === NOT_KEPT ? undefined : count, first };
 }
 
 /**
@@ -68,6 +105,9 @@ export class LayerTable {
   readonly #hashes = new Column("u32");
   readonly #hashSegments: Buffer[] = [];
   #hashCount = 0;
+  /** Start and end of one after the other. */
+  readonly #ranges = new Column("f64");
+  #rangeCount = 0;
   #hasLowerLinks = false;
 
   constructor() {
@@ -80,6 +120,11 @@ export class LayerTable {
 
   get hashCount(): number {
     return this.#hashCount;
+  }
+
+  /** Ranges of all sparse files. */
+  get rangeCount(): number {
+    return this.#rangeCount;
   }
 
   /** Whether a row is, or was, a link into a lower layer. */
@@ -116,10 +161,32 @@ export class LayerTable {
     this.#hashes.set(row, 0);
   }
 
-  /** A file's content is known now. A sparse file has no hash: its holes may be too large to be read. */
-  putContent(row: number, size: number, hash: Buffer | undefined): void {
+  /** A file's content is known now. */
+  putContent(row: number, size: number, hash: Buffer): void {
     this.#sizes.set(row, size);
-    this.#hashes.set(row, hash === undefined ? 0 : this.#addHash(hash) + 1);
+    this.#hashes.set(row, this.#addHash(hash) + 1);
+  }
+
+  /** Whether what a sparse file holds can be told later. */
+  canKeep({ isInOrder, rangeCount }: SparseContent): boolean {
+    return isInOrder && this.#rangeCount + rangeCount <= MAX_RANGES;
+  }
+
+  /**
+   * The same of a sparse file, whose holes may be too large to be read: behind its hash is told where its ranges are.
+   * Without a hash they are not kept.
+   */
+  putSparse(row: number, size: number, content: SparseContent, hash: Buffer | undefined): void {
+    const first = this.#rangeCount;
+    for (const { start, end } of hash === undefined ? [] : content.ranges()) {
+      const at = 2 * this.#rangeCount++;
+      this.#ranges.set(at, start);
+      this.#ranges.set(at + 1, end);
+    }
+    this.putContent(row, size, hash ?? NO_HASH);
+    this.#flags.set(row, this.#flags.get(row) | SPARSE);
+    const count = hash === undefined ? NOT_KEPT : this.#rangeCount - first;
+    this.#addHash(sparseNumbers({ bytes: content.bytes, count, first }));
   }
 
   /** What lower layers have at this row's path, and in it, is hidden. */
@@ -137,7 +204,7 @@ export class LayerTable {
   /** A row is another name of what `target` is. */
   putHardLink(row: number, target: number): void {
     const hides = this.#flags.get(row) & HIDES_LOWER;
-    this.#flags.set(row, (this.#flags.get(target) & TYPE_BITS) | HARD_LINK | hides);
+    this.#flags.set(row, (this.#flags.get(target) & (TYPE_BITS | SPARSE)) | HARD_LINK | hides);
     this.#modes.set(row, this.#modes.get(target));
     this.#mtimes.set(row, this.#mtimes.get(target));
     this.#sizes.set(row, this.#sizes.get(target));
@@ -157,10 +224,15 @@ export class LayerTable {
     }
   }
 
+  /** All ranges of sparse files, in parts. */
+  rangeParts(): Iterable<Buffer> {
+    return this.#ranges.bytes(2 * this.#rangeCount);
+  }
+
   /** Gives all memory back at once, ahead of the garbage collection; the table is of no use any more. */
   free(): void {
     this.names.free();
-    for (const column of this.columns) column.free();
+    for (const column of [...this.columns, this.#ranges]) column.free();
     freeBuffers(this.#hashSegments.splice(0));
   }
 

@@ -8,6 +8,7 @@ import { type CleanPath, cleanEntryPath } from "./paths.ts";
 import { quoteName, refuseEntry } from "./refusal.ts";
 import type { TarEntry } from "./tar-entry.ts";
 import type { TarHandler } from "./tar-reader.ts";
+import { SparseContent } from "./sparse-content.ts";
 import type { UnpackBudget } from "./unpack-budget.ts";
 import { findWhiteout, isInLinkStore, type Whiteout } from "./whiteouts.ts";
 
@@ -38,8 +39,8 @@ interface OpenFile {
   readonly mode: number;
   readonly owner: Owner | undefined;
   readonly size: number;
-  /** Where a sparse file is written; undefined for others. */
-  offset: number | undefined;
+  /** Undefined for all that is not sparse. */
+  readonly sparse: SparseContent | undefined;
   /** Only if the content comes in more than one part. */
   hash: Hash | undefined;
   digest: Buffer | undefined;
@@ -102,14 +103,14 @@ export class TarExtractor implements TarHandler {
   }
 
   seek(offset: number): void {
-    if (this.#file !== undefined) this.#file.offset = offset;
+    if (this.#file?.sparse !== undefined) this.#file.sparse.offset = offset;
   }
 
   data(bytes: Buffer): void {
     const file = this.#file;
     if (file === undefined) return;
-    this.#folder.write(file.descriptor, bytes, file.path, file.offset);
-    if (file.offset !== undefined) file.offset += bytes.length;
+    this.#folder.write(file.descriptor, bytes, file.path, file.sparse?.offset);
+    if (file.sparse !== undefined) file.sparse.wrote(bytes.length);
     else if (bytes.length === file.size) file.digest = hash("sha256", bytes, "buffer");
     else file.hash = (file.hash ?? createHash("sha256")).update(bytes);
   }
@@ -118,11 +119,14 @@ export class TarExtractor implements TarHandler {
     const file = this.#file;
     if (file === undefined) return;
     this.#file = undefined;
-    const { descriptor, path, row, size } = file;
-    const isSparse = file.offset !== undefined;
-    if (isSparse) this.#folder.setSize(descriptor, path, size);
+    const { descriptor, path, row, size, sparse } = file;
+    if (sparse !== undefined) {
+      this.#folder.setSize(descriptor, path, size);
+      // Read back, since some of it may have been written twice.
+      const held = this.#table.canKeep(sparse) ? this.#folder.hash(descriptor, path, sparse.ranges()) : undefined;
+      this.#table.putSparse(row, size, sparse, held);
+    } else this.#table.putContent(row, size, file.digest ?? file.hash?.digest() ?? EMPTY_DIGEST);
     this.#folder.finishFile(descriptor, path, file);
-    this.#table.putContent(row, size, isSparse ? undefined : (file.digest ?? file.hash?.digest() ?? EMPTY_DIGEST));
   }
 
   /** The tar is over: sets modes and times of folders, what is deepest first, and returns what was made. */
@@ -193,8 +197,8 @@ export class TarExtractor implements TarHandler {
     const descriptor = this.#folder.makeFile(place.path);
     this.#table.put(place.row, { type: "file", mode, mtime });
     const path = Buffer.from(place.path);
-    const offset = entry.isSparse ? 0 : undefined;
-    const nothingYet = { offset, hash: undefined, digest: undefined };
+    const sparse = entry.isSparse ? new SparseContent(size) : undefined;
+    const nothingYet = { sparse, hash: undefined, digest: undefined };
     this.#file = { descriptor, row: place.row, path, mtime, mode, owner, size, ...nothingYet };
   }
 
