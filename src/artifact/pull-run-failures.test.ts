@@ -105,7 +105,8 @@ for (const { kind, make } of kinds) {
       const data = await make();
       await bench.push(artifact([data]));
       const refusal: Fault = { kind: "status", status: 401, headers: { "www-authenticate": 'Basic realm="x"' } };
-      faults(bench, { kind: "cut", afterBytes: 50_000 }, refusal, refusal);
+      // With and without the password, for the rest and for all of it.
+      faults(bench, { kind: "cut", afterBytes: 50_000 }, refusal, refusal, refusal, refusal);
       const first: Credential = {
         kind: "password",
         username: "u",
@@ -117,7 +118,18 @@ for (const { kind, make } of kinds) {
       const { found } = await bench.pull(artifact([data]), { credentials });
       assert.equal(found.at(-1)?.content.length, 100_000);
       if (kind === "file") assert.equal(sha256Of(Buffer.from(found.at(-1)?.content ?? "", "latin1")), data.digest);
-      assert.equal(bench.registry.log.blobGets().length, 4);
+      const rest = `bytes=50000-${data.bytes.length - 1}`;
+      assert.deepEqual(
+        bench.registry.log.blobGets().map(({ headers }) => [headers["range"], headers["authorization"] !== undefined]),
+        [
+          [undefined, false],
+          [rest, false],
+          [rest, true],
+          [undefined, true],
+          [undefined, true],
+          [rest, false],
+        ],
+      );
     });
 
     test("by a cancel after little leaves nothing", async () => {

@@ -218,7 +218,11 @@ const rangeRefusals: { name: string; answer: ScriptedAnswer; requests: number }[
   { name: "200 with everything", answer: { body: blob }, requests: 1 },
   { name: "416", answer: { status: 416 }, requests: 3 },
   { name: "404", answer: { status: 404 }, requests: 3 },
+  { name: "401", answer: { status: 401 }, requests: 2 },
+  { name: "429", answer: { status: 429 }, requests: 5 },
   { name: "501", answer: { status: 501 }, requests: 4 },
+  { name: "a page", answer: { headers: { "content-type": "text/html" }, body: "<p>no" }, requests: 4 },
+  { name: "200 with nothing", answer: {}, requests: 4 },
   {
     name: "another part",
     answer: { status: 206, headers: { "content-range": `bytes 0-99/${blob.length}` }, body: blob.subarray(0, 100) },

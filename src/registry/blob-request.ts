@@ -1,7 +1,7 @@
 import { type ByteRange, DriverError } from "../base/index.ts";
 import { type Descriptor, digestParts } from "../oci/index.ts";
 import { type RegistryRequest, requestAuthorized } from "./authorized-request.ts";
-import { isPage, noBlob, type RangeForm, rangeHeader, usefulPart } from "./blob-answer.ts";
+import { isPage, noBlob, rangeHeader, usefulPart } from "./blob-answer.ts";
 import { BlobHelpers, SHARED_BLOB_BYTES } from "./blob-helpers.ts";
 import { BlobProgress, type ReadBack } from "./blob-progress.ts";
 import { type Asker, type ClientTools, createRetrier, presentable, type Turn } from "./client-tools.ts";
@@ -13,9 +13,10 @@ import type { HttpBody, HttpResponse } from "./http/http-types.ts";
 import { hostLabel } from "./http/target.ts";
 import { TransportError } from "./http/transport-error.ts";
 import { type PartClaim, PartClaims } from "./part-claims.ts";
+import { RangeForms } from "./range-forms.ts";
 import { type PartReception, receivePart } from "./receive-part.ts";
 import type { Retrier } from "./retry.ts";
-import { StatusError, statusErrorFrom } from "./status-error.ts";
+import { statusErrorFrom } from "./status-error.ts";
 
 /** What fetching a blob from one host is for, in messages. */
 export function blobPurpose(
@@ -79,6 +80,7 @@ class BlobDownload {
   readonly #retrier: Retrier;
   readonly #progress: BlobProgress;
   readonly #claims: PartClaims;
+  readonly #ranges: RangeForms;
   readonly #helpers: BlobHelpers | undefined;
   /** The hash on its way to the bytes that came before it or out of order. */
   #catchingUp: Promise<void> | undefined;
@@ -88,8 +90,6 @@ class BlobDownload {
   #hasWaited = false;
   #transferred = 0;
   #mostReceived = 0;
-  #rangeForm: RangeForm = "bounded";
-  #refusedRanges = 0;
   #pages = 0;
   /** A body that claims a coding is the blob as it is, or encodes it: the digest tells, so the other reading is tried. */
   #decodes: boolean | undefined;
@@ -105,6 +105,7 @@ class BlobDownload {
     this.#purpose = blobPurpose(query, this.#endpoint, [this.#credential.source, ...withheld]);
     this.#retrier = createRetrier(tools, query, this.#purpose);
     this.#progress = query.progress ?? new BlobProgress(descriptor);
+    this.#ranges = new RangeForms(tools.retryPolicy.maxTries);
     this.#claims = new PartClaims(() => this.#progress.gaps());
     this.#helpers = this.#createHelpers();
   }
@@ -168,7 +169,7 @@ class BlobDownload {
         const isAllThere = this.#progress.size > 0 && this.#progress.isComplete;
         if (isAllThere && error instanceof TransportError) return;
         this.#countProgress();
-        if (before > 0 && this.#mayAskOtherwise(error)) continue;
+        if (before > 0 && this.#ranges.mayAskOtherwise(error)) continue;
         this.#query.turn?.idle("pause");
         await this.#retrier.waitAfter(error).catch((final: unknown) => {
           throw failureFrom(final, this.#purpose, this.#tools.clock);
@@ -198,7 +199,7 @@ class BlobDownload {
 
   async #fetchPart(claim: PartClaim, patienceMs: number): Promise<void> {
     const { size } = this.#query.descriptor;
-    const range = rangeHeader({ start: claim.at, end: claim.end }, size, this.#rangeForm);
+    const range = rangeHeader({ start: claim.at, end: claim.end }, size, this.#ranges.form);
     this.#query.turn?.idle("answer");
     const response = await this.#ask(range, { signal: this.#stop.signal, patienceMs });
     try {
@@ -213,7 +214,7 @@ class BlobDownload {
       // Another part than was asked for: what this server makes of such ranges cannot be used.
       if (range === undefined) throw noBlob(response);
       response.body.discard();
-      this.#changeRangeForm();
+      this.#ranges.next();
       return await this.#fetchPart(claim, patienceMs);
     }
     if (response.status !== 200) throw await statusErrorFrom(response, "registry", this.#tools.clock);
@@ -236,7 +237,7 @@ class BlobDownload {
   }
 
   async #receivePart({ body, target }: HttpResponse, part: ByteRange, claim: PartClaim): Promise<void> {
-    this.#refusedRanges = 0;
+    this.#ranges.accepted();
     this.#helpers?.watch(claim);
     const wrongLength = () => new TransportError("cut", hostLabel(target), "the connection was cut in mid-answer");
     await receivePart(body, { part, claim, take: this.#take, wrongLength });
@@ -270,7 +271,7 @@ class BlobDownload {
   async #decode({ body }: HttpResponse, coding: string, reception: PartReception): Promise<void> {
     this.#decodes = true;
     // A range would be one of the encoded bytes.
-    this.#rangeForm = "none";
+    this.#ranges.onlyWhole();
     const decoded: HttpBody = { ...body, readInto: (sink) => decodeInto(body, coding, sink) };
     try {
       await receivePart(decoded, reception);
@@ -331,26 +332,6 @@ class BlobDownload {
     // It may still read what is about to go.
     await this.#catchingUp?.catch(() => undefined);
     await this.#query.sink.restart();
-  }
-
-  /** True if the same is to be tried at once in another form: servers refuse ranges with all kinds of statuses. */
-  #mayAskOtherwise(error: unknown): boolean {
-    if (!(error instanceof StatusError) || error.status === 401 || error.status === 429) return false;
-    if (this.#rangeForm === "none") {
-      // All of it is refused like a part: it was not the range.
-      this.#rangeForm = this.#decodes === true ? "none" : "bounded";
-      this.#refusedRanges = 0;
-      return false;
-    }
-    this.#refusedRanges++;
-    const isClear = error.role === "registry" && error.status < 500;
-    if (!isClear && this.#refusedRanges < 2) return false;
-    this.#changeRangeForm();
-    return true;
-  }
-
-  #changeRangeForm(): void {
-    this.#rangeForm = this.#rangeForm === "bounded" ? "open" : "none";
   }
 
   #corrupt(why: string): DriverError {
