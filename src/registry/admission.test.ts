@@ -97,6 +97,28 @@ test("what was fetched earlier and is refused is fetched anew, once", async () =
   assert.deepEqual(asked, [false, true]);
 });
 
+for (const status of [400, 405, 410, 418]) {
+  test(`a registry may say with ${status} that what was fetched earlier is too old`, async () => {
+    const host = useHost(["new"], { status });
+    const { admission, asked } = useHelper(
+      { credentials: [login("old")], isReused: true },
+      { credentials: [login("new")] },
+      { credentials: [login("new")], isReused: true },
+      { credentials: [login("newer")] },
+    );
+    const mine = [helper, anonymous];
+    assert.equal(await admission.enter(endpoint, mine, host.request), "new");
+    assert.deepEqual(host.shown, ["old", "new"]);
+    // What this pull used all the time may be the old one, too.
+    host.letsIn = ["newer"];
+    assert.equal(await admission.enter(endpoint, mine, host.request), "newer");
+    assert.deepEqual(host.shown.slice(2), ["new", "newer"]);
+    assert.deepEqual(asked, [false, true, false, true]);
+    // What nobody keeps cannot be old.
+    await assert.rejects(new Admission().enter(endpoint, offers, host.request), statusError(status));
+  });
+}
+
 test("the same again is not shown again", async () => {
   const host = useHost(["anonymous"]);
   const { admission } = useHelper({ credentials: [login("old")], isReused: true }, { credentials: [login("old")] });

@@ -47,7 +47,8 @@ export class Admission {
     const known = this.#letIn.get(key);
     this.#letIn.delete(key);
     const { shown, withheld } = presentable(endpoint, offers);
-    if (known === undefined || !(await round.passes(known))) {
+    const isReused = shown.some((offer) => offer.kind === "deferred" && offer.source === known?.source);
+    if (known === undefined || !(await round.passes(known, isReused))) {
       for (const offer of shown) {
         const isIn =
           offer.kind === "deferred"
@@ -62,7 +63,7 @@ export class Admission {
   async #passesDeferred(round: Round<unknown>, offer: DeferredCredential): Promise<boolean> {
     const found = await this.#unveiled(offer, false);
     round.note(offer.source, found);
-    if (await round.passesOne(found.credentials)) return true;
+    if (await round.passesOne(found.credentials, found.isReused)) return true;
     if (!found.isReused) return false;
     // They may only have grown old.
     const fresh = await this.#unveiled(offer, true);
@@ -88,15 +89,15 @@ class Round<T> {
     this.#request = request;
   }
 
-  /** True if the credential is let in. */
-  async passes(credential: Credential): Promise<boolean> {
+  /** True if the credential is let in. Of one that may have grown old, any 4xx is a refusal. */
+  async passes(credential: Credential, isReused = false): Promise<boolean> {
     this.#tried.add(secretOf(credential));
     this.#tell(credential.source);
     try {
       this.#done = { value: await this.#request(credential), credential };
       return true;
     } catch (error) {
-      const refusal = refusalIn(error);
+      const refusal = refusalIn(error, isReused);
       if (refusal === undefined) throw error;
       this.#first ??= refusal;
       return false;
@@ -104,9 +105,9 @@ class Round<T> {
   }
 
   /** True if one of them is let in; those that were refused before are not shown again. */
-  async passesOne(credentials: readonly Credential[]): Promise<boolean> {
+  async passesOne(credentials: readonly Credential[], isReused = false): Promise<boolean> {
     for (const credential of credentials) {
-      if (!this.#tried.has(secretOf(credential)) && (await this.passes(credential))) return true;
+      if (!this.#tried.has(secretOf(credential)) && (await this.passes(credential, isReused))) return true;
     }
     return false;
   }
@@ -131,9 +132,10 @@ class Round<T> {
   }
 }
 
-function refusalIn(error: unknown): StatusError | undefined {
+function refusalIn(error: unknown, isReused: boolean): StatusError | undefined {
   const reason = error instanceof DriverError ? error.cause : error;
-  return reason instanceof StatusError && reason.isRefusal ? reason : undefined;
+  if (!(reason instanceof StatusError)) return undefined;
+  return reason.isRefusal || (isReused && reason.mayMeanStale) ? reason : undefined;
 }
 
 function secretOf({ source: _, ...secret }: Credential): string {

@@ -51,8 +51,6 @@ interface Guest {
 
 // Enough for: a stale token, a fresh one, the other scheme, and the same for a host redirected to, with some credentials.
 const maxRounds = 12;
-// What no other credential would change.
-const clearStatuses: ReadonlySet<number> = new Set([408, 416, 429]);
 
 /**
  * Sends a request, follows redirects and answers challenges. Resolves with a 2xx answer, its body unread. Rejects with
@@ -101,7 +99,7 @@ async function answerAsOwner(refusal: Refusal, asked: Target): Promise<boolean> 
   const { tools, request, progress, error, challenges } = refusal;
   const { endpoint, credential, signal } = request;
   const shown = progress.own;
-  if (shown?.isReused && mayBeStale(error)) {
+  if (shown?.isReused && error.mayMeanStale) {
     tools.authorizer.forget(endpoint, credential, shown);
     progress.own = undefined;
     // Without a challenge in hand, the registry is asked once more with nothing, and will say what it wants.
@@ -182,11 +180,6 @@ function guestAt(progress: Progress, endpoint: Endpoint): Guest {
   const guest: Guest = { credentials: [...presentable(endpoint, [...meant, anonymous]).shown], shown: undefined };
   progress.guests.set(key, guest);
   return guest;
-}
-
-/** Registries say in many ways that what they were shown is too old. */
-function mayBeStale({ status, role }: StatusError): boolean {
-  return role === "registry" && status >= 400 && status < 500 && !clearStatuses.has(status);
 }
 
 function refusedAt(progress: Progress, target: Target): Set<string> {

@@ -36,6 +36,11 @@ export class StatusError extends Error {
     return this.status >= 500 || this.status === 408 || this.status === 429 || this.role === "redirect";
   }
 
+  /** True where what was shown may have grown old: registries say that in many ways. */
+  get mayMeanStale(): boolean {
+    return this.role !== "redirect" && this.status >= 400 && this.status < 500 && !clearStatuses.has(this.status);
+  }
+
   /** True where other credentials may be let in (contract.md: a 404 counts as a refusal). */
   get isRefusal(): boolean {
     if (this.role === "token server") return this.status === 400 || this.status === 401 || this.status === 403;
@@ -43,6 +48,8 @@ export class StatusError extends Error {
   }
 }
 
+// What no other credential would change.
+const clearStatuses: ReadonlySet<number> = new Set([408, 416, 429]);
 const maxErrorBodyBytes = 8192;
 // What is worth telling comes at once; a connection that brings one byte at a time is not waited for.
 const maxErrorBodyMs = 10_000;
