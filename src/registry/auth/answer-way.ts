@@ -67,12 +67,12 @@ function bearerWay({ endpoint }: AskingServer, { parameters }: Challenge, realm:
 function realmOf({ endpoint, asked }: AskingServer, { parameters }: Challenge): Target | string {
   const realm = parameters.get("realm")?.trim() ?? "";
   // A relative realm must look like a path: `realm="Our Registry"` names nothing that can be asked.
-  if (!/^[^\s/]*\/\S*$/.test(realm)) return "Bearer with a realm that is no address";
+  if (!/^[^\s/]*\/\S*$/.test(realm)) return noAddress(realm);
   let target: Target;
   try {
     target = resolveLocation(asked, realm);
   } catch (error) {
-    if (error instanceof TransportError) return "Bearer with a realm that is no address";
+    if (error instanceof TransportError) return noAddress(realm);
     throw error;
   }
   // The realm is shown the credentials: nobody else may read along.
@@ -81,9 +81,19 @@ function realmOf({ endpoint, asked }: AskingServer, { parameters }: Challenge): 
   return `Bearer at ${hostLabel(target)} over plain http`;
 }
 
+function noAddress(realm: string): string {
+  const host = hostIn(realm);
+  return host === undefined ? "Bearer with a realm that is no address" : `Bearer at ${host}, which is no http address`;
+}
+
 function describe({ scheme, parameters }: Challenge): string {
-  const realm = parameters.get("realm") ?? "";
-  const host = /^https?:\/\/([^/?#\s]+)/i.exec(realm)?.[1];
+  const host = hostIn(parameters.get("realm") ?? "");
   const name = scheme.charAt(0).toUpperCase() + scheme.slice(1, 40);
-  return host === undefined ? name : `${name} at ${host.slice(host.lastIndexOf("@") + 1)}`;
+  return host === undefined ? name : `${name} at ${host}`;
+}
+
+/** Whose URL a realm is, whatever its scheme; without its user. */
+function hostIn(realm: string): string | undefined {
+  const host = /^[a-z][a-z0-9+.-]*:\/\/([^/?#\s]+)/i.exec(realm)?.[1];
+  return host?.slice(host.lastIndexOf("@") + 1).slice(0, 100);
 }

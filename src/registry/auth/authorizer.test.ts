@@ -263,7 +263,7 @@ test("one who gives up does not take the token from the others", async () => {
 const hopeless: { challenge: string; says: RegExp }[] = [
   { challenge: "AWS4 realm=x", says: /Aws4;/ },
   { challenge: 'Bearer realm="Our Registry"', says: /Bearer with a realm that is no address/ },
-  { challenge: 'Bearer realm="ftp://a.example/"', says: /Bearer with a realm that is no address/ },
+  { challenge: 'Bearer realm="ftp://u:pw@a.example/"', says: /Bearer at a\.example, which is no http address;/ },
   { challenge: "Bearer", says: /Bearer with a realm/ },
   { challenge: 'Digest realm="https://user:pw@auth.example/x?sig=SECRET"', says: /Digest at auth\.example;/ },
 ];
