@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm, stat, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { createLayout } from "../../src/cache/index.ts";
+import type { Digest } from "../../src/oci/index.ts";
 import { askLikeLivenessProbe, PluginManager, Sandbox } from "../driver/index.ts";
 import { artifact, EmbeddedRegistry, fileLayer } from "../registry/index.ts";
 import { attributes, pushThing, REAL, rejectsWith } from "./support.ts";
@@ -148,6 +150,55 @@ test("metrics tell of pulls, hits, volumes and calls, and name no artifact and n
   assert.doesNotMatch(series.join("\n"), /team|thing|127\.0\.0\.1|sha256/);
   for (const volume of volumes) await volume.unpublish();
   assert.equal(await metric(port, 'published_volumes{kind="writable"}'), 0);
+});
+
+test("metrics tell what was gone on with, what was tried again, and what hosts did not serve", REAL, async () => {
+  await using registry = await EmbeddedRegistry.start();
+  await using mirror = await EmbeddedRegistry.start();
+  const [half, content, other] = [1_500_000, randomBytes(3_000_000), randomBytes(10_000)];
+  const layers = [fileLayer("a", content), fileLayer("b", other)];
+  for (const one of [registry, mirror]) await pushThing(one, artifact(layers));
+  await using node = await useNode();
+  const { sandbox, port } = node;
+  const hosts = join(sandbox.folder, "hosts", registry.host.replace(":", "_").concat("_"));
+  await mkdir(hosts, { recursive: true });
+  await writeFile(join(hosts, "hosts.toml"), `server = "${registry.url}"\n[host."${mirror.url}"]\n`);
+  await sandbox.startDriver([...node.httpFlags, `--registry-hosts-dir=${join(sandbox.folder, "hosts")}`]);
+  const volume = () =>
+    sandbox.kubelet.volume({
+      attributes: attributes(`${registry.host}/team/thing:v1`, { "options.concurrency": "1" }),
+    });
+
+  mirror.fault = ({ method, path }) =>
+    method === "GET" && path.endsWith(layers[0]?.digest ?? "")
+      ? { kind: "hold", afterBytes: half, until: new Promise<void>(() => undefined) }
+      : undefined;
+  const first = volume();
+  const left = assert.rejects(first.publish());
+  const came = createLayout(sandbox.dataDir).ingestFile(
+    layers[0]?.digest as Digest,
+    `http ${registry.host}/team/thing`,
+  );
+  const cameBytes = () =>
+    stat(came).then(
+      ({ size }) => size,
+      () => 0,
+    );
+  while ((await cameBytes()) < half) await delay(20);
+  await first.unpublish();
+  await left;
+
+  let failed = 0;
+  mirror.fault = ({ path }) => {
+    if (path.endsWith(layers[0]?.digest ?? "")) return failed++ === 0 ? { kind: "status", status: 503 } : undefined;
+    return path.endsWith(layers[1]?.digest ?? "") ? { kind: "status", status: 404 } : undefined;
+  };
+  await volume().publish();
+  assert.equal(await metric(port, "resumed_bytes_total"), half);
+  assert.equal(await metric(port, "pull_retries_total"), 1);
+  assert.equal(await metric(port, "pulled_bytes_total"), content.length + other.length);
+  assert.equal(await metric(port, "mirror_bytes_total"), content.length);
+  assert.equal(await metric(port, 'host_failures_total{kind="mirror",result="not-found"}'), 1);
 });
 
 test("a taken port stops nothing, and is taken when it is free", REAL, async () => {

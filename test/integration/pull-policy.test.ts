@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Sandbox } from "../driver/index.ts";
-import { artifact, EmbeddedRegistry, fileLayer } from "../registry/index.ts";
+import { artifact, EmbeddedRegistry, fileLayer, index } from "../registry/index.ts";
 import { attributes, pushThing, REAL, rejectsWith, textFiles } from "./support.ts";
 
 const PATIENCE = { timeoutMs: 6_000 };
@@ -36,6 +36,26 @@ test("IfNotPresent keeps what the tag was; Always sees what it is now and fetche
   const afterwards = sandbox.kubelet.volume({ attributes: attributes(reference) });
   await afterwards.publish();
   assert.equal((await textFiles(afterwards.targetPath)).version, "new");
+});
+
+test("Always on a tag that is what it was costs one HEAD, and no blob", REAL, async () => {
+  await using registry = await EmbeddedRegistry.start();
+  const architecture = process.arch === "arm64" ? "arm64" : "amd64";
+  const ofIndex = index([{ manifest: oldThing, platform: { os: "linux", architecture } }]);
+  const references = [await pushThing(registry, oldThing), await pushThing(registry, ofIndex, "index")];
+  await using sandbox = await Sandbox.start();
+  for (const reference of references) {
+    const asked = policy(reference, "Always");
+    await sandbox.kubelet.volume({ attributes: asked }).publish();
+    registry.log.clear();
+    const again = sandbox.kubelet.volume({ attributes: asked });
+    await again.publish();
+    assert.equal((await textFiles(again.targetPath)).version, "old");
+    assert.deepEqual(
+      registry.log.entries.map(({ method, path }) => `${method} ${path}`),
+      [`HEAD /v2/team/thing/manifests/${reference.split(":").at(-1)}`],
+    );
+  }
 });
 
 test(
