@@ -54,7 +54,7 @@ async function bundleInto(folder: string, sources: readonly string[], options: B
       // headers-polyfill looks whether Node's own class is there, which would load it.
       "globalThis.Headers": "undefined",
     },
-    plugins: [emptyModules],
+    plugins: [emptyModules, unusedPackages],
     logLevel: "warning",
     ...options,
   });
@@ -70,6 +70,25 @@ const emptyModules: Plugin = {
     bundling.onLoad({ filter: /\/node_modules\/(@opentelemetry\/api|prom-client\/lib\/pushgateway)[/.]/ }, () => ({
       contents: "module.exports = {};",
     }));
+  },
+};
+
+/**
+ * Packages whose names nothing uses are left out. esbuild would keep them for what loading them may do: each worker then
+ * loads what only the main thread logs with, counts with and reads its configuration with.
+ */
+const unusedPackages: Plugin = {
+  name: "unused-packages",
+  setup(bundling) {
+    const { resolve } = bundling;
+    bundling.onResolve({ filter: /^[^.]/ }, async ({ path, importer, kind, resolveDir, pluginData }) => {
+      const isOurs = importer.startsWith(`${join(root, "src")}/`) && !path.startsWith("node:");
+      if (!isOurs || pluginData === unusedPackages) return undefined;
+      return {
+        ...(await resolve(path, { importer, kind, resolveDir, pluginData: unusedPackages })),
+        sideEffects: false,
+      };
+    });
   },
 };
 

@@ -4,7 +4,7 @@ import type { MessagePort } from "node:worker_threads";
 import {
   buildInfo,
   createCollector,
-  createLogger,
+  createSilentLogger,
   freeBuffers,
   KeyedLock,
   serveCalls,
@@ -49,13 +49,13 @@ export function servePulls(port: MessagePort, { maxBandwidth, stallTimeoutMs }: 
   const bandwidth = maxBandwidth === undefined ? undefined : new Bandwidth(maxBandwidth, clock);
   const [fetching, committing] = [new KeyedLock(), new KeyedLock()];
   const awayRoom = new AwayRoom();
-  const collectGarbage = createCollector();
+  const { collect, collectIfGrown } = createCollector();
   const unpacker = new LayerUnpacker(clock);
   serveCalls<PullWorkerCalls>(port, {
     manifest: async (request, context) => {
       const fetched = await clientFor(request).fetchManifest(queryOf(request, context));
       if (fetched.bytes.length < LARGE_MANIFEST_BYTES) return fetched;
-      clock.after(0, collectGarbage);
+      clock.after(0, collect);
       return putAside(fetched, request);
     },
     head: async (request, context) => (await clientFor(request).headManifest(queryOf(request, context)))?.digest,
@@ -63,14 +63,15 @@ export function servePulls(port: MessagePort, { maxBandwidth, stallTimeoutMs }: 
     pull: async (job, context) => {
       const isLarge = job.layers.length > MANY_LAYERS;
       // What brought the job here is of no use any more.
-      if (isLarge) collectGarbage();
+      if (isLarge) collect();
       try {
         const createAdmission = () => new Admission(unveilBy(context.ask));
         const shared = { awayRoom, unpacker, fetching, committing, bandwidth, clock };
         const tools = { client: clientFor(job), createAdmission, ...shared };
         return await new PullRun(job, context, tools).run();
       } finally {
-        if (isLarge) clock.after(0, collectGarbage);
+        // What it left is nothing that its caller waits for.
+        clock.after(0, isLarge ? collect : collectIfGrown);
       }
     },
   });
@@ -114,7 +115,7 @@ function unveilBy(ask: RequestContext["ask"]): Unveil {
 function createClients(limits: Partial<HttpLimits>) {
   const clients = new Map<string, RegistryClient>();
   // What a registry did is told to the caller, by events and errors: a worker writes no log of its own.
-  const log = createLogger({ level: "silent", format: "json", write: () => undefined });
+  const log = createSilentLogger();
   return {
     clientFor({ caCertificates }: { readonly caCertificates: readonly string[] }): RegistryClient {
       const key = createHash("sha256").update(JSON.stringify(caCertificates)).digest("hex");

@@ -98,6 +98,7 @@ export class TreeMaker {
       } catch (error) {
         throw diskErrorFrom(error, `pull ${reference}`);
       } finally {
+        memory.collectIfGrown();
         await memory.trim();
       }
     };

@@ -1,5 +1,5 @@
 import { parentPort } from "node:worker_threads";
-import { serveCalls, workerLost } from "../base/index.ts";
+import { type Collector, createCollector, serveCalls, systemClock, workerLost } from "../base/index.ts";
 import { layerDiskUse, UnpackBudget, unpackLayer, writeLayerIndex } from "../unpack/index.ts";
 import { GrowingFileReader } from "./growing-file.ts";
 import { ALL_TAR_LAYERS } from "./unpack-limits.ts";
@@ -8,6 +8,7 @@ import type { UnpackJob, UnpackWorkerCalls } from "./worker-calls.ts";
 /** The entry of the unpack worker: tar layers become folders, while the pull worker fetches them. */
 function serveUnpacking(port: NonNullable<typeof parentPort>): void {
   const shared = new Map<string, UnpackBudget>();
+  const collector = createCollector();
   serveCalls<UnpackWorkerCalls>(port, {
     hold: ({ pull, limits }, { signal }) => {
       shared.set(pull, new UnpackBudget(limits, ALL_TAR_LAYERS));
@@ -24,17 +25,20 @@ function serveUnpacking(port: NonNullable<typeof parentPort>): void {
       const budget = shared.get(job.pull);
       // This is not the thread that the pull began with.
       if (budget === undefined) throw workerLost("what it had unpacked of this pull is not counted any more");
-      return unpack(job, budget);
+      return unpack(job, budget, collector);
     },
   });
 }
 
-async function unpack(job: UnpackJob, shared: UnpackBudget) {
+async function unpack(job: UnpackJob, shared: UnpackBudget, { collectIfGrown }: Collector) {
   const source = new GrowingFileReader(job.file, job.growth);
   const own = new UnpackBudget(job.limits, job.what);
   try {
     const { uncompressedDigest, folder: root, way } = job;
-    const throwIfUnwanted = () => source.throwIfAbandoned();
+    const throwIfUnwanted = () => {
+      source.throwIfAbandoned();
+      collectIfGrown();
+    };
     const budgets = [own, shared];
     const layer = { source, root, way, budgets, uncompressedDigest, throwIfUnwanted };
     const { index, skipped } = await unpackLayer(layer);
@@ -47,6 +51,8 @@ async function unpack(job: UnpackJob, shared: UnpackBudget) {
     throw error;
   } finally {
     source.close();
+    // What it left is nothing that its caller waits for.
+    systemClock.after(0, collectIfGrown);
   }
 }
 

@@ -16,3 +16,10 @@ test("what threads share is not ours to free", () => {
   freeBuffers([shared]);
   assert.equal(shared.length, 16);
 });
+
+test("memory that is free is not freed again", () => {
+  const view = new Uint8Array(16);
+  freeBuffers([view]);
+  freeBuffers([view]);
+  assert.equal(view.length, 0);
+});

@@ -19,10 +19,17 @@ export { parseGoDuration } from "./go-duration.ts";
 export { KeyedLock } from "./keyed-lock.ts";
 export { labelNewFiles } from "./label-new-files.ts";
 export { type Koffi, type Libc, type MountAttributes, type MountCall, openLibc, type SystemCallError } from "./libc.ts";
-export { createLogger, type LogFields, type Logger, type LoggerOptions, type LogLevel } from "./log.ts";
+export {
+  createLogger,
+  createSilentLogger,
+  type LogFields,
+  type Logger,
+  type LoggerOptions,
+  type LogLevel,
+} from "./log.ts";
 export { withShortPath } from "./long-path.ts";
 export { makeFolders } from "./make-folders.ts";
-export { createCollector, createMemory, type Memory } from "./memory.ts";
+export { type Collector, createCollector, createMemory, type Memory } from "./memory.ts";
 export { type CacheFigures, Metrics, type PullIncrease, type PullResult } from "./metrics.ts";
 export { unmapProgramPages } from "./program-pages.ts";
 export {

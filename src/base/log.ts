@@ -40,6 +40,20 @@ export function createLogger(options: LoggerOptions): Logger {
   return wrap(root);
 }
 
+/** A logger that writes nothing. */
+export function createSilentLogger(): Logger {
+  const nothing = () => undefined;
+  const logger: Logger = {
+    trace: nothing,
+    debug: nothing,
+    info: nothing,
+    warn: nothing,
+    error: nothing,
+    with: () => logger,
+  };
+  return logger;
+}
+
 function wrap(inner: pino.Logger): Logger {
   return {
     trace: (message, fields) => inner.trace(fields ?? {}, message),

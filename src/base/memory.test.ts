@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createMemory } from "./memory.ts";
+import { createCollector, createMemory } from "./memory.ts";
 
 test("garbage is collected when asked for, and memory given back", async () => {
   let trims = 0;
@@ -15,4 +15,27 @@ test("garbage is collected when asked for, and memory given back", async () => {
   await memory.trim();
   assert.equal(trims, 1);
   assert.equal("gc" in globalThis, false);
+});
+
+test("garbage is left alone until there is much of it, in the heap or in buffers", async () => {
+  const { collect, collectIfGrown } = createCollector();
+  // Its target lives until the turn ends that made the reference.
+  const referenceTo = async (make: () => object) => {
+    collect();
+    const reference = new WeakRef(make());
+    await new Promise((resolve) => setImmediate(resolve));
+    return reference;
+  };
+  const little = await referenceTo(() => ({}));
+  collectIfGrown();
+  assert.notEqual(little.deref(), undefined);
+  const makers = [
+    () => Array.from({ length: 400_000 }, (_, i) => ({ number: i })),
+    () => Buffer.alloc(16 * 1024 * 1024),
+  ];
+  for (const make of makers) {
+    const much = await referenceTo(make);
+    collectIfGrown();
+    assert.equal(much.deref(), undefined);
+  }
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
+import { soon } from "../../../test/helpers/soon.ts";
 import { ManualClock, type Peer, RawServer } from "../../../test/registry-client/index.ts";
 import { ConnectionPool } from "./connection-pool.ts";
 import { defaultHttpLimits, type HttpLimits, type HttpRequest } from "./http-types.ts";
@@ -227,6 +228,42 @@ test("a server that speaks unasked on an idle connection is not heard", async ()
   assert.equal(await bench.get(), "answer 0");
   await bench.server.peers[0]?.closed;
   assert.equal(await bench.get(), "answer 1");
+});
+
+test("a connection reads into one buffer, whoever reads late, and frees it when it is closed", async () => {
+  await using bench = await useBench(async (peer) => {
+    for (let i = 0; i < 3; i++) await peer.answer(ok("x".repeat(1000)));
+  });
+  const buffers = new Set<ArrayBufferLike>();
+  for (let i = 0; i < 3; i++) {
+    const { body } = await bench.pool.request(bench.request());
+    await new Promise((resolve) => setImmediate(resolve));
+    await body.readInto((chunk) => void buffers.add(chunk.buffer));
+  }
+  const [buffer] = buffers;
+  assert.equal(buffers.size, 1);
+  assert.equal(buffer?.byteLength, defaultHttpLimits.readBufferBytes);
+  bench.clock.advance(defaultHttpLimits.idleTimeoutMs);
+  await soon(async () => assert.equal(buffer?.byteLength, 0));
+});
+
+test("bytes that a sink still uses when its connection is closed stay", async () => {
+  await using bench = await useBench(async (peer) => {
+    await peer.answer(ok("x".repeat(1000)));
+  });
+  const stop = new AbortController();
+  const { body } = await bench.pool.request(bench.request({ signal: stop.signal }));
+  const taken = Promise.withResolvers<Buffer>();
+  const reading = body.readInto((chunk) => {
+    taken.resolve(chunk);
+    return new Promise(() => undefined);
+  });
+  const held = await taken.promise;
+  stop.abort(new Error("enough"));
+  await assert.rejects(reading, /enough/);
+  await bench.server.peers[0]?.closed;
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(held.toString("latin1"), "x".repeat(1000));
 });
 
 test("an idle connection is closed after a while", async () => {

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import type { SecureContext } from "node:tls";
-import type { Clock } from "../../base/index.ts";
+import { type Clock, freeBuffers } from "../../base/index.ts";
 import { Exchange } from "./exchange.ts";
 import { formatRequestHead } from "./http-message.ts";
 import type { HttpLimits, HttpRequest, TlsTrust } from "./http-types.ts";
@@ -25,7 +25,12 @@ const tlsBufferBytes = 64 * 1024;
 /** One socket that carries one exchange at a time. All reads go into one buffer, used again and again. */
 export class Connection {
   readonly #options: ConnectionOptions;
+  readonly #usesTls: boolean;
   #buffer: Buffer;
+  /** Buffers whose bytes a sink still used when others took their place. */
+  readonly #held: Buffer[] = [];
+  /** What used the last exchange's bytes has not said that it is done, and will not. */
+  #isBufferLent = false;
   #socket: Socket | undefined;
   #exchange: Exchange | undefined;
   #isOpen = true;
@@ -34,6 +39,7 @@ export class Connection {
 
   private constructor(options: ConnectionOptions) {
     this.#options = options;
+    this.#usesTls = options.origin.scheme === "https" || options.proxy?.proxy.origin.scheme === "https";
     this.#buffer = this.#newBuffer();
   }
 
@@ -73,9 +79,11 @@ export class Connection {
       limits: this.#options.limits,
       resume: () => socket.resume(),
       onOver: (isReusable) => {
+        if (this.#exchange?.isHolding === true) this.#isBufferLent = true;
         this.#exchange = undefined;
         if (isReusable) socket.unref();
         else this.close();
+        if (socket.closed) this.#freeBuffers();
         onOver();
       },
     });
@@ -112,6 +120,7 @@ export class Connection {
       else this.#exchange.peerClosed();
     };
     socket.on("end", onClosed).on("close", onClosed);
+    socket.on("close", () => this.#freeBuffers());
   }
 
   #end(reason: TransportError): void {
@@ -129,15 +138,26 @@ export class Connection {
     return true;
   }
 
-  /** The buffer for the next read: a new one while a sink still uses bytes of the last (TLS reads on while resting). */
+  /** The buffer for the next read: another one while a sink still uses bytes of the last (TLS reads on while resting). */
   #nextBuffer(): Buffer {
-    if (this.#exchange?.isHolding) this.#buffer = this.#newBuffer();
+    if (this.#exchange?.isHolding !== true) {
+      freeBuffers(this.#held.splice(0));
+    } else if (this.#usesTls) {
+      this.#held.push(this.#buffer);
+      this.#buffer = this.#newBuffer();
+    }
     return this.#buffer;
   }
 
+  /** Nothing is read any more. What a sink may still use is left to the garbage collection. */
+  #freeBuffers(): void {
+    if (this.#exchange !== undefined || this.#isBufferLent) return;
+    freeBuffers([this.#buffer, ...this.#held.splice(0)]);
+  }
+
   #newBuffer(): Buffer {
-    const { origin, limits } = this.#options;
-    const size = origin.scheme === "https" ? Math.min(tlsBufferBytes, limits.readBufferBytes) : limits.readBufferBytes;
+    const { limits } = this.#options;
+    const size = this.#usesTls ? Math.min(tlsBufferBytes, limits.readBufferBytes) : limits.readBufferBytes;
     return Buffer.allocUnsafeSlow(size);
   }
 
