@@ -29,7 +29,7 @@ async function useAdmin() {
     const references = [`ghcr.io/team/thing:${digit}`, "ghcr.io/team/thing:all"];
     await cache.commitTree(idOf(digit), staged, { manifest, bytes: 1, inodes: 2, layers: [], references });
   }
-  const admin = new CacheAdmin({ cache, artifacts, verifier, volumes: () => [volume], clock: systemClock });
+  const admin = new CacheAdmin({ cache, artifacts, verifier, volumes: () => [volume] });
   return {
     cache,
     admin,

@@ -1,5 +1,5 @@
 import type { Artifacts } from "../artifact/index.ts";
-import { type Clock, DriverError } from "../base/index.ts";
+import { DriverError } from "../base/index.ts";
 import { type Cache, sumOfUses, type TreeId } from "../cache/index.ts";
 import { describeFault, type Verifier } from "../verify/index.ts";
 import type { VolumeRecord } from "../volume/index.ts";
@@ -29,7 +29,6 @@ export interface CacheAdminOptions {
   readonly verifier: Verifier;
   /** What is published; each holds a lease of its tree. */
   readonly volumes: () => readonly VolumeRecord[];
-  readonly clock: Clock;
 }
 
 type Handlers = {
@@ -46,7 +45,7 @@ const MOST_HOLDERS = 10;
 export class CacheAdmin implements Admin {
   readonly #options: CacheAdminOptions;
   readonly #handlers: Handlers = {
-    list: () => listTrees(this.#options.cache, this.#options.volumes(), this.#options.clock),
+    list: () => listTrees(this.#options.cache, this.#options.volumes()),
     volumes: async () => listVolumes(this.#options.volumes()),
     measure: (_, { signal }) => this.#measure(signal),
     prune: (argument) => this.#prune(argument),

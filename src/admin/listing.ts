@@ -1,4 +1,3 @@
-import type { Clock } from "../base/index.ts";
 import type { Cache, StoredTree } from "../cache/index.ts";
 import type { VolumeRecord } from "../volume/index.ts";
 import type { ListedTree, ListedVolume } from "./admin.ts";
@@ -7,11 +6,7 @@ import type { ListedTree, ListedVolume } from "./admin.ts";
 const BATCH = 16;
 
 /** All trees, the last used first. */
-export async function listTrees(
-  cache: Cache,
-  volumes: readonly VolumeRecord[],
-  clock: Clock,
-): Promise<readonly ListedTree[]> {
+export async function listTrees(cache: Cache, volumes: readonly VolumeRecord[]): Promise<readonly ListedTree[]> {
   await cache.inventory.load();
   const volumesOf = new Map<string, number>();
   for (const { tree } of volumes) if (tree !== undefined) volumesOf.set(tree, (volumesOf.get(tree) ?? 0) + 1);
@@ -19,7 +14,7 @@ export async function listTrees(
   const listed: ListedTree[] = [];
   for (let at = 0; at < stored.length; at += BATCH) {
     const batch = stored.slice(at, at + BATCH);
-    listed.push(...(await Promise.all(batch.map((tree) => listTree(cache, tree, volumesOf.get(tree.id) ?? 0, clock)))));
+    listed.push(...(await Promise.all(batch.map((tree) => listTree(cache, tree, volumesOf.get(tree.id) ?? 0)))));
   }
   return listed;
 }
@@ -45,7 +40,6 @@ async function listTree(
   { trees, inventory, leases, pins }: Cache,
   { id, manifest, bytes, inodes }: StoredTree,
   volumes: number,
-  clock: Clock,
 ): Promise<ListedTree> {
   const record = await trees.record(id);
   const found = await trees.find(id);
@@ -56,7 +50,7 @@ async function listTree(
     sizeBytes: bytes,
     inodes,
     createdAt: record?.createdAt === undefined ? null : isoTime(record.createdAt),
-    lastUsedAt: isoTime(clock.now() - inventory.unusedMs(id)),
+    lastUsedAt: isoTime(inventory.lastUseMs(id)),
     volumes,
     leases: leases.count(id),
     pinned: pins.isPinned(id),

@@ -1,8 +1,10 @@
+import { uptime } from "node:os";
+
 /** Time as the driver sees it. Tests hand in one of their own; nothing else in src/ reads a clock or sets a timer. */
 export interface Clock {
   /** Wall clock, milliseconds since 1970. May jump: use it for what is written down, never for waiting. */
   now(): number;
-  /** Milliseconds from some fixed point; never goes back. */
+  /** Milliseconds since the node started, or a little less; never goes back. */
   monotonicMs(): number;
   /**
    * Calls `run` once after `delayMs`; the returned function cancels it. With `"hold-process"` the process does not end
@@ -14,10 +16,13 @@ export interface Clock {
 /** The longest delay that setTimeout knows: 24.8 days. */
 const LONGEST_TIMER_MS = 0x7fffffff;
 
+/** When this thread began to count, on the monotonic clock. */
+const FIRST_MS = uptime() * 1000 - performance.now();
+
 /** The machine's clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
-  monotonicMs: () => performance.now(),
+  monotonicMs: () => FIRST_MS + performance.now(),
   after(delayMs, run, hold) {
     const start = (leftMs: number) => {
       const stepMs = Math.min(leftMs, LONGEST_TIMER_MS);

@@ -2,7 +2,7 @@ import { promises as fs } from "node:fs";
 import { type Clock, describeError, KeyedLock, type Logger, unlessMissing } from "../base/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
-import { ageMs, type Moment, momentAt } from "./moment.ts";
+import { type Moment, momentAt, sureAgeMs } from "./moment.ts";
 import { numberAt } from "./state-file.ts";
 
 /** How long a tree is kept after its last volume, 0 being not at all; undefined leaves that to garbage collection. */
@@ -98,7 +98,7 @@ export class Cleanups {
       if (this.#having.has(id)) continue;
       // Its volumes went in a run that could not say so: the time begins now.
       if (empty === undefined) this.#entries.set(id, { keepMs, empty: momentAt(clock, clock.now()) });
-      if (empty === undefined ? keepMs === 0 : ageMs(clock, empty) >= keepMs) due.push(id);
+      if (empty === undefined ? keepMs === 0 : sureAgeMs(clock, empty) >= keepMs) due.push(id);
     }
     return due;
   }
@@ -107,7 +107,7 @@ export class Cleanups {
   isDue(id: TreeId): boolean {
     const entry = this.#entries.get(id);
     if (entry?.empty === undefined || this.#having.has(id)) return false;
-    return ageMs(this.#options.clock, entry.empty) >= entry.keepMs;
+    return sureAgeMs(this.#options.clock, entry.empty) >= entry.keepMs;
   }
 
   /** A tree is gone. */

@@ -5,7 +5,7 @@ import type { Cleanups } from "./cleanups.ts";
 import type { Content, Contents } from "./contents.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
-import { ageMs, type Moment, momentAt } from "./moment.ts";
+import { ageMs, type Moment, momentAt, sureAgeMs } from "./moment.ts";
 import type { Pins } from "./pins.ts";
 import type { Trees } from "./trees.ts";
 
@@ -83,10 +83,17 @@ export class Inventory {
     return aged.sort((a, b) => b.unusedMs - a.unusedMs).map(({ tree }) => tree);
   }
 
-  /** For how long no volume began or ceased to have the tree. */
+  /** For how long surely no volume began or ceased to have the tree. */
   unusedMs(id: TreeId): number {
     const tree = this.#trees.get(id);
-    return tree === undefined ? 0 : ageMs(this.#options.clock, tree.used);
+    return tree === undefined ? 0 : sureAgeMs(this.#options.clock, tree.used);
+  }
+
+  /** When a volume began or ceased to have the tree, by the wall clock. */
+  lastUseMs(id: TreeId): number {
+    const { clock } = this.#options;
+    const tree = this.#trees.get(id);
+    return clock.now() - (tree === undefined ? 0 : ageMs(clock, tree.used));
   }
 
   get size(): number {

@@ -20,3 +20,16 @@ export function ageMs(clock: Clock, { wallMs, seenMs, ageWhenSeenMs }: Moment): 
   const bySteady = ageWhenSeenMs + clock.monotonicMs() - seenMs;
   return Math.max(0, Math.min(clock.now() - wallMs, bySteady));
 }
+
+/** A node may start with any time, and be told the right one when the network is there: so long after at most. */
+const UNSET_MS = 10 * 60_000;
+
+/**
+ * The same for what goes by its age: soon after the node's start, time that passed before the moment was read does not
+ * count. For an order by age it does: nobody is wronged by that.
+ */
+export function sureAgeMs(clock: Clock, moment: Moment): number {
+  const age = ageMs(clock, moment);
+  const steadyMs = clock.monotonicMs();
+  return steadyMs < UNSET_MS ? Math.min(age, steadyMs - moment.seenMs) : age;
+}

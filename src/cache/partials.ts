@@ -4,7 +4,7 @@ import { type Clock, unlessMissing } from "../base/index.ts";
 import { type Digest, parseDigest } from "../oci/index.ts";
 import { type DiskUse, sumOfUses } from "./disk-space.ts";
 import type { Layout } from "./layout.ts";
-import { ageMs, type Moment, momentAt } from "./moment.ts";
+import { ageMs, type Moment, momentAt, sureAgeMs } from "./moment.ts";
 
 /** What there is of a download from one origin, with the files beside it. */
 export interface PartialDownload {
@@ -49,15 +49,16 @@ export class Partials {
       const before = this.#written.get(download);
       const moment = before?.wallMs === wallMs ? before : momentAt(this.#clock, wallMs);
       written.set(download, moment);
-      return {
+      const partial = {
         digest,
         paths: files.map(({ path }) => path),
         use: sumOfUses(files.map(({ use }) => use)),
-        restedMs: ageMs(this.#clock, moment),
+        restedMs: sureAgeMs(this.#clock, moment),
       };
+      return { partial, ageMs: ageMs(this.#clock, moment) };
     });
     this.#written = written;
-    return partials.sort((a, b) => b.restedMs - a.restedMs);
+    return partials.sort((a, b) => b.ageMs - a.ageMs).map(({ partial }) => partial);
   }
 
   async #find(): Promise<ReadonlyMap<string, FoundDownload>> {

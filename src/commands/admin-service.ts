@@ -29,7 +29,7 @@ export class AdminService {
   static async open({ cache, artifacts, volumes, clock, log }: AdminServiceOptions): Promise<AdminService> {
     const verifier = new Verifier({ cache, clock, log });
     const records = () => volumes.records();
-    const admin = new CacheAdmin({ cache, artifacts, puller: artifacts, verifier, volumes: records, clock });
+    const admin = new CacheAdmin({ cache, artifacts, puller: artifacts, verifier, volumes: records });
     const opening = AdminSocket.open({ path: cache.layout.adminSocket, admin, logger: log });
     const socket = await opening.catch((error: unknown) => {
       const reason = describeError(error);

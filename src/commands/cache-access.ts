@@ -52,7 +52,7 @@ async function withCacheAlone<T>(
     const records = await openRecords(cache, mounter);
     const memory = createMemory(libc);
     const artifacts = new Mender({ cache, worker, maxUnpackRatio: NO_RATIO, memory, log });
-    return await use(new CacheAdmin({ cache, artifacts, verifier, volumes: () => records.all(), clock }));
+    return await use(new CacheAdmin({ cache, artifacts, verifier, volumes: () => records.all() }));
   } finally {
     // What was taken away is freed before this ends: nobody else would do it soon.
     await cache.sweeper.idle();
