@@ -20,11 +20,12 @@ export function imagePlanOf(manifest: Manifest, selection: Selection): Plan {
   const layers = manifest.layers.filter(({ mediaType }) => mediaType !== mediaTypes.empty);
   for (const layer of layers) refuseForeign(layer, layer.digest);
   return {
-    layers: layers.map(({ digest, size }) => ({
+    layers: layers.map(({ digest, size, urls }) => ({
       kind: "image",
       descriptor: { digest, size },
       path: digest,
       uncompressedDigest: undefined,
+      ...(urls.length > 0 ? { hasUrls: true } : {}),
     })),
     skipped: 0,
   };

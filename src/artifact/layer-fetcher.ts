@@ -14,7 +14,7 @@ import { downloadOrigin } from "./download-origin.ts";
 import { errorDuring } from "./error-during.ts";
 import { IngestFile } from "./ingest-file.ts";
 import type { PullUnpacking } from "./layer-unpacker.ts";
-import type { PlacedLayer } from "./placed-layer.ts";
+import { foreignLayer, type PlacedLayer } from "./placed-layer.ts";
 import type { PullAccess } from "./pull-access.ts";
 import type { PullCounts } from "./pull-counts.ts";
 import type { FetchTurn } from "./pull-place.ts";
@@ -142,7 +142,7 @@ export class LayerFetcher {
   }
 
   async #fetchInto(
-    { descriptor }: PlacedLayer,
+    { descriptor, path, hasUrls }: PlacedLayer,
     receiver: Receiver,
     follower: IngestFollower,
     how: FetchOptions,
@@ -180,7 +180,12 @@ export class LayerFetcher {
     };
     const { repository } = job;
     const query = { repository, signal, turn, onHostFailed, onHost, descriptor, sink, progress, onFailedTry: onRetry };
-    await access.run((offered) => client.fetchHostedBlob({ ...query, ...offered }));
+    await access
+      .run((offered) => client.fetchHostedBlob({ ...query, ...offered }))
+      .catch((error: unknown) => {
+        const isElsewhere = hasUrls && error instanceof DriverError && error.kind === "not-found";
+        throw isElsewhere ? errorDuring(`pull ${job.reference}`, foreignLayer(path)) : error;
+      });
     // What follows, like the commit, is work again.
     await turn.busy();
   }

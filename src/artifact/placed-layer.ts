@@ -23,6 +23,8 @@ export interface PlacedLayer {
   readonly mode?: number;
   /** A tar whose entries do not begin with the path goes below it. */
   readonly movesBelow?: true;
+  /** The manifest says that it is to be had elsewhere, too: that is why the registry may not hold it. */
+  readonly hasUrls?: true;
 }
 
 /** Which layers make a tree, in the manifest's order, and how many layers have no meaning to us. */
@@ -39,8 +41,12 @@ export function formOf(kind: PlacedLayer["kind"]): LayerForm {
 
 /** Layers that registries do not hold, only their `urls`, are refused rather than fetched from anywhere. */
 export function refuseForeign({ urls, mediaType }: Descriptor, name: string): void {
-  if (urls.length === 0 || !/foreign|nondistributable/.test(mediaType)) return;
-  throw new DriverError(
+  if (urls.length > 0 && /foreign|nondistributable/.test(mediaType)) throw foreignLayer(name);
+}
+
+/** A layer that is not in the registry, but at its `urls`. */
+export function foreignLayer(name: string): DriverError {
+  return new DriverError(
     "refused",
     `layer ${quoteName(Buffer.from(name))} is not in the registry but at other addresses, which are not fetched`,
   );

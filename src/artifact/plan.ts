@@ -39,8 +39,9 @@ export function placeLayer({ descriptor, name, isTar, movesBelow }: NamedLayer):
   const path = cleanTitle(name);
   if (!isTar && path === ".")
     throw new DriverError("refused", `a layer's title ${show(name)} names the volume itself, not a file in it`);
-  const { digest, size } = descriptor;
-  const layer = { descriptor: { digest, size }, path, uncompressedDigest: undefined };
+  const { digest, size, urls } = descriptor;
+  const hasUrls = urls.length > 0 ? { hasUrls: true as const } : {};
+  const layer = { descriptor: { digest, size }, path, uncompressedDigest: undefined, ...hasUrls };
   if (!isTar) {
     const mode = fileModeOf(descriptor);
     return { ...layer, kind: "file", ...(mode === undefined ? {} : { mode }) };

@@ -15,6 +15,7 @@ import {
   fileLayer,
   layer,
   rawManifest,
+  sha256Of,
   TITLE,
 } from "../registry/index.ts";
 import { attributes, REAL, rejectsWith } from "./support.ts";
@@ -108,6 +109,40 @@ test("content within descriptors, right or wrong, changes nothing", REAL, async 
     assert.equal(readFileSync(join(target, "f"), "utf8"), "content");
   }
 });
+
+test(
+  "layers with urls: what the registry holds is served, what it does not is fetched from nowhere",
+  REAL,
+  async () => {
+    await using registry = await EmbeddedRegistry.start();
+    await using elsewhere = await EmbeddedRegistry.start();
+    await using sandbox = await Sandbox.start();
+    const tar = gzipSync(tarOf({ name: "f", data: "content" }));
+    const urls = { urls: [`${elsewhere.url}/blob`] };
+    const foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+    for (const [kind, one] of Object.entries({ file: fileLayer("f", "content"), image: imageLayer(tar) })) {
+      const manifest = manifestOf([one], urls);
+      assert.equal(readFileSync(join(await publish(sandbox, registry, manifest, kind), "f"), "utf8"), "content");
+      const others = [
+        manifestOf([{ ...one, digest: sha256Of(Buffer.from(kind)) }], urls),
+        manifestOf([{ ...one, mediaType: foreign }], urls),
+      ];
+      for (const [i, { blobs: _, ...lacking }] of others.entries()) {
+        registry.log.clear();
+        const blobs = [config];
+        const says =
+          /team\/thing:\S+: layer "(f|sha256:\w+)" is not in the registry but at other addresses, which are not/;
+        await rejectsWith(
+          publish(sandbox, registry, { ...lacking, blobs }, `${kind}-${i}`),
+          "FAILED_PRECONDITION",
+          says,
+        );
+        assert.equal(registry.log.blobGets().length, i === 0 ? 1 : 0, kind);
+      }
+    }
+    assert.deepEqual(elsewhere.log.entries, []);
+  },
+);
 
 test("a sparse file of 20 GB, whose holes count for no limit", REAL, async () => {
   await using registry = await EmbeddedRegistry.start();
