@@ -3,7 +3,7 @@ import { lstatSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { Sandbox } from "../driver/index.ts";
+import { Sandbox, whyNoFlavour } from "../driver/index.ts";
 import { type TarFields, tarOf } from "../fixtures/tar-builder.ts";
 import { listTree } from "../fixtures/unpacking.ts";
 import { type BuiltManifest, configuredArtifact, EmbeddedRegistry, layer } from "../registry/index.ts";
@@ -48,9 +48,17 @@ const zstd: Pack = (tar) => {
 const read = (root: string) =>
   listTree(root).map(({ path, content }) => (content === "" ? path : `${path} ${content}`));
 
-test("images of each kind, packed in any way, become their layers put on each other", REAL, async () => {
+for (const flavour of [undefined, "deno"] as const) {
+  const where = flavour === undefined ? "" : ` on ${flavour}`;
+  const skip = REAL.skip || whyNoFlavour(flavour);
+  test(`images of each kind, packed in any way, become their layers put on each other${where}`, { skip }, () =>
+    becomeTheirLayers(flavour),
+  );
+}
+
+async function becomeTheirLayers(flavour: "deno" | undefined): Promise<void> {
   await using registry = await startRegistry();
-  await using sandbox = await Sandbox.start();
+  await using sandbox = await Sandbox.start({ flavour });
   const packs = {
     gzip: [gzipSync, gzipSync],
     zstd: [zstd, zstd],
@@ -79,7 +87,7 @@ test("images of each kind, packed in any way, become their layers put on each ot
       await volume.unpublish();
     }
   }
-});
+}
 
 test("two images share a layer: it is fetched and kept once, and on Docker's side, too", REAL, async () => {
   await using registry = await EmbeddedRegistry.start();
