@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { createLayout } from "../../src/cache/index.ts";
+import type { Digest } from "../../src/oci/index.ts";
+import { Sandbox } from "../driver/index.ts";
+import { GatedProxy } from "../helpers/gated-proxy.ts";
+import { artifact, type BuiltLayer, fileLayer, folderLayer } from "../registry/index.ts";
+import { assertNothingLeft, attributes, pushThing, REAL, startRegistry } from "./support.ts";
+
+const SIZE = 4_000_000;
+/** So much of the blob comes, with the head of its answer; then its connection brings nothing more. */
+const PASSED = 1_500_000;
+const content = randomBytes(SIZE);
+const makers: readonly { kind: string; file: string; make: () => Promise<BuiltLayer> }[] = [
+  { kind: "file", file: "big", make: () => Promise.resolve(fileLayer("big", content)) },
+  { kind: "folder", file: "folder/big", make: () => folderLayer("folder", { big: content }) },
+];
+
+for (const { kind, file, make } of makers) {
+  test(
+    `the last volume's unpublish cancels the pull of a ${kind}: nothing more is asked for until the next`,
+    REAL,
+    async () => {
+      await using registry = await startRegistry();
+      await using proxy = await GatedProxy.start(registry.host);
+      const layer = await make();
+      await pushThing(registry, artifact([layer]));
+      const reference = `${proxy.host}/team/thing:v1`;
+      const asked = () => proxy.requests.filter((head) => head.includes(`/blobs/${layer.digest}`));
+      proxy.holdAfter(`/blobs/${layer.digest}`, PASSED);
+      await using sandbox = await Sandbox.start();
+      const partial = createLayout(sandbox.dataDir).ingestFile(layer.digest as Digest, `http ${proxy.host}/team/thing`);
+      const sizeOf = () =>
+        stat(partial).then(
+          ({ size }) => size,
+          () => 0,
+        );
+
+      const volumes = [0, 1].map(() => sandbox.kubelet.volume({ attributes: attributes(reference) }));
+      const publishes = volumes.map((volume) => assert.rejects(volume.publish()));
+      while ((await sizeOf()) < PASSED - 10_000) await new Promise((resolve) => setImmediate(resolve));
+      await volumes[0]?.unpublish();
+      await publishes[0];
+      assert.equal(proxy.openFor(`/blobs/${layer.digest}`), 1, "another volume wants it still");
+      // That nothing comes is a stall only after 30 s, and would be followed by another request.
+      const cancelled = proxy.nextClose(`/blobs/${layer.digest}`);
+      await volumes[1]?.unpublish();
+      await publishes[1];
+      await cancelled;
+      const kept = await sizeOf();
+      assert.ok(kept >= PASSED - 10_000 && kept < PASSED, `${kept} bytes are kept`);
+      // Something else that goes all the way through the driver: what was cancelled does not ask again meanwhile.
+      const other = await pushThing(registry, artifact([fileLayer("other", "1")]), "other");
+      const bystander = sandbox.kubelet.volume({ attributes: attributes(other.replace(registry.host, proxy.host)) });
+    await bystander.publish();
+      assert.equal(asked().length, 1);
+
+      proxy.holdAfter(`/blobs/${layer.digest}`, Number.POSITIVE_INFINITY);
+      const next = sandbox.kubelet.volume({ attributes: attributes(reference) });
+      await next.publish();
+      assert.ok((await readFile(join(next.targetPath, file))).equals(content));
+      assert.deepEqual(
+        asked().map((head) => /\r\nrange: bytes=(\d+)-/i.exec(head)?.[1]),
+        [undefined, String(kept)],
+      );
+      for (const volume of [bystander, next]) await volume.unpublish();
+      await assertNothingLeft(sandbox);
+    },
+  );
+}
