@@ -9,6 +9,7 @@ import {
   type BuiltManifest,
   configuredArtifact,
   EmbeddedRegistry,
+  type EmbeddedRegistryOptions,
   fileLayer,
   folderLayer,
   image,
@@ -26,10 +27,10 @@ import { PullWorker } from "./pull-worker-host.ts";
 const hasty: Clock = { ...systemClock, after: (delayMs, run) => systemClock.after(Math.min(delayMs, 200), run) };
 
 /** The whole of this folder with real threads, a registry on loopback, and deadlines that a test moves. */
-async function use() {
+async function use(options: EmbeddedRegistryOptions = {}) {
   const clock = new ManualClock();
   const area = await useCache({ clock });
-  const registry = await EmbeddedRegistry.start();
+  const registry = await EmbeddedRegistry.start(options);
   const { cache, log } = area;
   const artifacts = new Artifacts({
     cache,
@@ -99,15 +100,35 @@ const turns = async () => {
   for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));
 };
 
+/** Calls for a volume, as often as it takes, until the answer near the deadline says this. */
+async function wishFor(
+  used: Awaited<ReturnType<typeof use>>,
+  request: Parameters<typeof used.present>[0],
+  says: RegExp,
+) {
+  for (;;) {
+    const called = used.present(request).then(
+      () => assert.fail("the pull was not to be done yet"),
+      (error: Error) => error.message,
+    );
+    // Worker and registry have work to do meanwhile.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    used.clock.advance(95_000);
+    if (says.test(await called)) return;
+  }
+}
+
+/** An artifact whose config names its file. */
+function chart(name: string) {
+  const config = layer(Buffer.from(JSON.stringify({ name })), "application/vnd.cncf.helm.config.v1+json");
+  const content = layer(Buffer.from(name), "application/vnd.cncf.helm.chart.content.v1.tar+gzip");
+  return { config, manifest: configuredArtifact(config, [content]) };
+}
+
 test("a registry that takes its time over what names files keeps no other pull waiting", async () => {
   await using used = await use();
-  const chart = (name: string) => {
-    const config = layer(Buffer.from(JSON.stringify({ name })), "application/vnd.cncf.helm.config.v1+json");
-    const content = layer(Buffer.from(name), "application/vnd.cncf.helm.chart.content.v1.tar+gzip");
-    return configuredArtifact(config, [content]);
-  };
   const charts = ["one", "two"];
-  for (const name of charts) await used.pushThing(chart(name), `charts/${name}`);
+  for (const name of charts) await used.pushThing(chart(name).manifest, `charts/${name}`);
   await used.pushThing(artifact([fileLayer("a", "1")]));
   const gate = Promise.withResolvers<void>();
   used.registry.fault = ({ path }) =>
@@ -280,6 +301,38 @@ describe("a volume that leaves", () => {
 });
 
 describe("failures", () => {
+  test("what names files is refused to one volume of a pull: it fails alone, and its namespace is the one that loses", async () => {
+    await using used = await use({ bytesPerSecond: 2000 });
+    const { registry, area } = used;
+    const { config, manifest } = chart("one");
+    await used.pushThing(manifest, "charts/one");
+    for (const name of ["1", "2"])
+      await used.pushThing(artifact([fileLayer("a", randomBytes(100_000))]), `busy/${name}`);
+    const ann = { username: "ann", password: "right" };
+    const header = `Basic ${Buffer.from("ann:right").toString("base64")}`;
+    registry.fault = ({ path, headers }) => {
+      if (!path.endsWith(config.digest) || headers["authorization"] === header) return undefined;
+      return { kind: "status", status: 401, headers: { "www-authenticate": 'Basic realm="x"' } };
+    };
+    // Bytes come: these two have their places.
+    for (const name of ["1", "2"]) await wishFor(used, { repository: `busy/${name}`, volume: name }, /[1-9] of 100 kB/);
+    // The pull that these three want waits for its turn; who began it leaves.
+    const wish = (more: Partial<ArtifactRequest>) =>
+      wishFor(used, { repository: "charts/one", secrets: ann, ...more }, /waiting for \d other pull/);
+    await wish({});
+    await wish({ volume: "v2", namespace: "green", secrets: { username: "bob", password: "wrong" } });
+    used.artifacts.leave("v1");
+    await wish({ volume: "v3" });
+    rmSync(area.cache.layout.blob(parseDigest(config.digest)));
+    for (const name of ["1", "2"]) used.artifacts.leave(name);
+    while (!area.lines.some((line) => line.includes("a volume's credentials are refused"))) await turns();
+    const repository = { registry: registry.host, repository: "charts/one", transport: "http" } as const;
+    const allowed = ["blue", "green"].map((namespace) => area.cache.references.isAllowed(repository, namespace));
+    assert.deepEqual(await Promise.all(allowed), [true, false]);
+    const tree = await used.present({ repository: "charts/one", secrets: ann, volume: "v3" });
+    assert.deepEqual(readdirSync(tree.folder), ["one.tgz"]);
+  });
+
   test("a missing blob fails for good, and is asked for again by the next call", async () => {
     await using used = await use();
     const file = fileLayer("a", "1");

@@ -51,7 +51,7 @@ interface Answering {
   readonly repository: Repository;
   readonly reference: string;
   /** Undefined for what is fetched for one volume alone. */
-  readonly pull?: RunningPull;
+  readonly pull?: RunningPull | undefined;
 }
 
 /** Finds trees that a repository's volumes may have, and makes those that are missing. */
@@ -92,7 +92,7 @@ export class TreeMaker {
         const { hosts, credentials = [] } = (await pull.offer()) ?? {};
         const offered = { ...bare, resolving: { ...bare.resolving, hosts, credentials } };
         // Made again: a plan may be large, and many pulls may wait for their turn.
-        const plan = await this.#withPlan(offered, async (made) => made);
+        const plan = await this.#withPlan(offered, async (made) => made, pull);
         if (plan.layers.length > MANY_LAYERS) await memory.trim();
         return await this.#makeWithRoom(offered, plan, pull);
       } catch (error) {
@@ -108,7 +108,7 @@ export class TreeMaker {
    * Makes the plan and uses it, some at once. Layers of some kinds are named by the artifact's config, which this
    * repository must have given, too: what is lacking is fetched before, while others have their turn.
    */
-  async #withPlan<T>(request: TreeRequest, use: (plan: ReadPlan) => Promise<T>): Promise<T> {
+  async #withPlan<T>(request: TreeRequest, use: (plan: ReadPlan) => Promise<T>, pull?: RunningPull): Promise<T> {
     for (let lacked: MissingConfig | undefined; ; ) {
       const done = await this.#planning.acquire();
       try {
@@ -119,7 +119,7 @@ export class TreeMaker {
       } finally {
         done();
       }
-      await this.#fetchConfig(request, lacked.config);
+      await this.#fetchConfig(request, lacked.config, pull);
     }
   }
 
@@ -138,8 +138,15 @@ export class TreeMaker {
     }
   }
 
-  /** A pull of the config alone, whose tree is thrown away. */
-  async #fetchConfig({ resolving }: TreeRequest, config: PlacedLayer["descriptor"]): Promise<void> {
+  /**
+   * A pull of the config alone, whose tree is thrown away. Within a pull it is asked for with what its volumes offer: each
+   * answers for its own refusal.
+   */
+  async #fetchConfig(
+    { resolving }: TreeRequest,
+    config: PlacedLayer["descriptor"],
+    pull: RunningPull | undefined,
+  ): Promise<void> {
     const { cache, worker, enforceNamespaces, maxUnpackRatio } = this.#options;
     const { repository, hosts, credentials, caCertificates, policy } = resolving;
     const reference = formatReference(resolving.reference);
@@ -156,12 +163,13 @@ export class TreeMaker {
     const fetch = (staging: string) => {
       const from = { repository, hosts, credentials, caCertificates, dataDir: cache.layout.dataDir };
       const job = { ...from, ...how, staging, reference, layers, unproven };
-      return worker.pull(job, { onAsk: (ask) => this.#answer(ask, { repository, reference }) });
+      const onAsk = (ask: PullAsk) => this.#answer(ask, { repository, reference, pull });
+      return worker.pull(job, { onAsk, ...(pull && { signal: pull.signal }) });
     };
     try {
       await cache.room.write(() => cache.withStaging(fetch));
     } catch (error) {
-      await revokeIfRefused(cache.references, resolving, error);
+      if (pull === undefined) await revokeIfRefused(cache.references, resolving, error);
       throw diskErrorFrom(error, `pull ${reference}`);
     }
   }
