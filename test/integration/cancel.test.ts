@@ -55,7 +55,7 @@ for (const { kind, file, make } of makers) {
       // Something else that goes all the way through the driver: what was cancelled does not ask again meanwhile.
       const other = await pushThing(registry, artifact([fileLayer("other", "1")]), "other");
       const bystander = sandbox.kubelet.volume({ attributes: attributes(other.replace(registry.host, proxy.host)) });
-    await bystander.publish();
+      await bystander.publish();
       assert.equal(asked().length, 1);
 
       proxy.holdAfter(`/blobs/${layer.digest}`, Number.POSITIVE_INFINITY);
