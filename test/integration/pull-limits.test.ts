@@ -85,3 +85,25 @@ test("--max-pulls: those that wait for their turn say for how many others", REAL
   gate.resolve();
   await Promise.all(volumes.map((volume) => volume.publish()));
 });
+
+test("--concurrency: so many blobs of a pull come at once, unless its volume says otherwise", REAL, async () => {
+  await using registry = await EmbeddedRegistry.start();
+  await using sandbox = await Sandbox.start({ flags: ["--concurrency=2"] });
+  const published = Object.entries({ 2: {}, 3: { "options.concurrency": "3" } }).map(async ([count, more]) => {
+    const layers = Array.from({ length: 6 }, (_, i) => fileLayer(`${i}`, randomBytes(1000)));
+    const reference = await pushThing(registry, artifact(layers), `v${count}`);
+    const volume = sandbox.kubelet.volume({ attributes: attributes(reference, more) });
+    return { volume, layers, count: Number(count) };
+  });
+  const pulls = await Promise.all(published);
+  registry.log.clear();
+  const gate = Promise.withResolvers<void>();
+  registry.fault = ({ path }) =>
+    path.includes("/blobs/") ? { kind: "hold", afterBytes: 0, until: gate.promise } : undefined;
+  await Promise.all(pulls.map(({ volume }) => rejectsWith(volume.publish({ timeoutMs: 5_000 }), "ABORTED")));
+  await registry.log.waitFor(() => registry.log.blobGets().length >= 5);
+  for (const { layers, count } of pulls)
+    assert.equal(layers.flatMap(({ digest }) => registry.log.blobGets(digest)).length, count);
+  gate.resolve();
+  await Promise.all(pulls.map(({ volume }) => volume.publish()));
+});
