@@ -32,6 +32,22 @@ const ALL_VALUES = [
   ["proxy.noProxy=10.0.0.0/8\\,.cluster.local"],
   ["selinuxLabel=system_u:object_r:container_ro_file_t:s0", "cache.maxBytes=50Gi", "cache.ttl=168h"],
 ].flatMap((values) => values.flatMap((value) => ["--set", value]));
+/** What the values about registries come to, in the DaemonSet with all of them. */
+const ABOUT_REGISTRIES = [
+  "- --docker-config=/etc/oras-csi/docker/config.json",
+  "- --registry-hosts-dir=/etc/containerd/certs.d",
+  "- --image-credential-provider-config=/etc/oras-csi/credential-providers/config/providers.yaml",
+  "- --image-credential-provider-bin-dir=/etc/oras-csi/credential-providers/bin",
+  '- name: HTTPS_PROXY value: "http://proxy.example:3128"',
+  '- name: NO_PROXY value: "10.0.0.0/8,.cluster.local"',
+  "- secretRef: name: proxy",
+  "- name: registry-hosts mountPath: /etc/containerd/certs.d readOnly: true",
+  "- name: registry-hosts hostPath: path: /etc/containerd/certs.d",
+  "- name: provider-config mountPath: /etc/oras-csi/credential-providers/config readOnly: true",
+  "- name: provider-config hostPath: path: /etc/kubernetes type: Directory",
+  "- name: provider-bin mountPath: /etc/oras-csi/credential-providers/bin readOnly: true",
+  "- name: provider-bin hostPath: path: /opt/providers type: Directory",
+];
 const REFUSED_VALUES = [
   "kubeletDir=var/lib/kubelet",
   "driverName=CSI.oras.land",
@@ -66,7 +82,11 @@ function checkChart(helm: string | undefined, write: boolean): void {
   }
   report("helm lint", run(helm, ["lint", "--strict", "--quiet", chart]));
   report("helm lint with all values", run(helm, ["lint", "--strict", "--quiet", ...ALL_VALUES, chart]));
-  report("the chart with all values", run(helm, [...template, ...ALL_VALUES]));
+  const all = run(helm, [...template, ...ALL_VALUES]);
+  report("the chart with all values", all);
+  const printed = all.output.replaceAll(/\s+/g, " ");
+  const lacking = ABOUT_REGISTRIES.filter((text) => !printed.includes(text)).join("\n");
+  report("the values about registries", { output: "", failure: lacking === "" ? undefined : `not there:\n${lacking}` });
   for (const value of REFUSED_VALUES) {
     const { failure } = run(helm, [...template, "--set", value]);
     const refused = failure?.includes("values don't meet the specifications of the schema");
