@@ -301,6 +301,20 @@ test("a server that is down for a while has not refused ranges: what came stays"
   assert.equal(bench.sink.restarts, 0);
 });
 
+test("a server that says when to come again is left alone until then, and has not refused ranges", async () => {
+  for (const status of [429, 503]) {
+    const pauses: number[] = [];
+    let answeredMs = 0;
+    await using bench = await useBlob((request, count) => {
+      if (count > 1) pauses.push(bench.clock.monotonicMs() - answeredMs);
+      answeredMs = bench.clock.monotonicMs();
+      return count < 4 ? { status, headers: { "retry-after": "6" } } : ranged(request);
+    });
+    await bench.fetch({}, blob.subarray(0, 1000));
+    assert.deepEqual([pauses, bench.sink.restarts], [[6000, 6000, 6000], 0], `${status}`);
+  }
+});
+
 const page = "<html><body>Request has expired</body></html>";
 const pages: { name: string; answer: ScriptedAnswer }[] = [
   { name: "403 of the edge", answer: { status: 403, body: page } },

@@ -50,8 +50,9 @@ export class RangeForms {
       return false;
     }
     this.#refusals++;
-    if (status === 429) {
-      // It may well mean what it says: only the last try asks for all of it, since what came so far is lost by that.
+    if (error instanceof StatusError && (status === 429 || error.retryAfterMs !== undefined)) {
+      // It may well mean what it says: it is left alone until then, and only the last try asks for all of it, since what
+      // came so far is lost by that.
       if (this.#refusals === this.#maxTries - 1) this.#form = "none";
       return false;
     }
