@@ -44,8 +44,10 @@ export interface TreeRecord extends TreeFacts {
   readonly id: TreeId;
   readonly damage: string | undefined;
   readonly references: readonly string[];
-  /** Milliseconds since 1970. */
+  /** When it was made, or mended: milliseconds since 1970. */
   readonly createdAt: number | undefined;
+  /** When it was found to be damaged. */
+  readonly damagedAt: number | undefined;
   /** Its root folder's time of change, in whole milliseconds. */
   readonly rootTimeMs: number | undefined;
 }
@@ -117,6 +119,18 @@ export class Trees {
     await this.#dataDir.state.merge(file, { damage, damagedAt: this.#clock.now() });
   }
 
+  /**
+   * Takes back that a tree is damaged, if it was found to be at that time: its files were read since, and are right. The
+   * caller holds a lease of it. False if there is nothing to take back.
+   */
+  async unmark(id: TreeId, damagedAt: number | undefined): Promise<boolean> {
+    const record = await this.record(id);
+    if (record?.damage === undefined || record.damagedAt !== damagedAt) return false;
+    const file = this.#dataDir.layout.treeRecord(id);
+    await this.#dataDir.state.merge(file, { damage: undefined, damagedAt: undefined });
+    return true;
+  }
+
   /** Whether the folder of a tree that was found is still there: what is evicted goes as a whole. */
   async isThere(id: TreeId): Promise<boolean> {
     return (await unlessMissing(fs.lstat(this.#dataDir.layout.treeFolder(id))))?.isDirectory() ?? false;
@@ -165,7 +179,7 @@ function samplesFrom(value: unknown): readonly FileSample[] {
 }
 
 function recordFrom(value: JsonObject): Omit<TreeRecord, "id"> {
-  const { layers, files, recipe, damage, references, rootTimeMs, createdAt } = value;
+  const { layers, files, recipe, damage, damagedAt, references, rootTimeMs, createdAt } = value;
   return {
     manifest: parseDigest(textAt(value, "manifest")),
     bytes: numberAt(value, "bytes"),
@@ -177,6 +191,7 @@ function recordFrom(value: JsonObject): Omit<TreeRecord, "id"> {
     references: Array.isArray(references) ? references.filter((each) => typeof each === "string") : [],
     createdAt: createdAt === undefined ? undefined : numberAt(value, "createdAt"),
     damage: damage === undefined ? undefined : textAt(value, "damage"),
+    damagedAt: damagedAt === undefined ? undefined : numberAt(value, "damagedAt"),
     rootTimeMs: rootTimeMs === undefined ? undefined : numberAt(value, "rootTimeMs"),
   };
 }

@@ -10,7 +10,7 @@ test("a tree that another thread takes away before it is walked is no error", as
   await using area = await useCache();
   const { layout } = area.cache;
   using hasher = new FileHasher({ signal: new AbortController().signal });
-  const tree = { id: "a".repeat(64) as TreeId, inodes: 5, layers: [] };
+  const tree = { id: "a".repeat(64) as TreeId, inodes: 5, layers: [], isMarked: false };
   const outcome = await checkTree({ tree, layout, sound: new InodeSet(), wrong: new InodeSet(), hasher });
   assert.deepEqual(outcome, { says: "4 of its 5 entries are missing", unknownFiles: 0 });
 });

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
 import { type Clock, errnoOf, type Logger, startWorker, unlessMissing, WorkerHost } from "../base/index.ts";
-import type { Cache, TreeId } from "../cache/index.ts";
+import type { Cache, TreeId, TreeRecord } from "../cache/index.ts";
 import { checkReferences, UNREADABLE } from "./state-check.ts";
 import type { Fault, MeasuredKind, VerifyCounts, VerifyEvent, VerifyWorkerCalls } from "./verify-calls.ts";
 
@@ -20,6 +20,10 @@ export interface VerifyReport {
   readonly counts: VerifyCounts;
   readonly faults: readonly Fault[];
 }
+
+/** What is kept of a tree's record while all is read, which may take hours. */
+type KnownTree = Pick<TreeRecord, "id" | "inodes" | "layers" | "damage" | "createdAt" | "damagedAt">;
+type KnownTrees = ReadonlyMap<TreeId, KnownTree>;
 
 /** The thread ends with its work. */
 const IDLE_MS = 1000;
@@ -39,19 +43,25 @@ export class Verifier {
 
   /**
    * Verifies blobs, unpacked layers and trees. Trees that show wrong bytes are marked in any case: volumes' health tells,
-   * and the next publish has them mended.
+   * and the next publish has them mended. A mark goes where nothing is wrong any more.
    */
   async verify({ movesAside, signal, onProgress }: VerifyOptions): Promise<VerifyReport> {
-    const faults: Fault[] = [];
+    const [found, healed]: [Fault[], TreeId[]] = [[], []];
     const { dataDir } = this.#cache.layout;
     const onEvent = (event: VerifyEvent) => {
-      if ("fault" in event) faults.push(event.fault);
+      if ("fault" in event) found.push(event.fault);
+      else if ("healed" in event) healed.push(event.healed);
       else onProgress?.(event.counts);
     };
-    faults.push(...(await checkReferences(this.#cache.dataDir)));
-    const job = { dataDir, trees: await this.#trees(faults) };
-    const counts = await this.#host.call("verify", job, { signal, onEvent });
-    for (const fault of faults) await this.#note(fault, movesAside);
+    found.push(...(await checkReferences(this.#cache.dataDir)));
+    const records = await this.#records(found);
+    const trees = [...records.values()].map(({ id, inodes, layers, damage }) => {
+      return { id, inodes, layers, isMarked: damage !== undefined };
+    });
+    const counts = await this.#host.call("verify", { dataDir, trees }, { signal, onEvent });
+    const faults: Fault[] = [];
+    for (const fault of found) if (await this.#note(fault, records, movesAside)) faults.push(fault);
+    for (const id of healed) await this.#unmark(id, records);
     return { counts, faults };
   }
 
@@ -66,28 +76,41 @@ export class Verifier {
   }
 
   /** The trees that have a record. One that cannot be read is logged and moved aside by whoever reads it. */
-  async #trees(faults: Fault[]) {
-    const trees = [];
+  async #records(faults: Fault[]): Promise<KnownTrees> {
+    const records = new Map<TreeId, KnownTree>();
     for (const id of await this.#cache.trees.ids()) {
       const record = await this.#cache.trees.record(id);
-      if (record !== undefined) trees.push({ id, inodes: record.inodes, layers: record.layers });
-      else faults.push({ kind: "state", path: `trees/${id}.json`, says: UNREADABLE });
+      if (record !== undefined) {
+        const { inodes, layers, damage, createdAt, damagedAt } = record;
+        records.set(id, { id, inodes, layers, damage, createdAt, damagedAt });
+      } else faults.push({ kind: "state", path: `trees/${id}.json`, says: UNREADABLE });
     }
-    return trees;
+    return records;
   }
 
-  async #note(fault: Fault, movesAside: boolean): Promise<void> {
+  /** Notes a fault; false for that of a tree which was made anew, or mended, while it was searched for. */
+  async #note(fault: Fault, before: KnownTrees, movesAside: boolean): Promise<boolean> {
     const { trees, leases } = this.#cache;
-    if (fault.kind === "state") return;
+    if (fault.kind === "state") return true;
     if (fault.kind === "tree") {
       using _ = await leases.hold(fault.id);
+      if ((await trees.record(fault.id))?.createdAt !== before.get(fault.id)?.createdAt) return false;
       this.#log.error("a tree shows wrong files", { tree: fault.id, reason: fault.says });
       await trees.markDamaged(fault.id, fault.says);
-      return;
+      return true;
     }
     const moved = movesAside ? await this.#moveAside(fault) : [];
     const what = fault.kind === "blob" ? "a blob is wrong" : "an unpacked layer is wrong";
     this.#log.error(what, { digest: fault.digest, reason: fault.says, moved });
+    return true;
+  }
+
+  /** Takes the mark from a tree whose files are right by now, unless it is another mark than when they were read. */
+  async #unmark(id: TreeId, before: KnownTrees): Promise<void> {
+    const { trees, leases } = this.#cache;
+    using _ = await leases.hold(id);
+    if (await trees.unmark(id, before.get(id)?.damagedAt))
+      this.#log.info("a damaged tree is right again", { tree: id });
   }
 
   /**

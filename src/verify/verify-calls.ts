@@ -6,6 +6,8 @@ export interface TreeToVerify {
   readonly id: TreeId;
   readonly inodes: number;
   readonly layers: readonly Digest[];
+  /** Something was found to be wrong with it before. */
+  readonly isMarked: boolean;
 }
 
 /** What is to be verified: all blobs and layers of a data dir, and these trees. */
@@ -44,8 +46,8 @@ export interface VerifyCounts {
   readonly unknownFiles: number;
 }
 
-/** What the worker tells while it works. */
-export type VerifyEvent = { readonly fault: Fault } | { readonly counts: VerifyCounts };
+/** What the worker tells while it works. `healed`: a marked tree in which nothing is wrong any more. */
+export type VerifyEvent = { readonly fault: Fault } | { readonly healed: TreeId } | { readonly counts: VerifyCounts };
 
 /** What takes room in a data dir. `trees`: what only trees have, folders mostly; `uppers`: what pods wrote, and records. */
 export type DiskKind = "blobs" | "layers" | "trees" | "uppers" | "partials" | "other";

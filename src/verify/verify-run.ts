@@ -107,8 +107,9 @@ export class VerifyRun {
     const [sound, wrong] = [this.#sound, this.#wrong];
     const outcome = await checkTree({ tree, layout: this.#layout, sound, wrong, hasher: this.#hasher });
     this.#counts.unknownFiles += outcome.unknownFiles;
-    if (outcome.says === undefined || lookAt(folder)?.ino !== before.ino) return;
-    this.#tell({ kind: "tree", id: tree.id, says: outcome.says });
+    if (lookAt(folder)?.ino !== before.ino) return;
+    if (outcome.says !== undefined) this.#tell({ kind: "tree", id: tree.id, says: outcome.says });
+    else if (tree.isMarked && outcome.unknownFiles === 0) this.#context.emit({ healed: tree.id });
   }
 
   #tell(fault: Fault): void {

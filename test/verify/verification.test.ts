@@ -71,6 +71,47 @@ test("what is fetched anew before the verification is over is not moved aside", 
   assert.ok(left.includes(false) && (left.includes("1") || left.includes("2")), String(left));
 });
 
+test("a mark goes when what was wrong is right again, whoever mended it, and stays while anything is wrong", async () => {
+  await using area = await useTwo();
+  const [first, second] = area.trees;
+  const damageOf = async ({ id }: typeof first) => (await area.cache.trees.find(id))?.damage;
+  const shared = blobOf(area.dataDir, area.shared);
+  const own = join(second.folder, "two");
+  for (const path of [shared, own]) flipByte(path);
+  await area.verify();
+  // As somebody does who restores a disk from a copy.
+  flipByte(shared);
+  assert.match((await damageOf(first)) ?? "", /wrong bytes/);
+  assert.equal((await area.verify()).length, 2);
+  assert.equal(await damageOf(first), undefined);
+  assert.match((await damageOf(second)) ?? "", /"two" has wrong bytes/);
+  flipByte(own);
+  assert.deepEqual(await area.verify(), []);
+  assert.equal(await damageOf(second), undefined);
+  assert.equal(area.registry.log.blobGets().length, 0);
+});
+
+test("a tree that is mended while it is verified is not marked", async () => {
+  await using area = await useTwo();
+  const [first, second] = area.trees;
+  flipByte(blobOf(area.dataDir, area.shared));
+  await area.verify();
+  // The worker has found all faults when the first of them is logged, and notes the trees' after that.
+  let mending: Promise<unknown> | undefined;
+  const { leases } = area.cache;
+  const hold = leases.hold.bind(leases);
+  leases.hold = async (name) => {
+    if (mending === undefined && name === first.id) {
+      mending = Promise.resolve();
+      await area.present("v1");
+      await area.artifacts.mendAll(new AbortController().signal);
+    }
+    return hold(name);
+  };
+  assert.equal((await area.verify()).length, 1, "the blob was wrong");
+  for (const { id } of [first, second]) assert.equal((await area.cache.trees.find(id))?.damage, undefined);
+});
+
 for (const movesAside of [false, true]) {
   test(`a flipped byte of a blob (moved aside: ${movesAside}): found, marked, fetched once, mended everywhere`, async () => {
     await using area = await useTwo();
