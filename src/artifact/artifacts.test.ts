@@ -253,6 +253,20 @@ describe("a caller whose time is up", () => {
   });
 });
 
+test("two calls for a volume at once get the same, though one has it before the other knows what it needs", async () => {
+  await using used = await use();
+  const { config, manifest } = chart("one");
+  await used.pushThing(manifest, "charts/one");
+  const gate = Promise.withResolvers<void>();
+  let asked = 0;
+  used.registry.fault = ({ path }) =>
+    path.endsWith(config.digest) && ++asked === 2 ? { kind: "hold", afterBytes: 0, until: gate.promise } : undefined;
+  const calls = [1, 2].map(() => used.present({ repository: "charts/one" }));
+  const first = await Promise.race(calls);
+  gate.resolve();
+  assert.deepEqual(await Promise.all(calls), [first, first]);
+});
+
 describe("a volume that leaves", () => {
   test("ends the pull that only it wanted, and nothing half-made is left", async () => {
     await using used = await use();

@@ -9,9 +9,9 @@ import type { CredentialFinder } from "./credential-finder.ts";
 import { Mender, type MendReport } from "./mender.ts";
 import { type Patience, waitPatiently } from "./patience.ts";
 import { Pull } from "./pull.ts";
-import { Pulls, type PullWatch } from "./pulls.ts";
 import type { PullObserver } from "./pull-observer.ts";
 import type { PullWorker } from "./pull-worker-host.ts";
+import { Pulls, type PullWatch } from "./pulls.ts";
 import { type PullPolicy, type ResolveRequest, Resolver } from "./resolver.ts";
 import { revokeIfRefused } from "./revoke-if-refused.ts";
 import { everything, type Selection, treeIdOf } from "./selection.ts";
@@ -55,6 +55,8 @@ export interface ArtifactsOptions {
 interface Wish {
   /** Its tree was looked for: the observer knows whether it was there. */
   lookedUp: boolean;
+  /** How many of its calls have found neither its tree nor its pull yet. */
+  searching: number;
 }
 
 /** What is to be reached. */
@@ -101,7 +103,8 @@ export class Artifacts {
       late: () => this.#lateResolving(request),
     });
     const tree = reached instanceof Pull ? await this.#pulls.wait(reached, request.volume, patience) : reached;
-    this.#wanted.delete(request.volume);
+    // Another call for the volume may still be on its way: it gets the same.
+    if (this.#wanted.get(request.volume)?.searching === 0) this.#wanted.delete(request.volume);
     await cache.names.link(request.namespace, request.reference, tree.id);
     await this.#name(tree, formatReference(request.reference));
     return tree;
@@ -119,7 +122,7 @@ export class Artifacts {
     const { concurrency, caCertificates } = request;
     const volume = `caller ${randomUUID()}`;
     // Metrics count what volumes look for.
-    this.#wanted.set(volume, { lookedUp: true });
+    this.#wanted.set(volume, { lookedUp: true, searching: 0 });
     const resolving = resolveForCaller(request, credentials);
     const aside = caCertificates.length > 0 ? volume : undefined;
     try {
@@ -161,9 +164,18 @@ export class Artifacts {
   }
 
   /** Resolves, and finds the tree or starts its pull; goes on whether or not the caller still waits. */
-  async #reach({ volume, selection, concurrency, aside, ...request }: Wanted): Promise<Tree | Pull> {
-    const wish = this.#wanted.get(volume) ?? { lookedUp: false };
-    this.#wanted.set(volume, wish);
+  async #reach(wanted: Wanted): Promise<Tree | Pull> {
+    const wish = this.#wanted.get(wanted.volume) ?? { lookedUp: false, searching: 0 };
+    this.#wanted.set(wanted.volume, wish);
+    wish.searching++;
+    try {
+      return await this.#search(wanted, wish);
+    } finally {
+      wish.searching--;
+    }
+  }
+
+  async #search({ volume, selection, concurrency, aside, ...request }: Wanted, wish: Wish): Promise<Tree | Pull> {
     const resolving = await request.resolving;
     const resolved = await this.#resolver.resolve(resolving);
     const wanted = { resolving, resolved, selection, concurrency };
