@@ -36,6 +36,8 @@ export interface PullUnpackingOptions {
   /** The pull's folder in tmp/; whoever made it removes it with what is left in it. */
   readonly staging: string;
   readonly maxUnpackRatio: number;
+  /** As of its jobs (worker-calls.ts). */
+  readonly isDurable: boolean;
   /** Of all its tar layers together. */
   readonly limits: UnpackLimits;
 }
@@ -59,7 +61,7 @@ export class PullUnpacking {
 
   /** Begins to unpack a layer whose compressed file grows. */
   start(layer: PlacedLayer, file: string): Unpacking {
-    const { staging, maxUnpackRatio } = this.#options;
+    const { staging, maxUnpackRatio, isDurable } = this.#options;
     const job = {
       pull: this.#pull,
       file,
@@ -67,6 +69,7 @@ export class PullUnpacking {
       what: `layer ${JSON.stringify(layer.path)}`,
       limits: unpackLimits([layer], maxUnpackRatio),
       uncompressedDigest: layer.uncompressedDigest,
+      isDurable,
     };
     const { digest } = layer.descriptor;
     return new Unpacking({ host: this.#host, places: this.#places, staging, digest, job });

@@ -125,10 +125,10 @@ export class PullRun {
     const missing = await this.#missing();
     this.#requireOnline(missing);
     this.#counts.expect(missing.reduce((sum, layer) => sum + layer.descriptor.size, 0));
-    const { staging, maxUnpackRatio, concurrency } = this.#job;
+    const { staging, maxUnpackRatio, concurrency, isDurable } = this.#job;
     const hasTars = missing.some((layer) => layer.kind !== "file");
-    const limits = this.#limits;
-    const unpacking = hasTars ? this.#tools.unpacker.beginPull({ staging, maxUnpackRatio, limits }) : undefined;
+    const tars = { staging, maxUnpackRatio, isDurable, limits: this.#limits };
+    const unpacking = hasTars ? this.#tools.unpacker.beginPull(tars) : undefined;
     const stop = new AbortController();
     const onAbort = () => stop.abort(this.#context.signal.reason);
     this.#context.signal.addEventListener("abort", onAbort, { once: true });

@@ -74,8 +74,13 @@ export class TreeLinker {
     const base = layer.movesBelow === true && !beginsWith(index, title) ? title : ROOT;
     if (base.length > 0) this.#titleFolders(layer.title, layer.title.split("/"));
     // All of them before anything is moved.
-    if (layer.movesBelow !== true && title.length > 0) for (const row of index.rows()) requireWithin(title, row);
+    const within = layer.movesBelow !== true && title.length > 0 ? countWithin(title, index) : undefined;
     const moved = layer.isSpent === true && base.length === 0 ? this.#move(source) : new Set<string>();
+    if (within !== undefined && moved.has(rootNameOf(title))) {
+      this.#bytes += within.bytes;
+      this.#inodes += within.inodes;
+      return;
+    }
     for (const row of index.rows()) {
       if (row.path.length === 0) continue;
       const path = movedBelow(base, row.path);
@@ -180,6 +185,17 @@ function tryMove(source: Buffer, target: Buffer): boolean {
 function rootNameOf(path: Buffer): string {
   const end = path.indexOf(SLASH);
   return path.toString("latin1", 0, end < 0 ? path.length : end);
+}
+
+/** All that is in a layer whose entries lie at or below its title. Throws "refused" for others. */
+function countWithin(title: Buffer, index: LayerIndexReader): TreeCount {
+  let [bytes, inodes] = [0, 0];
+  for (const row of index.rows()) {
+    requireWithin(title, row);
+    if (row.path.length > 0) inodes++;
+    if (!row.isHardLink) bytes += row.size;
+  }
+  return { bytes, inodes };
 }
 
 /** An entry is the title's folder, in it, or one of the folders that only the title's own path implies. */

@@ -40,7 +40,7 @@ test("after the thread was lost, what is left of its pulls is unavailable, and n
       what: "the layer",
       limits,
     };
-    return host.call("unpack", { ...job, uncompressedDigest: undefined });
+    return host.call("unpack", { ...job, uncompressedDigest: undefined, isDurable: true });
   };
   const hold = (pull: string) => host.call("hold", { pull, limits });
   const lost = { kind: "unavailable", message: /^a worker thread of the driver was lost and is started anew/ };

@@ -34,17 +34,17 @@ async function unpack(job: UnpackJob, shared: UnpackBudget, { collectIfGrown }: 
   const source = new GrowingFileReader(job.file, job.growth);
   const own = new UnpackBudget(job.limits, job.what);
   try {
-    const { uncompressedDigest, folder: root, way } = job;
+    const { uncompressedDigest, isDurable, folder: root, way } = job;
     const throwIfUnwanted = () => {
       source.throwIfAbandoned();
       collectIfGrown();
     };
     const budgets = [own, shared];
-    const layer = { source, root, way, budgets, uncompressedDigest, throwIfUnwanted };
+    const layer = { source, root, way, budgets, uncompressedDigest, hashesFiles: isDurable, throwIfUnwanted };
     const { index, skipped } = await unpackLayer(layer);
     writeLayerIndex(index, job.indexFile);
     index.free();
-    return { skippedEntries: skipped, use: layerDiskUse(job.indexFile) };
+    return { skippedEntries: skipped, use: isDurable ? layerDiskUse(job.indexFile) : undefined };
   } catch (error) {
     // It may be unpacked once more: because its bytes were wrong, or because it had to give way.
     shared.giveBack(own);

@@ -125,6 +125,6 @@ export class Unpacking implements PlaceSeeker {
     this.#growth = growth;
     const payload = { ...job, growth: growth.shared, folder, indexFile: staged.indexFile };
     const { skippedEntries, use } = await host.call("unpack", payload);
-    return { staged: { ...staged, use }, skippedEntries };
+    return { staged: { ...staged, ...(use && { use }) }, skippedEntries };
   }
 }

@@ -173,6 +173,8 @@ export interface UnpackJob {
   readonly what: string;
   readonly limits: UnpackLimits;
   readonly uncompressedDigest: Digest | undefined;
+  /** Whether the layer stays. Else nobody checks its files one by one, or asks what they take on disk. */
+  readonly isDurable: boolean;
 }
 
 /** What all tar layers of one pull together may unpack to; held for as long as the call runs, which is until it is cancelled. */
@@ -184,8 +186,8 @@ export interface BudgetHold {
 /** What a tar layer became. */
 export interface UnpackResult {
   readonly skippedEntries: number;
-  /** What it takes on disk. */
-  readonly use: DiskUse;
+  /** What it takes on disk, if it stays. */
+  readonly use: DiskUse | undefined;
 }
 
 /** The calls of the unpack worker. */

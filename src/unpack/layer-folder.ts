@@ -5,10 +5,12 @@ import {
   constants,
   fchmodSync,
   fchownSync,
+  fstatSync,
   ftruncateSync,
   futimesSync,
   lchownSync,
   linkSync,
+  lstatSync,
   lutimesSync,
   mkdirSync,
   openSync,
@@ -29,6 +31,9 @@ const SLASH = 0x2f;
 /** So much of a file is read back at once. */
 const PART_BYTES = 64 * 1024;
 const NEW_FILE = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+/** What a mode that is given when something is made can hold. */
+const PERMISSIONS = 0o777;
+const OWNER_ALL = 0o700;
 const SOME_FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
 /** Whose a file is. */
@@ -52,27 +57,42 @@ export interface FileFacts {
  */
 export class LayerFolder {
   readonly #root: Buffer;
+  /**
+   * Whether files, and folders, come out with exactly the mode that they are made with: umask and access lists are the
+   * same for all of them. By mode, as far as it was tried.
+   */
+  readonly #exact = {
+    file: new Map<number, boolean>(),
+    folder: new Map<number, boolean>(),
+  };
 
   constructor(root: string) {
     this.#root = Buffer.from(`${root}/`);
   }
 
-  /** Makes a folder that only we can enter until `finishFolder`. */
-  makeFolder(path: Buffer): void {
-    this.#call("make folder", path, (at) => mkdirSync(at, 0o700));
+  /** Makes a folder that we can fill, and says whether it has its mode already. */
+  makeFolder(path: Buffer, mode: number): boolean {
+    return this.#call("make folder", path, (at) => {
+      const canHave = (mode & OWNER_ALL) === OWNER_ALL && this.#canBegin(mode, "folder");
+      mkdirSync(at, canHave ? mode : OWNER_ALL);
+      return canHave && this.#isExact(mode, "folder", () => lstatSync(at).mode);
+    });
   }
 
-  /** Sets what was put off: a folder is closed and its time set once everything is in it. Undefined: no time. */
-  finishFolder(path: Buffer, mode: number, mtime: number | undefined): void {
+  /**
+   * Sets what was put off: a folder is closed and its time set once everything is in it. Undefined: it has its mode; it has
+   * no time.
+   */
+  finishFolder(path: Buffer, mode: number | undefined, mtime: number | undefined): void {
     this.#call("set the mode of", path, (at) => {
-      chmodSync(at, mode);
+      if (mode !== undefined) chmodSync(at, mode);
       if (mtime !== undefined) utimesSync(at, fileTime(mtime), fileTime(mtime));
     });
   }
 
-  /** Makes a file and returns its descriptor. */
-  makeFile(path: Buffer): number {
-    return this.#call("make file", path, (at) => openSync(at, NEW_FILE, 0o600));
+  /** Makes a file that is to have this mode and returns its descriptor. */
+  makeFile(path: Buffer, mode: number): number {
+    return this.#call("make file", path, (at) => openSync(at, NEW_FILE, this.#canBegin(mode, "file") ? mode : 0o600));
   }
 
   /** Writes all of some bytes, at an offset or where the last ones ended. */
@@ -108,7 +128,8 @@ export class LayerFolder {
     this.#guard("finish", path, () => {
       if (owner !== undefined) fchownSync(file, owner.uid, owner.gid);
       futimesSync(file, fileTime(mtime), fileTime(mtime));
-      fchmodSync(file, mode);
+      const hasMode = this.#canBegin(mode, "file") && this.#isExact(mode, "file", () => fstatSync(file).mode);
+      if (!hasMode) fchmodSync(file, mode);
       closeSync(file);
     });
   }
@@ -149,6 +170,20 @@ export class LayerFolder {
         throw failure("replace", path, error);
       }
     });
+  }
+
+  /** Whether something may be made with its mode: that is no use where it was seen to come out as another one. */
+  #canBegin(mode: number, what: "file" | "folder"): boolean {
+    return mode <= PERMISSIONS && this.#exact[what].get(mode) !== false;
+  }
+
+  /** Looks at the first one that was made with a mode. */
+  #isExact(mode: number, what: "file" | "folder", modeOfFirst: () => number): boolean {
+    const known = this.#exact[what].get(mode);
+    if (known !== undefined) return known;
+    const isExact = (modeOfFirst() & 0o7777) === mode;
+    this.#exact[what].set(mode, isExact);
+    return isExact;
   }
 
   #call<T>(verb: string, path: Buffer, call: (absolute: Buffer) => T): T {

@@ -43,6 +43,17 @@ test("an index says what a tar became", async () => {
   assert.deepEqual(index.counts, { entries: 7, contentBytes: 7, impliedFolders: 1 });
 });
 
+test("an index may do without hashes", async () => {
+  using area = createUnpackArea();
+  const { index } = await unpackBytes(tar, area.root, {
+    hashesFiles: false,
+    partBytes: 3,
+  });
+  const file = rowsOf(index).find(({ path }) => path.toString() === "implied/file");
+  assert.deepEqual([file?.size, file?.contentHash], [7, Buffer.alloc(32)]);
+  assert.equal(readFileSync(join(area.root, "implied/file"), "utf8"), "content");
+});
+
 test("an index of many rows is read back as it was written", () => {
   using area = createUnpackArea();
   const table = new LayerTable();

@@ -2,7 +2,8 @@ import { isUtf8 } from "node:buffer";
 import { createHash, type Hash, hash } from "node:crypto";
 import { closeSync } from "node:fs";
 import { LayerFolder, type Owner } from "./layer-folder.ts";
-import { type LayerEntryType, LayerTable } from "./layer-index.ts";
+import { Column } from "./column.ts";
+import { HASH_BYTES, type LayerEntryType, LayerTable } from "./layer-index.ts";
 import { MAX_ALL_NAMES_BYTES } from "./name-table.ts";
 import { type CleanPath, cleanEntryPath } from "./paths.ts";
 import { quoteName, refuseEntry } from "./refusal.ts";
@@ -26,6 +27,8 @@ export interface TarExtractorOptions {
   readonly root: string;
   readonly rules: UnpackRules;
   readonly budgets: readonly UnpackBudget[];
+  /** As in `UnpackOptions`. */
+  readonly hashesFiles: boolean;
   /** Where the runtime cannot make other names, they are refused rather than changed. */
   readonly utf8Only: boolean;
 }
@@ -59,6 +62,8 @@ const ROOT: CleanPath = { bytes: Buffer.alloc(0), ends: [] };
 const IMPLIED_FOLDER_MODE = 0o755;
 /** The largest that a file's owner can be: the next number means "as it is". */
 const MAX_ID = 2 ** 32 - 2;
+/** No content hashes to this. */
+const NO_DIGEST = Buffer.alloc(HASH_BYTES);
 const EMPTY_DIGEST = hash("sha256", Buffer.alloc(0), "buffer");
 
 /**
@@ -70,7 +75,10 @@ export class TarExtractor implements TarHandler {
   readonly #folder: LayerFolder;
   readonly #rules: UnpackRules;
   readonly #budgets: readonly UnpackBudget[];
+  readonly #hashesFiles: boolean;
   readonly #utf8Only: boolean;
+  /** Folders' modes on disk, plus 1; 0 while they have others than they are to have. */
+  readonly #madeModes = new Column("u16");
   readonly #table = new LayerTable();
   #file: OpenFile | undefined;
   #skipped = 0;
@@ -79,6 +87,7 @@ export class TarExtractor implements TarHandler {
     this.#folder = new LayerFolder(options.root);
     this.#rules = options.rules;
     this.#budgets = options.budgets;
+    this.#hashesFiles = options.hashesFiles;
     this.#utf8Only = options.utf8Only;
   }
 
@@ -111,6 +120,7 @@ export class TarExtractor implements TarHandler {
     if (file === undefined) return;
     this.#folder.write(file.descriptor, bytes, file.path, file.sparse?.offset);
     if (file.sparse !== undefined) file.sparse.wrote(bytes.length);
+    else if (!this.#hashesFiles) return;
     else if (bytes.length === file.size) file.digest = hash("sha256", bytes, "buffer");
     else file.hash = (file.hash ?? createHash("sha256")).update(bytes);
   }
@@ -125,7 +135,9 @@ export class TarExtractor implements TarHandler {
       // Read back, since some of it may have been written twice.
       const held = this.#table.canKeep(sparse) ? this.#folder.hash(descriptor, path, sparse.ranges()) : undefined;
       this.#table.putSparse(row, size, sparse, held);
-    } else this.#table.putContent(row, size, file.digest ?? file.hash?.digest() ?? EMPTY_DIGEST);
+    } else if (this.#hashesFiles) {
+      this.#table.putContent(row, size, file.digest ?? file.hash?.digest() ?? EMPTY_DIGEST);
+    } else this.#table.putContent(row, size, NO_DIGEST);
     this.#folder.finishFile(descriptor, path, file);
   }
 
@@ -133,13 +145,16 @@ export class TarExtractor implements TarHandler {
   finish(): LayerTable {
     for (let row = this.#table.rowCount - 1; row >= 0; row--) {
       if (this.#table.type(row) !== "folder") continue;
-      this.#folder.finishFolder(this.#table.path(row), this.#table.mode(row), this.#table.mtime(row));
+      const mode = this.#table.mode(row);
+      const hasMode = this.#madeModes.get(row) === mode + 1;
+      this.#folder.finishFolder(this.#table.path(row), hasMode ? undefined : mode, this.#table.mtime(row));
     }
     return this.#table;
   }
 
   /** Closes what a failure left open. */
   close(): void {
+    this.#madeModes.free();
     if (this.#file !== undefined) closeSync(this.#file.descriptor);
     this.#file = undefined;
   }
@@ -178,9 +193,13 @@ export class TarExtractor implements TarHandler {
   #putFolder(entry: TarEntry, place: Place): void {
     if (place.old !== "folder") {
       this.#makeRoom(entry, place);
-      this.#folder.makeFolder(place.path);
+      this.#makeFolder(place.row, place.path, this.#rules.folderMode(entry.mode));
     }
     this.#putFolderFacts(entry, place.row, place.path);
+  }
+
+  #makeFolder(row: number, path: Buffer, mode: number): void {
+    this.#madeModes.set(row, this.#folder.makeFolder(path, mode) ? mode + 1 : 0);
   }
 
   #putFolderFacts(entry: TarEntry, row: number, path: Buffer): void {
@@ -194,7 +213,7 @@ export class TarExtractor implements TarHandler {
     const { size, mtime } = entry;
     const mode = this.#rules.fileMode(entry.mode);
     const owner = this.#ownerOf(entry);
-    const descriptor = this.#folder.makeFile(place.path);
+    const descriptor = this.#folder.makeFile(place.path, mode);
     this.#table.put(place.row, { type: "file", mode, mtime });
     const path = Buffer.from(place.path);
     const sparse = entry.isSparse ? new SparseContent(size) : undefined;
@@ -278,7 +297,7 @@ export class TarExtractor implements TarHandler {
       const type = this.#table.type(row);
       if (type === "nothing") {
         this.#countImplied(entry);
-        this.#folder.makeFolder(path.bytes.subarray(0, end));
+        this.#makeFolder(row, path.bytes.subarray(0, end), IMPLIED_FOLDER_MODE);
         this.#table.put(row, { type: "folder", mode: IMPLIED_FOLDER_MODE, mtime: undefined });
       } else {
         this.#refuseUnlessFolder(entry, type);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { lstatSync, readdirSync, readFileSync } from "node:fs";
+import { chmodSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -27,29 +27,42 @@ test("counts entries and what it leaves out", async () => {
   );
 });
 
-test("modes and times are the artifact's, whatever the umask", async () => {
-  using area = createUnpackArea();
-  const modes = [0o000, 0o222, 0o600, 0o755, 0o7777];
-  const entries = modes.flatMap((mode) => [
-    tarEntry({ name: `folder-${mode}`, type: "5", mode, mtime: 1000 + mode }),
-    tarEntry({ name: `folder-${mode}/file`, data: "x", mode, mtime: 2000 + mode }),
-  ]);
-  const umask = process.umask(0o077);
-  try {
-    await unpackBytes(tarOf(...entries, file("implied/file")), area.root);
-  } finally {
-    process.umask(umask);
-  }
-  for (const mode of modes) {
-    const folder = lstatSync(join(area.root, `folder-${mode}`));
-    const inside = lstatSync(join(area.root, `folder-${mode}`, "file"));
-    assert.equal(folder.mode & 0o7777, (mode & 0o777) | 0o555);
-    assert.equal(inside.mode & 0o7777, (mode & 0o777) | 0o444);
-    assert.deepEqual([folder.mtimeMs, inside.mtimeMs], [(1000 + mode) * 1000, (2000 + mode) * 1000]);
-  }
-  assert.equal(lstatSync(join(area.root, "implied")).mode & 0o7777, 0o755);
-  assert.equal(lstatSync(area.root).mode & 0o7777, 0o755);
-});
+// A folder in one with the setgid bit is made with it.
+for (const [umask, rootMode] of [
+  [0o000, 0o755],
+  [0o022, 0o755],
+  [0o077, 0o755],
+  [0o022, 0o2755],
+] as const) {
+  const what = `the umask ${umask.toString(8)} and the folder above ${rootMode.toString(8)}`;
+  test(`modes and times are the artifact's, ${what}`, async () => {
+    using area = createUnpackArea();
+    chmodSync(area.root, rootMode);
+    const modes = [0o000, 0o222, 0o600, 0o755, 0o7777];
+    const both = ["a", "b"].flatMap((name) => modes.map((mode) => ({ folder: `${name}-${mode}`, mode })));
+    const entries = both.flatMap(({ folder, mode }) => [
+      tarEntry({ name: folder, type: "5", mode, mtime: 1000 + mode }),
+      tarEntry({ name: `${folder}/file`, data: "x", mode, mtime: 2000 + mode }),
+    ]);
+    const twice = [0o755, 0o711].map((mode) => tarEntry({ name: "twice", type: "5", mode }));
+    const implied = ["implied/file", "implied/folder/file"].map((name) => file(name));
+    const umaskBefore = process.umask(umask);
+    try {
+      await unpackBytes(tarOf(...entries, ...twice, ...implied), area.root);
+    } finally {
+      process.umask(umaskBefore);
+    }
+    for (const { folder: name, mode } of both) {
+      const folder = lstatSync(join(area.root, name));
+      const inside = lstatSync(join(area.root, name, "file"));
+      assert.equal(folder.mode & 0o7777, (mode & 0o777) | 0o555);
+      assert.equal(inside.mode & 0o7777, (mode & 0o777) | 0o444);
+      assert.deepEqual([folder.mtimeMs, inside.mtimeMs], [(1000 + mode) * 1000, (2000 + mode) * 1000]);
+    }
+    for (const name of ["twice", "implied", "implied/folder", ""])
+      assert.equal(lstatSync(join(area.root, name)).mode & 0o7777, 0o755);
+  });
+}
 
 test("the longest path that the kernel takes by itself is made below any folder", async () => {
   using area = createUnpackArea();

@@ -23,6 +23,8 @@ export interface UnpackOptions {
   readonly budgets: readonly UnpackBudget[];
   /** What the uncompressed tar must hash to, where the manifest says so. */
   readonly uncompressedDigest: Digest | undefined;
+  /** Whether the index says what each file's content hashes to. Else no file would pass a check of later. */
+  readonly hashesFiles: boolean;
   /** Called between two parts of the tar: throws what ends the unpacking. */
   readonly throwIfUnwanted: () => void;
 }
@@ -55,8 +57,9 @@ const rulesOf: Readonly<Record<UnpackWay, UnpackRules>> = {
  */
 export async function unpackLayer(options: UnpackOptions): Promise<UnpackedLayer> {
   const source = new ByteSource(options.source);
-  const { root, budgets } = options;
-  const extractor = new TarExtractor({ root, budgets, rules: rulesOf[options.way], utf8Only: isDeno() });
+  const { root, budgets, hashesFiles } = options;
+  const how = { root, budgets, hashesFiles, rules: rulesOf[options.way], utf8Only: isDeno() };
+  const extractor = new TarExtractor(how);
   try {
     await readTar(options, source, new TarReader(extractor));
     const index = extractor.finish();
