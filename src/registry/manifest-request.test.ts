@@ -187,6 +187,13 @@ test("what may pass is tried again, five times in all, with growing pauses", asy
   }
 });
 
+test("those whom a registry failed together do not come back together", async () => {
+  await using bench = await useClient(() => ({ status: 503 }));
+  for (let i = 0; i < 8; i++) await assert.rejects(bench.client.fetchManifest(bench.query()));
+  const { passed } = bench.clock;
+  assert.ok(new Set(passed.filter((_, i) => i % 4 === 3)).size > 1, String(passed));
+});
+
 for (const status of [408, 429, 500, 502, 504]) {
   test(`${status} passes`, async () => {
     await using bench = await useClient(() => (bench.server.seen.length < 3 ? { status } : { body: manifest }));

@@ -6,12 +6,14 @@ import { gzipSync } from "node:zlib";
 import { Sandbox } from "../driver/index.ts";
 import {
   artifact,
+  type BuiltManifest,
   EmbeddedRegistry,
   fileLayer,
   folderLayer,
   image,
   index,
   layer,
+  rawManifest,
   sha256Of,
   TITLE,
   tarOfFolder,
@@ -117,6 +119,26 @@ test("an index chooses the platform: the node's, or the one that is asked for", 
   const none = sandbox.kubelet.volume({ attributes: missing });
   const { message } = await rejectsWith(none.publish(), "NOT_FOUND", /linux\/riscv64/);
   assert.match(message, /linux\/amd64/, "what there is, is listed");
+});
+
+test("an index of one manifest needs no platform, be it in an index itself", REAL, async () => {
+  await using registry = await startRegistry();
+  const indexType = "application/vnd.oci.image.index.v1+json";
+  const indexOf = ({ mediaType, digest, bytes }: BuiltManifest) => {
+    const manifests = [{ mediaType, digest, size: bytes.length }];
+    return rawManifest({ schemaVersion: 2, mediaType: indexType, manifests }, [], indexType);
+  };
+  const thing = artifact([fileLayer("a", "a")]);
+  const around = indexOf(thing);
+  await pushThing(registry, thing, "inner");
+  const references = [await pushThing(registry, around, "one"), await pushThing(registry, indexOf(around), "nested")];
+  await using sandbox = await Sandbox.start();
+  for (const reference of references) {
+    const asked = attributes(reference, { "artifact.platform": "linux/riscv64" });
+    const volume = sandbox.kubelet.volume({ attributes: asked });
+    await volume.publish();
+    assert.deepEqual(await textFiles(volume.targetPath), { a: "a" });
+  }
 });
 
 test("layers of an image cannot be chosen", REAL, async () => {
