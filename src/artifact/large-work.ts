@@ -9,9 +9,13 @@ export const LARGE_MANIFEST_BYTES = 512 * 1024;
 /** Layers of a pull. */
 export const MANY_LAYERS = 1000;
 
-/** A manifest was read, and is not needed as bytes any more. A buffer of that size is nobody else's. */
-export function releaseManifest(bytes: Uint8Array, memory: Memory): void {
-  if (bytes.length < LARGE_MANIFEST_BYTES) return;
+/**
+ * A manifest was read, and is not needed as bytes any more. A buffer of that size is nobody else's. Few bytes can be many
+ * values, so that what small ones took is looked at, too.
+ */
+export async function releaseManifest(bytes: Uint8Array, memory: Memory): Promise<void> {
+  if (bytes.length < LARGE_MANIFEST_BYTES) return memory.collectIfGrown();
   freeBuffers([bytes]);
   memory.collect();
+  await memory.trim();
 }

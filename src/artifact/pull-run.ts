@@ -36,6 +36,7 @@ export interface PullTools {
   /** What all of them may take. */
   readonly bandwidth?: Bandwidth | undefined;
   readonly clock: Clock;
+  readonly collectIfGrown: () => void;
   /** For pulls that let others go first. */
   readonly awayRoom: AwayRoom;
 }
@@ -105,6 +106,7 @@ export class PullRun {
     for (;;) {
       await this.#fetchMissing();
       this.#context.signal.throwIfAborted();
+      this.#tools.collectIfGrown();
       this.#counts.tell("assembling");
       try {
         const sources = await this.#fileSources(copies);

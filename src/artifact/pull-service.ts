@@ -66,7 +66,7 @@ export function servePulls(port: MessagePort, { maxBandwidth, stallTimeoutMs }: 
       if (isLarge) collect();
       try {
         const createAdmission = () => new Admission(unveilBy(context.ask));
-        const shared = { awayRoom, unpacker, fetching, committing, bandwidth, clock };
+        const shared = { awayRoom, unpacker, fetching, committing, bandwidth, clock, collectIfGrown };
         const tools = { client: clientFor(job), createAdmission, ...shared };
         return await new PullRun(job, context, tools).run();
       } finally {

@@ -50,7 +50,7 @@ export async function readPlan({ cache, memory, reference, manifest, selection }
       return { ...planFor(reference, () => planOf(content, selection, configBytes)), config };
     }
   } finally {
-    if (bytes !== undefined) releaseManifest(bytes, memory);
+    if (bytes !== undefined) await releaseManifest(bytes, memory);
   }
   throw new DriverError(
     "unavailable",

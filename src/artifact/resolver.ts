@@ -252,7 +252,7 @@ export class Resolver {
     try {
       return await use();
     } finally {
-      releaseManifest(bytes, this.#memory);
+      await releaseManifest(bytes, this.#memory);
     }
   }
 

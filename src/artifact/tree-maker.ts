@@ -197,7 +197,7 @@ export class TreeMaker {
   async #make(request: TreeRequest, plan: ReadPlan, pull: RunningPull): Promise<Tree> {
     const { layers, config } = plan;
     const { resolving, resolved, selection, concurrency } = request;
-    const { cache, worker, enforceNamespaces, maxUnpackRatio, log } = this.#options;
+    const { cache, worker, enforceNamespaces, maxUnpackRatio, memory, log } = this.#options;
     const { repository, hosts, credentials, caCertificates } = resolving;
     const { dataDir } = cache.layout;
     const reference = formatReference(resolving.reference);
@@ -219,6 +219,7 @@ export class TreeMaker {
       const { signal, onEvent } = pull;
       const onAsk = (ask: PullAsk) => this.#answer(ask, { repository, reference, pull });
       const { bytes, inodes, skippedEntries, refetched, folder } = await worker.pull(job, { signal, onEvent, onAsk });
+      memory.collectIfGrown();
       for (const layer of refetched)
         log.error("an unpacked layer in the cache was not whole any more: it was fetched anew", { reference, layer });
       if (skippedEntries > 0)

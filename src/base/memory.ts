@@ -4,7 +4,7 @@ import type { Libc } from "./libc.ts";
 import { buildInfo } from "./runtime.ts";
 
 /** So much more than after the last collection is worth one. */
-const GROWTH_BYTES = 8 * 1024 * 1024;
+const GROWTH_BYTES = 6 * 1024 * 1024;
 
 /** Garbage of the calling thread. V8 would let it lie by the ten megabytes in each thread: until its own limit is reached. */
 export interface Collector {

@@ -71,6 +71,7 @@ export async function usePulls(
     clock: hasty,
     awayRoom: new AwayRoom(),
     createAdmission: () => new Admission(),
+    collectIfGrown: () => undefined,
   };
   const given: Digest[] = [];
   const events: (PullProgress | FailedTry)[] = [];

@@ -163,7 +163,7 @@ export class Exchange {
     const readAtMost = async (maxBytes: number, maxMs?: number) => {
       const tooSlow = () => this.fail(this.#error("stalled", "the connection brought too little"));
       const cancelTimer = maxMs === undefined ? undefined : this.#options.clock.after(maxMs, tooSlow);
-      return await this.#readAtMost(maxBytes, readInto).finally(cancelTimer);
+      return await readAtMostOf(maxBytes, { length, readInto }).finally(cancelTimer);
     };
     const discard = () => {
       if (framing.kind === "until-close" || (length ?? 0) > worthReadingBytes) {
@@ -174,25 +174,6 @@ export class Exchange {
       readAtMost(worthReadingBytes, worthReadingMs).catch(() => undefined);
     };
     return { length, readInto, readAtMost, discard };
-  }
-
-  async #readAtMost(maxBytes: number, readInto: HttpBody["readInto"]): Promise<{ bytes: Buffer; whole: boolean }> {
-    const chunks: Buffer[] = [];
-    let left = maxBytes;
-    const tooLong = new Error("the body is longer than what is read of it");
-    try {
-      await readInto((chunk) => {
-        const copy = Buffer.allocUnsafeSlow(Math.min(chunk.length, left));
-        chunk.copy(copy);
-        chunks.push(copy);
-        if (chunk.length > left) throw tooLong;
-        left -= chunk.length;
-      });
-      return { bytes: joined(chunks), whole: true };
-    } catch (error) {
-      if (error !== tooLong) throw error;
-      return { bytes: joined(chunks), whole: false };
-    }
   }
 
   /** Hands on what is there, as far as the sink keeps up; then ends the body or lets the socket read again. */
@@ -278,6 +259,44 @@ export class Exchange {
 
   #explain(error: unknown): unknown {
     return error instanceof HttpSyntaxError ? this.#error("protocol", error.message) : error;
+  }
+}
+
+/** `HttpBody.readAtMost`. Into one buffer if the length is known: several large ones may come at once. */
+async function readAtMostOf(
+  maxBytes: number,
+  { length, readInto }: Pick<HttpBody, "length" | "readInto">,
+): Promise<{ bytes: Buffer; whole: boolean }> {
+  if (length !== undefined && length <= maxBytes) return { bytes: await readWhole(length, readInto), whole: true };
+  const chunks: Buffer[] = [];
+  let left = maxBytes;
+  const tooLong = new Error("the body is longer than what is read of it");
+  try {
+    await readInto((chunk) => {
+      const copy = Buffer.allocUnsafeSlow(Math.min(chunk.length, left));
+      chunk.copy(copy);
+      chunks.push(copy);
+      if (chunk.length > left) throw tooLong;
+      left -= chunk.length;
+    });
+    return { bytes: joined(chunks), whole: true };
+  } catch (error) {
+    if (error !== tooLong) throw error;
+    return { bytes: joined(chunks), whole: false };
+  }
+}
+
+async function readWhole(length: number, readInto: HttpBody["readInto"]): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafeSlow(length);
+  let at = 0;
+  try {
+    await readInto((chunk) => {
+      at += chunk.copy(bytes, at);
+    });
+    return bytes;
+  } catch (error) {
+    freeBuffers([bytes]);
+    throw error;
   }
 }
 
