@@ -45,9 +45,10 @@ export class GatedProxy implements AsyncDisposable {
     return this.#of(path).length;
   }
 
-  /** Resolves when a connection is closed by its client whose last request was for this path. */
-  async nextClose(path: string): Promise<void> {
-    await Promise.race(this.#of(path).map(({ client }) => once(client, "close")));
+  /** Resolves when a connection is closed by its client whose last request was for this path; rejects at the deadline. */
+  async nextClose(path: string, deadlineMs = 20_000): Promise<void> {
+    const signal = AbortSignal.timeout(deadlineMs);
+    await Promise.race(this.#of(path).map(({ client }) => once(client, "close", { signal })));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
