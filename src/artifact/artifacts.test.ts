@@ -18,6 +18,7 @@ import {
 } from "../../test/registry/index.ts";
 import { ManualClock } from "../../test/registry-client/manual-clock.ts";
 import { type Clock, createMemory, systemClock } from "../base/index.ts";
+import { Cache } from "../cache/index.ts";
 import { parseDigest, parsePlatform, parseReference } from "../oci/index.ts";
 import { type ArtifactRequest, Artifacts } from "./artifacts.ts";
 import { CredentialFinder } from "./credential-finder.ts";
@@ -154,6 +155,26 @@ test("an artifact is pulled once, found from then on, and named for people", asy
   const [name] = readdirSync(join(used.area.cache.layout.names, "blue"));
   assert.equal(realpathSync(join(used.area.cache.layout.names, "blue", name ?? "")), realpathSync(tree.folder));
   assert.deepEqual(await used.halfMade(), []);
+});
+
+test("a file that is a copy, since its mode is its own, counts with its blob and goes with its tree", async () => {
+  await using used = await use();
+  const program = layer(Buffer.alloc(40_960, "p"), "x/program", {
+    "org.opencontainers.image.title": "run",
+    "org.cncf.model.file.metadata+json": '{"mode":493}',
+  });
+  const again = { ...program, annotations: { ...program.annotations, "org.opencontainers.image.title": "too" } };
+  await used.pushThing(artifact([program, again, fileLayer("a", "1")]));
+  const { id } = await used.present();
+  const { cache, dataDir, log } = used.area;
+  const bytes = 2 * 40_960 + 2 * 4096;
+  assert.equal((await cache.collector.usage()).blobs.bytes, bytes);
+  const next = await Cache.open({ dataDir, syncFileSystem: undefined, clock: systemClock, log });
+  assert.equal((await next.collector.usage()).blobs.bytes, bytes, "after a restart, too");
+  await next.close();
+  const { freed } = await cache.collector.evict(id, "removed");
+  assert.equal(freed.bytes, bytes);
+  assert.equal((await cache.collector.usage()).blobs.bytes, 0);
 });
 
 test("what a pull takes on disk is known without counting", async () => {

@@ -2,6 +2,7 @@ import { constants, createReadStream, createWriteStream, promises as fs } from "
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { errnoOf } from "../base/index.ts";
+import type { PlacedLayer } from "./placed-layer.ts";
 
 /** A file of the tree whose mode is not its blob's. */
 export interface ModeCopy {
@@ -12,6 +13,14 @@ export interface ModeCopy {
 const CHUNK_BYTES = 1024 * 1024;
 /** What file systems answer that cannot share a file's blocks. */
 const cannotShare: ReadonlySet<string> = new Set(["ENOTSUP", "EOPNOTSUPP", "EXDEV", "EINVAL", "ENOSYS", "ENOTTY"]);
+
+/** What the files among some layers take that are copies of blobs: a mode's copy of a blob is made once a tree. */
+export function copiedBytes(layers: readonly PlacedLayer[]): number {
+  const sizes = new Map<string, number>();
+  for (const { mode, descriptor } of layers)
+    if (mode !== undefined) sizes.set(`${mode} ${descriptor.digest}`, descriptor.size);
+  return [...sizes.values()].reduce((sum, size) => sum + size, 0);
+}
 
 /**
  * Copies of blobs, in the staging folder, for files that are to have other modes: a blob's own belongs to all trees that

@@ -1,6 +1,7 @@
 import { type Clock, DriverError, describeError, type Logger, type PullIncrease } from "../base/index.ts";
 import type { Cache, DiskUse, Reservation, Shortage, TreeId } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
+import { copiedBytes } from "./mode-copies.ts";
 import { formOf, type PlacedLayer } from "./placed-layer.ts";
 import { formatBytes } from "./progress.ts";
 import type { FailedTry, PullProgress } from "./worker-calls.ts";
@@ -51,8 +52,8 @@ export async function withPullRoom<T>(options: PullRoomOptions, work: RoomyWork<
 }
 
 /** What a pull has written must fit into `--cache-max-bytes`, and what tars unpack to is known only now. */
-export async function requireSettled(cache: Cache, reference: string): Promise<void> {
-  const shortage = await cache.room.settle();
+export async function requireSettled(cache: Cache, reference: string, layers: readonly PlacedLayer[]): Promise<void> {
+  const shortage = await cache.room.settle(copiedBytes(layers));
   if (shortage !== undefined) throw noRoom(reference, shortage);
 }
 
@@ -131,7 +132,7 @@ async function whileWatched<T>(options: PullRoomOptions, reservation: Reservatio
 
 /**
  * The least that a pull still writes: what the cache lacks, less what earlier tries left of it; tars unpacked (to their
- * packed size at least), and one of them packed beside it.
+ * packed size at least), and one of them packed beside it; files that are copies, since they have modes of their own.
  */
 async function needOf({ cache, layers, origin }: PullRoomOptions): Promise<DiskUse> {
   const byKey = new Map(layers.map((layer) => [`${layer.kind} ${layer.descriptor.digest}`, layer]));
@@ -144,7 +145,7 @@ async function needOf({ cache, layers, origin }: PullRoomOptions): Promise<DiskU
     bytes += kind === "file" ? lacking : size;
     if (kind !== "file") packedTar = Math.max(packedTar, lacking);
   }
-  return { bytes: bytes + packedTar, inodes };
+  return { bytes: bytes + packedTar + copiedBytes(layers), inodes };
 }
 
 function isNoSpace(error: unknown): error is DriverError {

@@ -5,6 +5,7 @@ import type { Repository } from "../registry/index.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { downloadOrigin } from "./download-origin.ts";
 import { MANY_LAYERS } from "./large-work.ts";
+import { copiedBytes } from "./mode-copies.ts";
 import { formOf, type PlacedLayer } from "./placed-layer.ts";
 import type { PullWork, RunningPull } from "./pull.ts";
 import { requireSettled, withPullRoom } from "./pull-room.ts";
@@ -224,13 +225,14 @@ export class TreeMaker {
         log.error("an unpacked layer in the cache was not whole any more: it was fetched anew", { reference, layer });
       if (skippedEntries > 0)
         log.warn("devices, FIFOs and sockets in the artifact are left out", { reference, entries: skippedEntries });
-      await requireSettled(cache, reference);
+      await requireSettled(cache, reference, layers);
       const digests = [...layers.map(({ descriptor }) => descriptor.digest), ...(config ? [config.digest] : [])];
       const recipe = recipeToJson({ reference, repository, selection });
       const facts = {
         manifest: resolved.digest,
         bytes,
         inodes,
+        copiedBytes: copiedBytes(layers),
         layers: digests,
         files: samplesOf(layers),
         references: [reference],

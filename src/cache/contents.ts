@@ -47,6 +47,7 @@ export class Contents {
   readonly #looking = new Semaphore(1);
   /** How often it was looked at what is there. */
   #looks = 0;
+  #copiedBytes = 0;
 
   constructor(options: { readonly dataDir: DataDir; readonly sweeper: Sweeper; readonly clock: Clock }) {
     this.#dataDir = options.dataDir;
@@ -78,9 +79,15 @@ export class Contents {
     return this.#byDigest.get(digest)?.trees ?? 0;
   }
 
-  /** What all of them take, as last looked at. */
+  /** Trees came, or went if it is less than nothing, that have copies of blobs for files with modes of their own. */
+  countCopies(bytes: number): void {
+    this.#copiedBytes += bytes;
+  }
+
+  /** What all of them take, as last looked at, and copies of blobs with them. */
   use(): { readonly blobs: DiskUse; readonly layers: DiskUse } {
     const [blobs, layers] = [new UseSum(), new UseSum()];
+    blobs.add({ bytes: this.#copiedBytes, inodes: 0 });
     for (const content of this.#byDigest.values()) {
       blobs.add(content.blob);
       for (const way of WAYS) layers.add(content.layers[way]);

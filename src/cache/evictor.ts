@@ -46,8 +46,8 @@ export interface EvictorOptions {
 
 /** Deeper indexes are not followed by pulls either. */
 const MAX_INDEX_DEPTH = 4;
-/** A tree itself: a folder and a record at least. */
-const itself: DiskUse = { bytes: 0, inodes: 2 };
+/** What a tree itself has at least. */
+const FOLDER_AND_RECORD = 2;
 /** Of an index that names more, 4 MB of them, it is not kept what it names: pods choose how many there are. */
 const MOST_NAMED = 100;
 /** A larger blob is no manifest and no index. */
@@ -69,6 +69,7 @@ export class Evictor {
     const { layout } = dataDir;
     if (leases.count(id) > 0) return { outcome: "leased", freed: nothingUsed };
     const only = inventory.onlyIn(id);
+    const itself = { bytes: inventory.copiedBytes(id), inodes: FOLDER_AND_RECORD };
     let outcome = "leased" as Eviction["outcome"];
     await leases.evict(id, async () => {
       outcome = inventory.get(id) === undefined ? "unknown" : pins.isPinned(id) ? "pinned" : "evicted";
@@ -81,7 +82,7 @@ export class Evictor {
     });
     if (outcome !== "evicted") return { outcome, freed: nothingUsed };
     observer?.treeEvicted(reason);
-    const freed = [itself];
+    const freed: DiskUse[] = [itself];
     for (const content of only) freed.push(await this.dropContent(content, reason));
     const sum = sumOfUses(freed);
     log.info("a tree was taken out of the cache", { tree: id, reason, bytes: sum.bytes });

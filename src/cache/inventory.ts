@@ -21,9 +21,13 @@ export interface StoredTree {
 
 interface Entry extends StoredTree {
   used: Moment;
+  readonly copiedBytes: number;
   /** What it is made of: its manifest and its layers, each once. */
   readonly contents: readonly Content[];
 }
+
+/** What makes a tree known. */
+type NewTree = StoredTree & { readonly layers: readonly Digest[]; readonly copiedBytes?: number };
 
 /** What the inventory needs. */
 export interface InventoryOptions {
@@ -101,7 +105,7 @@ export class Inventory {
   }
 
   /** A tree was made. */
-  add(tree: StoredTree & { readonly layers: readonly Digest[] }): void {
+  add(tree: NewTree): void {
     const { clock } = this.#options;
     this.#put(tree, momentAt(clock, clock.now()));
   }
@@ -123,6 +127,11 @@ export class Inventory {
   /** What goes with the tree: that which no other tree is made of. */
   onlyIn(id: TreeId): readonly Content[] {
     return this.#trees.get(id)?.contents.filter(({ trees }) => trees === 1) ?? [];
+  }
+
+  /** What its files take that are no links. */
+  copiedBytes(id: TreeId): number {
+    return this.#trees.get(id)?.copiedBytes ?? 0;
   }
 
   /** A tree is gone. */
@@ -166,16 +175,18 @@ export class Inventory {
     this.#put(facts, this.#used.get(id) ?? momentAt(clock, found.mtimeMs));
   }
 
-  #put(tree: StoredTree & { readonly layers: readonly Digest[] }, used: Moment): void {
-    const { id, manifest, layers, bytes, inodes } = tree;
+  #put(tree: NewTree, used: Moment): void {
+    const { id, manifest, layers, bytes, inodes, copiedBytes = 0 } = tree;
     this.#drop(id);
     const contents = [...new Set([manifest, ...layers])].map((digest) => this.#options.contents.of(digest));
     for (const content of contents) content.trees++;
-    this.#trees.set(id, { id, manifest, bytes, inodes, used, contents });
+    this.#options.contents.countCopies(copiedBytes);
+    this.#trees.set(id, { id, manifest, bytes, inodes, copiedBytes, used, contents });
   }
 
   #drop(id: TreeId): void {
     for (const content of this.#trees.get(id)?.contents ?? []) content.trees--;
+    this.#options.contents.countCopies(-this.copiedBytes(id));
     this.#trees.delete(id);
   }
 

@@ -90,12 +90,18 @@ export class Room {
     if (!isSome(await collector.reduce("pull", () => this.#missing()))) this.#missedInVainMs = clock.monotonicMs();
   }
 
-  /** What a pull has written is there as a whole: does the cache fit into `--cache-max-bytes` with it? */
-  async settle(): Promise<Shortage | undefined> {
+  /**
+   * What a pull has written is there as a whole: does the cache fit into `--cache-max-bytes` with it? `ownBytes` are what
+   * only its tree takes, which does not count before that is in its place.
+   */
+  async settle(ownBytes = 0): Promise<Shortage | undefined> {
     const { collector, limits } = this.#options;
     const { maxBytes } = limits;
     if (maxBytes === undefined) return undefined;
-    const over = async () => ({ bytes: Math.max(0, (await collector.usage()).total.bytes - maxBytes), inodes: 0 });
+    const over = async () => {
+      const { total } = await collector.usage();
+      return { bytes: Math.max(0, total.bytes + ownBytes - maxBytes), inodes: 0 };
+    };
     for (let triesInVain = 0; ; ) {
       const gone = await collector.reduce("max-bytes", over);
       const { bytes } = await over();

@@ -31,6 +31,8 @@ export interface FileSample {
 /** What a new tree's record says beside its id. */
 export interface TreeFacts extends Omit<Tree, "id" | "folder" | "damage" | "references"> {
   readonly layers: readonly Digest[];
+  /** Of its files that are no links to those of its layers: what goes with it alone. 0 if left out. */
+  readonly copiedBytes?: number;
   /** Some of its files: they are looked at whenever the tree is. */
   readonly files?: readonly FileSample[];
   /** What people call it. */
@@ -179,13 +181,14 @@ function samplesFrom(value: unknown): readonly FileSample[] {
 }
 
 function recordFrom(value: JsonObject): Omit<TreeRecord, "id"> {
-  const { layers, files, recipe, damage, damagedAt, references, rootTimeMs, createdAt } = value;
+  const { layers, files, recipe, damage, damagedAt, references, rootTimeMs, createdAt, copiedBytes } = value;
   return {
     manifest: parseDigest(textAt(value, "manifest")),
     bytes: numberAt(value, "bytes"),
     inodes: numberAt(value, "inodes"),
     // Records of older drivers may lack them.
     layers: Array.isArray(layers) ? layers.map((layer) => parseDigest(String(layer))) : [],
+    copiedBytes: copiedBytes === undefined ? 0 : numberAt(value, "copiedBytes"),
     files: samplesFrom(files),
     recipe: isJsonObject(recipe) ? recipe : undefined,
     references: Array.isArray(references) ? references.filter((each) => typeof each === "string") : [],

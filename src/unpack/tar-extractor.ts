@@ -132,8 +132,9 @@ export class TarExtractor implements TarHandler {
     const { descriptor, path, row, size, sparse } = file;
     if (sparse !== undefined) {
       this.#folder.setSize(descriptor, path, size);
+      const isHashed = this.#hashesFiles && this.#table.canKeep(sparse);
       // Read back, since some of it may have been written twice.
-      const held = this.#table.canKeep(sparse) ? this.#folder.hash(descriptor, path, sparse.ranges()) : undefined;
+      const held = isHashed ? this.#folder.hash(descriptor, path, sparse.ranges()) : undefined;
       this.#table.putSparse(row, size, sparse, held);
     } else if (this.#hashesFiles) {
       this.#table.putContent(row, size, file.digest ?? file.hash?.digest() ?? EMPTY_DIGEST);

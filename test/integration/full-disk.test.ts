@@ -6,7 +6,15 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type Driver, Sandbox } from "../driver/index.ts";
 import { type SmallDiskOptions, useSmallDisk, whyNoSmallDisk } from "../helpers/small-disk.ts";
-import { artifact, type BuiltLayer, EmbeddedRegistry, fileLayer, folderLayer, push } from "../registry/index.ts";
+import {
+  artifact,
+  type BuiltLayer,
+  EmbeddedRegistry,
+  fileLayer,
+  folderLayer,
+  layer as layerOf,
+  push,
+} from "../registry/index.ts";
 import { attributes, filesBelow, REAL, rejectsWith, textFiles } from "./support.ts";
 
 const MIB = 1024 * 1024;
@@ -170,6 +178,13 @@ test("--cache-max-bytes holds for what a pull needs, and for what a tar turns ou
   await using bench = await use({ flags: [...NO_MARKS, "--cache-max-bytes=20Mi"] });
   const large = await bench.pushed("large", [fileLayer("a", randomBytes(21 * MIB))]);
   await rejectsWith(large.publish(), "RESOURCE_EXHAUSTED", /22\.0 MB are needed, --cache-max-bytes is 21\.0 MB/);
+  const program = layerOf(randomBytes(11 * MIB), "x/program", {
+    "org.opencontainers.image.title": "run",
+    "org.cncf.model.file.metadata+json": '{"mode":493}',
+  });
+  // With a mode of its own it is a copy.
+  const copied = await bench.pushed("copied", [program]);
+  await rejectsWith(copied.publish(), "RESOURCE_EXHAUSTED", /23\.1 MB are needed, --cache-max-bytes is 21\.0 MB/);
   assert.equal(bench.registry.log.blobGets().length, 0);
   const grows = await bench.pushed("grows", [await folderLayer("f", { zeros: Buffer.alloc(25 * MIB) })]);
   await rejectsWith(grows.publish(), "RESOURCE_EXHAUSTED", /--cache-max-bytes is 21\.0 MB/);
