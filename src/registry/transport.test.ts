@@ -105,3 +105,24 @@ test("bytes come whole through TLS and a sink that takes its time", async () => 
   });
   assert.ok(Buffer.concat(got).equals(Buffer.from(sent)));
 });
+
+test("a connection over TLS that ends while more was decrypted takes nobody's thread", async () => {
+  const sent = Buffer.alloc(5 * 1024 * 1024);
+  await using secure = await ScriptedServer.start(() => ({ body: sent }), tls);
+  await using bench = await useClient(() => ({}), { caCertificates: [tls.ca] });
+  for (let i = 0; i < 20; i++) {
+    const stop = new AbortController();
+    const fetched = bench.client.fetchBlob({
+      repository: repositoryAt(secure.host, "https"),
+      credential: anonymous,
+      descriptor: { digest: digestOf(sent), size: sent.length },
+      signal: stop.signal,
+      sink: {
+        restart: () => assert.fail("restarted"),
+        write: () => stop.abort(new Error("enough")),
+      },
+    });
+    await assert.rejects(fetched, /enough/);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+});

@@ -149,10 +149,13 @@ export class Connection {
     return this.#buffer;
   }
 
-  /** Nothing is read any more. What a sink may still use is left to the garbage collection. */
+  /**
+   * Nothing is read any more. What a sink may still use is left to the garbage collection. TLS goes on to put all that it
+   * has decrypted into the last buffer, in the same turn: without one it would try for ever.
+   */
   #freeBuffers(): void {
     if (this.#exchange !== undefined || this.#isBufferLent) return;
-    freeBuffers([this.#buffer, ...this.#held.splice(0)]);
+    this.#options.clock.after(0, () => freeBuffers([this.#buffer, ...this.#held.splice(0)]));
   }
 
   #newBuffer(): Buffer {
