@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, lstatSync } from "node:fs";
+import { existsSync, lstatSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Sandbox } from "../driver/index.ts";
@@ -28,7 +28,12 @@ async function useCache(options: { readonly isStopped: boolean }) {
   };
   const volumes = [await publish(usedReference, "web-0", true), await publish(usedReference, "web-1", false)] as const;
   await (await publish(unusedReference, "gone", true)).unpublish();
+  writeFileSync(join(volumes[1].targetPath, "written"), Buffer.alloc(2 * SIZE, "w"));
   if (options.isStopped) await sandbox.driver.stop();
+  writeFileSync(
+    join(sandbox.dataDir, "ingest", `sha256-${"a".repeat(64)}-${"b".repeat(64)}`),
+    Buffer.alloc(3 * SIZE, "d"),
+  );
   const cache = new CacheCommand(sandbox.dataDir);
   return {
     sandbox,
@@ -82,16 +87,18 @@ async function listsWhatIsThere({ cache, used, unused, volumes }: Area): Promise
   );
 }
 
-async function countsEachByteOnce({ cache }: Area): Promise<void> {
+async function countsAllOnce({ cache }: Area): Promise<void> {
   const { kinds, total } = await cache.json("du");
   const bytesOf = new Map(kinds.map(({ kind, bytes }) => [kind, bytes]));
-  const isAbout = (kind: "blobs" | "layers" | "trees", bytes: number) => {
+  const isAbout = (kind: "blobs" | "layers" | "trees" | "uppers" | "partials", bytes: number) => {
     const found = bytesOf.get(kind) ?? 0;
     assert.ok(found >= bytes && found < bytes + 70_000, `${kind}: ${found}`);
   };
   isAbout("blobs", 2 * SIZE);
   isAbout("layers", SIZE);
   isAbout("trees", 0);
+  isAbout("uppers", 2 * SIZE);
+  isAbout("partials", 3 * SIZE);
   assert.equal(
     total.bytes,
     [...bytesOf.values()].reduce((sum, bytes) => sum + bytes),
@@ -135,7 +142,7 @@ for (const isStopped of [false, true]) {
   test(`a cache is administered ${where}`, REAL, async (t) => {
     await using area = await useCache({ isStopped });
     await t.test("ls and ls --volumes name what is there", () => listsWhatIsThere(area));
-    await t.test("du counts each byte once", () => countsEachByteOnce(area));
+    await t.test("du counts each byte once, what pods wrote and unfinished downloads, too", () => countsAllOnce(area));
     await t.test("what volumes have or people pinned is not removed", () => keepsWhatIsInUse(area));
     await t.test("rm and prune take the rest", () => removesTheRest(area));
   });

@@ -6,6 +6,7 @@ import { mkdir, rm, stat, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
+import { CacheCommand } from "../cache-command/support.ts";
 import { setTimeout as delay } from "node:timers/promises";
 import { createLayout } from "../../src/cache/index.ts";
 import type { Digest } from "../../src/oci/index.ts";
@@ -150,6 +151,12 @@ test("metrics tell of pulls, hits, volumes and calls, and name no artifact and n
   assert.doesNotMatch(series.join("\n"), /team|thing|127\.0\.0\.1|sha256/);
   for (const volume of volumes) await volume.unpublish();
   assert.equal(await metric(port, 'published_volumes{kind="writable"}'), 0);
+
+  assert.equal((await new CacheCommand(sandbox.dataDir).json("prune")).trees, 1);
+  assert.equal(await metric(port, 'cache_evictions_total{reason="prune"}'), 1);
+  const freed = (await metric(port, 'cache_evicted_bytes_total{reason="prune"}')) ?? 0;
+  assert.ok(freed >= content.length && freed < content.length + 50_000, String(freed));
+  assert.equal(await metric(port, "cache_trees"), 0);
 });
 
 test("metrics tell what was gone on with, what was tried again, and what hosts did not serve", REAL, async () => {

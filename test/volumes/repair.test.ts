@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { type KubeletVolume, Sandbox, unmountBelow } from "../driver/index.ts";
@@ -42,7 +42,12 @@ test(
   },
 );
 
-test("a driver that sees no pods folder forgets nothing", REAL, async () => {
+for (const isThere of [false, true]) {
+  const what = isThere ? "an empty pods folder" : "no pods folder";
+  test(`a driver that sees ${what} forgets nothing`, REAL, () => forgetsNothing(isThere));
+}
+
+async function forgetsNothing(isThere: boolean): Promise<void> {
   await using registry = await EmbeddedRegistry.start();
   const asked = attributes(await pushThing(registry, artifact([fileLayer("a", "a\n")])));
   await using sandbox = await Sandbox.start();
@@ -52,13 +57,15 @@ test("a driver that sees no pods folder forgets nothing", REAL, async () => {
   await restartNode(sandbox);
   const podsFolder = join(sandbox.kubeletFolder, "pods");
   await rename(podsFolder, `${podsFolder}-hidden`);
+  if (isThere) await mkdir(podsFolder);
   const blind = await sandbox.startDriver();
   while (!blind.output.includes("no pod's folder can be seen")) await new Promise(setImmediate);
   await blind.stop("SIGKILL");
+  await rm(podsFolder, { recursive: true, force: true });
   await rename(`${podsFolder}-hidden`, podsFolder);
   await sandbox.startDriver();
   await volume.publish();
   assert.equal(await readFile(join(volume.targetPath, "mine"), "utf8"), "m");
   await volume.unpublish();
   assert.equal(existsSync(dirname(volume.targetPath)), false);
-});
+}
