@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Sandbox } from "../driver/index.ts";
-import { artifact, EmbeddedRegistry, fileLayer, push } from "../registry/index.ts";
+import { artifact, EmbeddedRegistry, fileLayer, folderLayer, push } from "../registry/index.ts";
 import { assertNothingLeft, attributes, pushThing, REAL, rejectsWith } from "./support.ts";
 
 const contents = [randomBytes(200_000), randomBytes(200_000)];
@@ -112,3 +113,37 @@ test("a registry that wants to be left alone for longer is not waited for: it is
   const { message } = await rejectsWith(volume.publish(), "UNAVAILABLE", says);
   assert.doesNotMatch(message, /[<>]/);
 });
+
+for (const enforce of [true, false]) {
+  test(
+    `a registry that trickles known bytes holds up nobody who asks another for them (--enforce-namespaces=${enforce})`,
+    REAL,
+    async () => {
+      await using slow = await EmbeddedRegistry.start();
+      await using healthy = await EmbeddedRegistry.start();
+      const files = [...layers, await folderLayer("folder", { part: contents[0] ?? "" })];
+      const [of, from] = [await pushThing(slow, artifact(files)), await pushThing(healthy, artifact(files))];
+      const gate = Promise.withResolvers<void>();
+      slow.fault = ({ path, method }) =>
+        method === "GET" && path.includes("/blobs/")
+          ? { kind: "hold", afterBytes: 100_000, until: gate.promise }
+          : undefined;
+      await using sandbox = await Sandbox.start({ flags: [`--enforce-namespaces=${enforce}`] });
+      const held = () => slow.log.blobGets().filter(({ bytesSent }) => bytesSent === 100_000).length;
+      const waiting = sandbox.kubelet.volume({ attributes: attributes(of) });
+      const published = waiting.publish();
+      await slow.log.waitFor(() => held() === files.length);
+      const other = sandbox.kubelet.volume({ attributes: attributes(from), namespace: "other" });
+      await other.publish();
+      await assertRight(other.targetPath);
+      gate.resolve();
+      await published;
+      await assertRight(waiting.targetPath);
+      const inodes = [waiting, other].map(({ targetPath }) => statSync(join(targetPath, "part-0")).ino);
+      assert.equal(inodes[0], inodes[1], "the bytes are stored once");
+      assert.deepEqual(await sandbox.dataNames("ingest"), []);
+      for (const volume of [waiting, other]) await volume.unpublish();
+      await assertNothingLeft(sandbox);
+    },
+  );
+}
