@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type Clock, errnoOf, Semaphore, unlessMissing } from "../base/index.ts";
 import { type Digest, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
+import { openFolder } from "./open-folder.ts";
 import { type DiskUse, nothingUsed, sumOfUses, UseSum } from "./disk-space.ts";
 import { folderUse } from "./folder-use.ts";
 import type { UnpackWay } from "./layout.ts";
@@ -125,8 +126,13 @@ export class Contents {
     const { blobs, layers } = this.#dataDir.layout;
     this.#looks++;
     for (const algorithm of ALGORITHMS) {
-      for await (const name of namesIn(join(blobs, algorithm))) await this.#seeBlob(digestFrom(algorithm, name));
-      for await (const name of namesIn(join(layers, algorithm))) {
+      for await (const { name } of await openFolder(join(blobs, algorithm))) {
+        // Most of them are known, and need not be parsed for that.
+        const known = this.#byDigest.get(`${algorithm}:${name}` as Digest);
+        if (known?.blob !== undefined) this.#saw(known);
+        else await this.#measureBlob(digestFrom(algorithm, name));
+      }
+      for await (const { name } of await openFolder(join(layers, algorithm))) {
         const [, hex = "", way] = LAYER_FOLDER.exec(name) ?? [];
         await this.#seeLayer(digestFrom(algorithm, hex), way as UnpackWay);
       }
@@ -139,10 +145,8 @@ export class Contents {
     }
   }
 
-  async #seeBlob(digest: Digest | undefined): Promise<void> {
+  async #measureBlob(digest: Digest | undefined): Promise<void> {
     if (digest === undefined) return;
-    const known = this.#byDigest.get(digest);
-    if (known?.blob !== undefined) return this.#saw(known);
     const file = await unlessMissing(fs.lstat(this.#dataDir.layout.blob(digest)));
     if (file === undefined) return;
     const content = this.of(digest);
@@ -176,12 +180,6 @@ export class Contents {
     content.came ??= momentAt(this.#clock, found.ctimeMs);
     this.#saw(content);
   }
-}
-
-/** The names in a folder, a few at a time: with many of them the main thread has other things to do in between. */
-async function* namesIn(folder: string): AsyncGenerator<string> {
-  const opened = await unlessMissing(fs.opendir(folder, { bufferSize: 256 }));
-  if (opened !== undefined) for await (const { name } of opened) yield name;
 }
 
 /** Undefined for the names of files that are not ours. */

@@ -6,6 +6,7 @@ import type { Content, Contents } from "./contents.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
 import { ageMs, type Moment, momentAt, sureAgeMs } from "./moment.ts";
+import { openFolder } from "./open-folder.ts";
 import type { Pins } from "./pins.ts";
 import type { Trees } from "./trees.ts";
 
@@ -156,14 +157,21 @@ export class Inventory {
 
   async #load(): Promise<void> {
     const { dataDir, pins, cleanups } = this.#options;
-    const names = await fs.readdir(dataDir.layout.trees);
-    pins.load(names);
-    await cleanups.load(names);
-    const ids = names.flatMap((name) => RECORD.exec(name)?.[1] ?? []) as TreeId[];
+    const [ids, folders, others]: [TreeId[], TreeId[], string[]] = [[], [], []];
+    for await (const { name } of await openFolder(dataDir.layout.trees)) {
+      if (FOLDER.test(name)) folders.push(name as TreeId);
+      else {
+        const id = RECORD.exec(name)?.[1];
+        if (id === undefined) others.push(name);
+        else ids.push(id as TreeId);
+      }
+    }
+    pins.load(others);
+    await cleanups.load(others);
     for (let i = 0; i < ids.length && !this.#closed; i += BATCH) {
       await Promise.all(ids.slice(i, i + BATCH).map((id) => this.#read(id)));
     }
-    this.#folders = names.filter((name) => FOLDER.test(name)) as TreeId[];
+    this.#folders = folders;
   }
 
   async #read(id: TreeId): Promise<void> {

@@ -17,8 +17,23 @@ export interface AskedRepository {
 
 const ALL_NAMESPACES = "*";
 
-/** How many facts of a kind are in memory, some 300 bytes each. */
-const KNOWN_FACTS = 4096;
+/** How many facts of a kind are in memory, some 150 bytes each: a node with more trees than that is rare. */
+const KNOWN_FACTS = 12_288;
+/** How many repositories need not be hashed again. */
+const KNOWN_REPOSITORIES = 1024;
+
+/** Where a repository's facts are. */
+interface Place {
+  /** Never used again, so that what is known of a repository that was forgotten meanwhile is not met again. */
+  readonly number: number;
+  readonly folder: string;
+}
+
+/** One fact: how it is called in memory, and its file. */
+interface Fact {
+  readonly key: string;
+  readonly file: () => string;
+}
 
 /**
  * What registries told: which manifest a tag was, which namespaces were let into which repository, and which bytes it
@@ -28,7 +43,8 @@ const KNOWN_FACTS = 4096;
 export class References {
   readonly #dataDir: DataDir;
   readonly #clock: Clock;
-  /** By file. */
+  readonly #places = new RecentMap<string, Place>(KNOWN_REPOSITORIES);
+  #lastPlace = 0;
   readonly #tags = new RecentMap<string, Digest>(KNOWN_FACTS);
   /** The files in namespaces/ and given/ that are there. */
   readonly #allowed = new RecentMap<string, true>(KNOWN_FACTS);
@@ -43,16 +59,15 @@ export class References {
 
   /** The digest that a tag had when the registry was last asked; undefined if it never was. */
   async digestOfTag(repository: AskedRepository, tag: string): Promise<Digest | undefined> {
-    const file = this.#tagFile(repository, tag);
-    const read = () => this.#dataDir.state.read(file, (value) => parseDigest(textAt(value, "digest")));
-    return this.#known(this.#tags, file, read);
+    const read = (file: string) => this.#dataDir.state.read(file, (value) => parseDigest(textAt(value, "digest")));
+    return this.#known(this.#tags, this.#tagFact(repository, tag), read);
   }
 
   /** Notes what the registry said that a tag is now. */
   async rememberTag(repository: AskedRepository, tag: string, digest: Digest): Promise<void> {
-    const file = this.#tagFile(repository, tag);
+    const fact = this.#tagFact(repository, tag);
     const value = { ...named(repository), tag, digest, askedAt: this.#clock.now() };
-    await this.#remember(this.#tags, file, digest, () => this.#write(file, value));
+    await this.#remember(this.#tags, fact, digest, (file) => this.#write(file, value));
   }
 
   /**
@@ -61,28 +76,26 @@ export class References {
    */
   async isAllowed(repository: AskedRepository, namespace: string): Promise<boolean> {
     for (const name of [namespace, ALL_NAMESPACES]) {
-      const file = this.#namespaceFile(repository, name);
-      const read = async () => {
+      const read = async (file: string) => {
         const allowedAt = await this.#dataDir.state.read(file, (value) => numberAt(value, "allowedAt"));
         return allowedAt === undefined ? undefined : true;
       };
-      if ((await this.#known(this.#allowed, file, read)) === true) return true;
+      if ((await this.#known(this.#allowed, this.#namespaceFact(repository, name), read)) === true) return true;
     }
     return false;
   }
 
   /** Notes that the registry gave this namespace (`*`: all of them) a manifest of this repository. */
   async allow(repository: AskedRepository, namespace: string): Promise<void> {
-    const file = this.#namespaceFile(repository, namespace);
+    const fact = this.#namespaceFact(repository, namespace);
     const value = { ...named(repository), namespace, allowedAt: this.#clock.now() };
-    await this.#remember(this.#allowed, file, true, () => this.#write(file, value));
+    await this.#remember(this.#allowed, fact, true, (file) => this.#write(file, value));
   }
 
   /** Whether these very bytes were once fetched from this repository: a digest alone proves no access to them. */
   async wasGiven(repository: AskedRepository, content: Digest | TreeId): Promise<boolean> {
-    const file = this.#givenFile(repository, content);
-    const read = async () => ((await unlessMissing(fs.stat(file))) === undefined ? undefined : true);
-    return (await this.#known(this.#given, file, read)) === true;
+    const read = async (file: string) => ((await unlessMissing(fs.stat(file))) === undefined ? undefined : true);
+    return (await this.#known(this.#given, this.#givenFact(repository, content), read)) === true;
   }
 
   /**
@@ -90,8 +103,7 @@ export class References {
    * takes it, the bytes are fetched for proof once more.
    */
   async rememberGiven(repository: AskedRepository, content: Digest | TreeId): Promise<void> {
-    const file = this.#givenFile(repository, content);
-    await this.#remember(this.#given, file, true, async () => {
+    await this.#remember(this.#given, this.#givenFact(repository, content), true, async (file) => {
       await makeFolders(dirname(file), 0o700);
       await fs.writeFile(file, "", { mode: 0o600 });
     });
@@ -103,10 +115,11 @@ export class References {
    */
   async revoke(repository: AskedRepository, namespace: string): Promise<void> {
     for (const name of [namespace, ALL_NAMESPACES]) {
-      const file = this.#namespaceFile(repository, name);
-      this.#allowed.delete(file);
+      const { key, file: fileOf } = this.#namespaceFact(repository, name);
+      const file = fileOf();
+      this.#allowed.delete(key);
       await this.#changing.run(file, async () => {
-        this.#allowed.delete(file);
+        this.#allowed.delete(key);
         try {
           await fs.unlink(file);
         } catch (error) {
@@ -124,37 +137,52 @@ export class References {
   }
 
   /** A fact from memory, else from disk. */
-  async #known<T>(facts: RecentMap<string, T>, file: string, read: () => Promise<T | undefined>) {
-    const known = facts.get(file);
+  async #known<T>(facts: RecentMap<string, T>, { key, file }: Fact, read: (file: string) => Promise<T | undefined>) {
+    const known = facts.get(key);
     if (known !== undefined) return known;
-    return this.#changing.run(file, async () => {
-      const fact = await read();
-      if (fact !== undefined) facts.set(file, fact);
+    const path = file();
+    return this.#changing.run(path, async () => {
+      const fact = await read(path);
+      if (fact !== undefined) facts.set(key, fact);
       return fact;
     });
   }
 
-  async #remember<T>(facts: RecentMap<string, T>, file: string, fact: T, write: () => Promise<void>): Promise<void> {
-    await this.#changing.run(file, async () => {
-      await write();
-      facts.set(file, fact);
+  async #remember<T>(
+    facts: RecentMap<string, T>,
+    { key, file }: Fact,
+    fact: T,
+    write: (file: string) => Promise<void>,
+  ): Promise<void> {
+    const path = file();
+    await this.#changing.run(path, async () => {
+      await write(path);
+      facts.set(key, fact);
     });
   }
 
-  #tagFile(repository: AskedRepository, tag: string): string {
-    return join(this.#folder(repository), "tags", `${hashOf(tag)}.json`);
+  #tagFact(repository: AskedRepository, tag: string): Fact {
+    const { number, folder } = this.#placeOf(repository);
+    return { key: `${number} ${tag}`, file: () => join(folder, "tags", `${hashOf(tag)}.json`) };
   }
 
-  #namespaceFile(repository: AskedRepository, namespace: string): string {
-    return join(this.#folder(repository), "namespaces", `${namespace}.json`);
+  #namespaceFact(repository: AskedRepository, namespace: string): Fact {
+    const { number, folder } = this.#placeOf(repository);
+    return { key: `${number} ${namespace}`, file: () => join(folder, "namespaces", `${namespace}.json`) };
   }
 
-  #givenFile(repository: AskedRepository, content: Digest | TreeId): string {
-    return join(this.#folder(repository), "given", content.replace(":", "-"));
+  #givenFact(repository: AskedRepository, content: Digest | TreeId): Fact {
+    const { number, folder } = this.#placeOf(repository);
+    return { key: `${number} ${content}`, file: () => join(folder, "given", content.replace(":", "-")) };
   }
 
-  #folder({ transport, registry, repository }: AskedRepository): string {
-    return join(this.#dataDir.layout.references, hashOf(`${transport} ${registry}/${repository}`));
+  #placeOf({ transport, registry, repository }: AskedRepository): Place {
+    const name = `${transport} ${registry}/${repository}`;
+    const known = this.#places.get(name);
+    if (known !== undefined) return known;
+    const place = { number: ++this.#lastPlace, folder: join(this.#dataDir.layout.references, hashOf(name)) };
+    this.#places.set(name, place);
+    return place;
   }
 
   async #write(file: string, value: Readonly<Record<string, string | number>>): Promise<void> {
