@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { type Clock, DriverError, describeError, type Logger, type Memory } from "../base/index.ts";
-import type { Cache, Tree } from "../cache/index.ts";
+import type { Cache, Lease, Tree } from "../cache/index.ts";
 import { formatReference, type Platform, type Reference } from "../oci/index.ts";
-import { type Transport, untilAborted } from "../registry/index.ts";
+import { credentialsFromSecrets, type Transport, untilAborted } from "../registry/index.ts";
 import { checkAllowed } from "./allowed-registries.ts";
 import { type CallerPull, resolveForCaller } from "./caller-pull.ts";
 import type { CredentialFinder } from "./credential-finder.ts";
@@ -31,6 +31,12 @@ export interface ArtifactRequest {
   readonly concurrency: number;
   /** The pod's secret, as kubelet passes it. */
   readonly secrets: Readonly<Record<string, string>>;
+}
+
+/** A tree that is there, and what keeps it there. */
+export interface LeasedTree {
+  readonly tree: Tree;
+  readonly lease: Lease;
 }
 
 /** What the service needs from outside. */
@@ -89,6 +95,30 @@ export class Artifacts {
   }
 
   /**
+   * The tree that a request means, if memory and cache say so and nobody has to be asked, not even the files that say who
+   * could be. Undefined otherwise, whatever is wrong: `present` comes across it again, and tells it. Whoever uses the tree
+   * calls `took`.
+   */
+  async cached(request: ArtifactRequest): Promise<LeasedTree | undefined> {
+    try {
+      return await this.#cached(request);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** A volume has the tree that `cached` found for its request. */
+  async took(request: ArtifactRequest, tree: Tree): Promise<void> {
+    const { volume } = request;
+    const wish = this.#wanted.get(volume);
+    if (wish?.lookedUp !== true) this.#options.observer?.treeLookedUp(true);
+    if (wish !== undefined) wish.lookedUp = true;
+    this.#pulls.leave(volume);
+    this.#has(volume);
+    await this.#noteNames(request, tree);
+  }
+
+  /**
    * The tree that a request means: from the cache, or pulled. Waits as long as the caller can, then throws
    * "in-progress" while the work goes on; the next call for the same volume joins it. What the node does not allow is
    * "forbidden", cached or not; under a newer format of the data dir everything new is "refused".
@@ -103,10 +133,8 @@ export class Artifacts {
       late: () => this.#lateResolving(request),
     });
     const tree = reached instanceof Pull ? await this.#pulls.wait(reached, request.volume, patience) : reached;
-    // Another call for the volume may still be on its way: it gets the same.
-    if (this.#wanted.get(request.volume)?.searching === 0) this.#wanted.delete(request.volume);
-    await cache.names.link(request.namespace, request.reference, tree.id);
-    await this.#name(tree, formatReference(request.reference));
+    this.#has(request.volume);
+    await this.#noteNames(request, tree);
     return tree;
   }
 
@@ -135,6 +163,29 @@ export class Artifacts {
       this.#wanted.delete(volume);
       if (watch.signal.aborted) this.#pulls.leave(volume);
     }
+  }
+
+  async #cached(request: ArtifactRequest): Promise<LeasedTree | undefined> {
+    const { reference, transport, namespace, policy, platform, selection, secrets } = request;
+    const { registry, repository } = reference;
+    if (policy === "Always") return undefined;
+    this.#options.cache.dataDir.requireOwnFormat();
+    checkAllowed(reference, this.#options.allowRegistry);
+    // A secret that cannot be read is the volume's fault, also where it is not needed.
+    credentialsFromSecrets(secrets, registry, repository);
+    const resolving = { reference, repository: { registry, repository, transport }, namespace, platform };
+    const resolved = await this.#resolver.resolveCached(resolving);
+    return resolved && this.#trees.findLeased({ resolving, resolved, selection });
+  }
+
+  /** A volume has what it wanted. Another call for it may still be on its way: it gets the same. */
+  #has(volume: string): void {
+    if (this.#wanted.get(volume)?.searching === 0) this.#wanted.delete(volume);
+  }
+
+  async #noteNames({ namespace, reference }: ArtifactRequest, tree: Tree): Promise<void> {
+    await this.#options.cache.names.link(namespace, reference, tree.id);
+    await this.#name(tree, formatReference(reference));
   }
 
   async #name({ id, references }: Tree, reference: string): Promise<void> {

@@ -1,4 +1,4 @@
-export { type ArtifactRequest, Artifacts, type ArtifactsOptions } from "./artifacts.ts";
+export { type ArtifactRequest, Artifacts, type ArtifactsOptions, type LeasedTree } from "./artifacts.ts";
 export type { CallerPull } from "./caller-pull.ts";
 export { CredentialFinder } from "./credential-finder.ts";
 export {

@@ -64,14 +64,22 @@ export interface ManifestSource {
 /** An index in an index in an index is still followed; more is a loop or a joke. */
 const MAX_INDEX_DEPTH = 4;
 /** How many manifests need not be read again as long as they lie there unchanged. */
-const KNOWN_MANIFESTS = 4096;
+const KNOWN_MANIFESTS = 12_288;
 
 /** Indexes without a platform in one that has nothing for it: so many are looked into. */
 const MAX_NESTED_INDEXES = 16;
 
+/** What is to be resolved without asking anybody. */
+export type CachedRequest = Pick<ResolveRequest, "reference" | "repository" | "namespace" | "platform">;
+
+/** A manifest that a reference leads to is not in the cache. */
+class NotCached extends Error {}
+
 /** One resolving of a reference. */
 interface Search {
-  readonly request: ResolveRequest;
+  readonly platform: Platform;
+  /** Reads what an index names. */
+  readonly find: (entry: Descriptor) => Promise<Known>;
   /** What messages call the reference. */
   readonly what: string;
   /** Indexes that may still be looked into. */
@@ -114,21 +122,41 @@ export class Resolver {
     return this.#flights.run(JSON.stringify(request), () => this.#resolve(request));
   }
 
+  /** What `resolve` would answer if no registry is to be asked; undefined where one would have to be. */
+  async resolveCached({ reference, repository, namespace, platform }: CachedRequest): Promise<Resolved | undefined> {
+    if (!(await this.#isLetIn(repository, namespace))) return undefined;
+    const digest = await this.#lastDigest(reference, repository);
+    const known = digest && (await this.#cached(repository, digest));
+    if (known === undefined) return undefined;
+    const find = async (entry: Descriptor) => {
+      const found = await this.#cached(repository, entry.digest);
+      if (found === undefined) throw new NotCached();
+      return found;
+    };
+    try {
+      return { digest: await this.#descend(known, searchFor(reference, platform, find), 0) };
+    } catch (error) {
+      if (error instanceof NotCached) return undefined;
+      throw error;
+    }
+  }
+
   async #resolve(request: ResolveRequest): Promise<Resolved> {
-    const search: Search = { request, what: formatReference(request.reference), left: MAX_NESTED_INDEXES };
+    const find = (entry: Descriptor) => this.#entry(request, entry);
+    const search = searchFor(request.reference, request.platform, find);
     return { digest: await this.#descend(await this.#top(request), search, 0) };
   }
 
   /** The manifest that is meant: the index's for the platform, or the first of one that is in an index in it. */
   async #descend({ digest, index }: Known, search: Search, depth: number): Promise<Digest> {
     if (index === undefined) return digest;
-    const { request, what } = search;
+    const { what } = search;
     if (depth === MAX_INDEX_DEPTH)
       throw new DriverError("refused", `${what} is an index of indexes, too deep to follow`);
     // Not the index itself: it may be large, and the registry slow.
     const { entry, missing, nested } = entriesFor(index, search);
     const next = async (one: Descriptor) => {
-      const known = await this.#entry(request, one);
+      const known = await search.find(one);
       requireSize(known, one, what);
       return this.#descend(known, search, depth + 1);
     };
@@ -150,8 +178,8 @@ export class Resolver {
   /** What the reference itself names: a manifest or an index. */
   async #top(request: ResolveRequest): Promise<Known> {
     const { reference, repository, policy, namespace } = request;
-    const allowed = !this.#enforceNamespaces || (await this.#isAllowed(repository, namespace));
-    const last = reference.digest ?? (await this.#cache.references.digestOfTag(repository, reference.tag ?? "latest"));
+    const allowed = await this.#isLetIn(repository, namespace);
+    const last = await this.#lastDigest(reference, repository);
     const fromCache = async () => (allowed && last !== undefined ? this.#cached(repository, last) : undefined);
     if (policy !== "Always" || (last !== undefined && (await this.#isUnchanged(request, last, fromCache)))) {
       const cached = await fromCache();
@@ -167,8 +195,14 @@ export class Resolver {
     return this.#askRegistry(request, reference.digest ?? reference.tag ?? "latest");
   }
 
-  async #isAllowed(repository: Repository, namespace: string | undefined): Promise<boolean> {
+  async #isLetIn(repository: Repository, namespace: string | undefined): Promise<boolean> {
+    if (!this.#enforceNamespaces) return true;
     return namespace !== undefined && (await this.#cache.references.isAllowed(repository, namespace));
+  }
+
+  /** The digest that a reference names, or that its tag had when it was last asked. */
+  async #lastDigest({ digest, tag = "latest" }: Reference, repository: Repository): Promise<Digest | undefined> {
+    return digest ?? (await this.#cache.references.digestOfTag(repository, tag));
   }
 
   async #entry(request: ResolveRequest, entry: Descriptor): Promise<Known> {
@@ -284,13 +318,17 @@ function requireSize({ digest, size }: Known, entry: Descriptor, what: string): 
   );
 }
 
+function searchFor(reference: Reference, platform: Platform, find: Search["find"]): Search {
+  return { platform, find, what: formatReference(reference), left: MAX_NESTED_INDEXES };
+}
+
 /** The entry for the platform, or why there is none and where else it may be. */
 function entriesFor(
   index: Index,
-  { request, what }: Search,
+  { platform, what }: Search,
 ): { readonly entry?: Descriptor; readonly missing?: unknown; readonly nested: readonly Descriptor[] } {
   try {
-    return { entry: selectPlatform(index, request.platform, what), nested: [] };
+    return { entry: selectPlatform(index, platform, what), nested: [] };
   } catch (missing) {
     return { missing, nested: nestedIndexes(index).slice(0, MAX_NESTED_INDEXES) };
   }

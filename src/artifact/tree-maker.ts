@@ -1,5 +1,5 @@
 import { type Clock, DriverError, errorFromData, type Logger, type Memory, Semaphore } from "../base/index.ts";
-import type { Cache, FileSample, Tree, TreeId } from "../cache/index.ts";
+import type { Cache, FileSample, Lease, Tree, TreeId } from "../cache/index.ts";
 import { type Digest, formatReference } from "../oci/index.ts";
 import type { Repository } from "../registry/index.ts";
 import { diskErrorFrom } from "./disk-error.ts";
@@ -29,6 +29,11 @@ export interface TreeRequest {
   readonly selection: Selection;
   /** Blobs at once. */
   readonly concurrency: number;
+}
+
+/** Which tree is wanted, and for which repository's volumes. */
+export interface WantedTree extends Pick<TreeRequest, "resolved" | "selection"> {
+  readonly resolving: Pick<ResolveRequest, "repository">;
 }
 
 /** What making trees needs from outside. */
@@ -65,8 +70,20 @@ export class TreeMaker {
     this.#options = options;
   }
 
+  /** As `find`, under a lease that was taken before: what was seen stays true. */
+  async findLeased(wanted: WantedTree): Promise<{ readonly tree: Tree; readonly lease: Lease } | undefined> {
+    const lease = await this.#options.cache.leases.hold(treeIdOf(wanted.resolved.digest, wanted.selection));
+    let tree: Tree | undefined;
+    try {
+      tree = await this.find(wanted);
+    } finally {
+      if (tree === undefined) lease.release();
+    }
+    return tree && { tree, lease };
+  }
+
   /** The tree, if it is there and whole, and this repository once gave all that it is made of. */
-  async find({ resolving, resolved, selection }: TreeRequest): Promise<Tree | undefined> {
+  async find({ resolving, resolved, selection }: WantedTree): Promise<Tree | undefined> {
     const id = treeIdOf(resolved.digest, selection);
     if (!(await this.#wasGiven(resolving, id))) return undefined;
     const tree = await this.#options.cache.trees.find(id);
@@ -274,7 +291,7 @@ export class TreeMaker {
     return unproven;
   }
 
-  async #wasGiven({ repository }: ResolveRequest, content: Digest | TreeId): Promise<boolean> {
+  async #wasGiven({ repository }: WantedTree["resolving"], content: Digest | TreeId): Promise<boolean> {
     return !this.#options.enforceNamespaces || (await this.#options.cache.references.wasGiven(repository, content));
   }
 

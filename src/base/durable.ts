@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { dirname, join } from "node:path";
+import { allEnded } from "./all-ended.ts";
 
 const OWN_MODE = 0o600;
 
@@ -28,14 +29,16 @@ export async function writeFileDurably(
   const temporary = join(temporaryFolder, `.${randomUUID()}.tmp`);
   try {
     const file = await fs.open(temporary, "wx", OWN_MODE);
+    let renamed: Promise<void> | undefined;
     try {
       if (mode !== OWN_MODE) await file.chmod(mode);
       await file.writeFile(content);
       if (isDurable) await file.sync();
+      // What it holds is on disk: closing it changes nothing any more.
+      renamed = fs.rename(temporary, path);
     } finally {
-      await file.close();
+      await allEnded([file.close(), ...(renamed === undefined ? [] : [renamed])]);
     }
-    await fs.rename(temporary, path);
   } catch (error) {
     await fs.rm(temporary, { force: true });
     throw error;

@@ -1,3 +1,4 @@
+export { allEnded } from "./all-ended.ts";
 export { type ByteRange, ByteRanges } from "./byte-ranges.ts";
 export { type Clock, sleep, systemClock } from "./clock.ts";
 export { DISK_BLOCK_BYTES } from "./disk-reader.ts";
@@ -18,7 +19,8 @@ export { freeBuffers } from "./free-buffers.ts";
 export { parseGoDuration } from "./go-duration.ts";
 export { KeyedLock } from "./keyed-lock.ts";
 export { labelNewFiles } from "./label-new-files.ts";
-export { type Koffi, type Libc, type MountAttributes, type MountCall, openLibc, type SystemCallError } from "./libc.ts";
+export { type Koffi, type Libc, type MountCall, openLibc, type SystemCallError } from "./libc.ts";
+export type { MountAttributes, MountPlace } from "./libc-structs.ts";
 export {
   createLogger,
   createSilentLogger,

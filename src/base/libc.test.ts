@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { closeSync, fstatSync, mkdtempSync, openSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { closeSync, fstatSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import * as koffi from "koffi";
@@ -65,6 +65,21 @@ test("syncs the file system of an open file", async () => {
   } finally {
     closeSync(fd);
   }
+});
+
+test("where a mount is, and whom it is shared with, is told as the table of mounts does", (t) => {
+  const [major = 0, minor = 0] = release().split(".").map(Number);
+  if (major < 6 || (major === 6 && minor < 8)) return t.skip("Linux 6.8 or later is needed");
+  for (const mountPoint of ["/proc", "/sys", "/"]) {
+    const fd = openSync(mountPoint, "r");
+    const [id] = /(?<=^mnt_id:\s*)\d+/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1")) ?? [];
+    const line = new RegExp(`^${id} .*$`, "m").exec(readFileSync("/proc/self/mountinfo", "latin1"))?.[0] ?? "";
+    const sharedGroup = /(?<= shared:)\d+/.exec(line)?.[0];
+    const expected = { mountPoint, sharedGroup: sharedGroup === undefined ? undefined : Number(sharedGroup) };
+    assert.deepEqual(libc.mountOf(fd), expected, line);
+    closeSync(fd);
+  }
+  assert.throws(() => libc.mountOf(-1), { code: "EBADF", syscall: "statx" });
 });
 
 test("an open file is told as node:fs tells it", () => {

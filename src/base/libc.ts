@@ -1,4 +1,16 @@
 import { constants } from "node:os";
+import {
+  identityFrom,
+  MOUNT_ATTR_SIZE,
+  type MountAttributes,
+  type MountPlace,
+  mountFrom,
+  mountRequestFrom,
+  packMountAttributes,
+  STATMOUNT_SIZE,
+  STATX,
+  STATX_SIZE,
+} from "./libc-structs.ts";
 import { Semaphore } from "./semaphore.ts";
 
 /** The FFI library, handed in: this module loads nothing, so that workers can import its folder. */
@@ -9,13 +21,6 @@ export interface SystemCallError extends Error {
   readonly code: string;
   readonly errno: number;
   readonly syscall: string;
-}
-
-/** What mount_setattr(2) changes: bit sets of MOUNT_ATTR_*, and one of MS_PRIVATE, MS_SLAVE, MS_SHARED or 0. */
-export interface MountAttributes {
-  readonly set: number;
-  readonly clear: number;
-  readonly propagation: number;
 }
 
 /** The arguments of mount(2); what is left out is NULL. */
@@ -35,10 +40,10 @@ export interface MountCall {
 export interface Libc {
   /** open_tree(2) relative to the working directory: a descriptor to be closed with `close`. Linux 5.2. */
   openTree(path: string, flags: number): Promise<number>;
-  /** mount_setattr(2) on the mount that a descriptor stands for, not on those below it. Linux 5.12. */
-  setMountAttributes(fd: number, attributes: MountAttributes): Promise<void>;
-  /** move_mount(2) from one descriptor to another, both without a path. Linux 5.2. */
-  moveMount(fromFd: number, toFd: number): Promise<void>;
+  /** mount_setattr(2) on the mount that a descriptor stands for, not on those below it. Asks no file system. Linux 5.12. */
+  setMountAttributes(fd: number, attributes: MountAttributes): void;
+  /** move_mount(2) from a descriptor to a path, whose last part is not followed if it is a symlink: EINVAL. Linux 5.2. */
+  moveMount(fromFd: number, target: string): Promise<void>;
   mount(call: MountCall): Promise<void>;
   /** umount2(2). */
   unmount(target: string | Uint8Array, flags: number): Promise<void>;
@@ -47,6 +52,11 @@ export interface Libc {
    * gives them. Asks no server, so it does not hang with one. Linux 4.11.
    */
   identityOf(fd: number): { readonly device: bigint; readonly inode: bigint };
+  /**
+   * Where the mount is that a descriptor's file is on, and the peer group that it is shared in (statmount(2)), from the
+   * kernel's memory as `identityOf`. Undefined where the kernel does not say: before Linux 6.8.
+   */
+  mountOf(fd: number): MountPlace | undefined;
   /** Whether the mount that a descriptor's file is on, or its file system, is read-only (fstatfs(2)). */
   isReadOnly(fd: number): Promise<boolean>;
   /** syncfs(2): writes back the file system that the descriptor's file is on. */
@@ -87,18 +97,15 @@ interface NativeCall {
 const SYS_OPEN_TREE = 428;
 const SYS_MOVE_MOUNT = 429;
 const SYS_MOUNT_SETATTR = 442;
+const SYS_STATMOUNT = 457;
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
 const AT_STATX_DONT_SYNC = 0x4000;
-const STATX_INO = 0x100;
-const STATX_SIZE = 256;
 // struct statfs on 64-bit systems: f_flags is its eleventh word.
 const STATFS_SIZE = 120;
 const STATFS_FLAGS = 80;
 const ST_RDONLY = 1n;
 const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
-const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
-const MOUNT_ATTR_SIZE = 32;
 const MADV_DONTNEED = 4;
 // Set once, it stays: glibc would else let it grow with the largest block that was freed.
 const M_MMAP_THRESHOLD = -3;
@@ -125,16 +132,17 @@ export function openLibc(koffi: Koffi): Libc {
   const empty = cString("", "open_tree");
 
   return {
+    ...createLooks(native, callSync, empty),
     openTree: async (path, flags) =>
       callAsync(mounting, native.openTree, [SYS_OPEN_TREE, AT_FDCWD, cString(path, "open_tree"), flags]),
-    async setMountAttributes(fd, attributes) {
+    setMountAttributes(fd, attributes) {
       const packed = packMountAttributes(attributes);
-      const args = [SYS_MOUNT_SETATTR, fd, empty, AT_EMPTY_PATH, packed, MOUNT_ATTR_SIZE];
-      await callAsync(mounting, native.setAttributes, args);
+      callSync(native.setAttributes, [SYS_MOUNT_SETATTR, fd, empty, AT_EMPTY_PATH, packed, MOUNT_ATTR_SIZE]);
     },
-    async moveMount(fromFd, toFd) {
-      const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
-      await callAsync(mounting, native.moveMount, [SYS_MOVE_MOUNT, fromFd, empty, toFd, empty, flags]);
+    async moveMount(fromFd, target) {
+      const to = cString(target, "move_mount");
+      const args = [SYS_MOVE_MOUNT, fromFd, empty, AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH];
+      await callAsync(mounting, native.moveMount, args);
     },
     async mount({ source, target, fsType, flags, data }) {
       const text = (value: string | undefined) => (value === undefined ? null : cString(value, "mount"));
@@ -143,11 +151,6 @@ export function openLibc(koffi: Koffi): Libc {
     },
     async unmount(target, flags) {
       await callAsync(mounting, native.unmount, [cString(target, "umount2"), flags]);
-    },
-    identityOf(fd) {
-      const attributes = Buffer.alloc(STATX_SIZE);
-      callSync(native.statx, [fd, empty, AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, attributes]);
-      return identityFrom(attributes);
     },
     async isReadOnly(fd) {
       const about = Buffer.alloc(STATFS_SIZE);
@@ -205,6 +208,10 @@ function bindFunctions(library: Library) {
     ),
     unmount: bind("umount2", "int umount2(const void *target, int flags)"),
     statx: bind("statx", "int statx(int fd, const void *path, int flags, unsigned int mask, void *attributes)"),
+    statmount: bind(
+      "statmount",
+      "long syscall(long number, const void *request, void *answer, size_t size, unsigned int flags)",
+    ),
     statfs: bind("fstatfs", "int fstatfs(int fd, void *about)"),
     syncFileSystem: bind("syncfs", "int syncfs(int fd)"),
     advise: bind("madvise", "int madvise(uintptr_t address, size_t length, int advice)"),
@@ -224,6 +231,29 @@ function isGlibc(library: Library): boolean {
     // Another C library has no such function, and no malloc_trim.
     return false;
   }
+}
+
+/** What the kernel tells from its own memory, at once. */
+function createLooks(
+  native: ReturnType<typeof bindFunctions>,
+  callSync: (call: NativeCall, args: readonly unknown[]) => number,
+  empty: Buffer,
+): Pick<Libc, "identityOf" | "mountOf"> {
+  const lookAt = (fd: number, mask: number) => {
+    const attributes = Buffer.alloc(STATX_SIZE);
+    callSync(native.statx, [fd, empty, AT_EMPTY_PATH | AT_STATX_DONT_SYNC, mask, attributes]);
+    return attributes;
+  };
+  return {
+    identityOf: (fd) => identityFrom(lookAt(fd, STATX.INO)),
+    mountOf(fd) {
+      const request = mountRequestFrom(lookAt(fd, STATX.MNT_ID_UNIQUE));
+      if (request === undefined) return undefined;
+      const answer = Buffer.alloc(STATMOUNT_SIZE);
+      const isTold = Number(native.statmount.run(SYS_STATMOUNT, request, answer, STATMOUNT_SIZE, 0)) === 0;
+      return isTold ? mountFrom(answer) : undefined;
+    },
+  };
 }
 
 /** The two ways to call: both read errno first thing after the call, because anything else may overwrite it. */
@@ -254,20 +284,6 @@ function createCallers(koffi: Koffi, fail: (name: string, errno: number) => Syst
       }
     },
   };
-}
-
-/** struct mount_attr (mount_setattr(2)): four 64-bit words: set, clear, propagation, user namespace. */
-function packMountAttributes({ set, clear, propagation }: MountAttributes): Buffer {
-  const words = new BigUint64Array([BigInt(set), BigInt(clear), BigInt(propagation), 0n]);
-  return Buffer.from(words.buffer);
-}
-
-/** struct statx: the inode's number at 32, the device's major and minor at 136 and 140; put together as glibc does it. */
-function identityFrom(attributes: Buffer): { device: bigint; inode: bigint } {
-  const words = new DataView(attributes.buffer, attributes.byteOffset, STATX_SIZE);
-  const [major, minor] = [136, 140].map((offset) => BigInt(words.getUint32(offset, true))) as [bigint, bigint];
-  const high = ((major & ~0xfffn) << 32n) | ((minor & ~0xffn) << 12n);
-  return { device: high | ((major & 0xfffn) << 8n) | (minor & 0xffn), inode: words.getBigUint64(32, true) };
 }
 
 /** The text as C wants it. C would silently stop at a NUL inside: that is an error here. */

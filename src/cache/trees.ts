@@ -1,6 +1,6 @@
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
-import { type Clock, RecentMap, unlessMissing } from "../base/index.ts";
+import { type Clock, fileStamp, RecentMap, unlessMissing } from "../base/index.ts";
 import { type Digest, isJsonObject, type JsonObject, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
@@ -54,6 +54,9 @@ export interface TreeRecord extends TreeFacts {
   readonly rootTimeMs: number | undefined;
 }
 
+/** What finding a tree needs of its record. */
+type FoundRecord = Pick<TreeRecord, "manifest" | "bytes" | "inodes" | "damage" | "references" | "rootTimeMs" | "files">;
+
 /** Replaces in a tree that is mounted what differs from the staged one, durably; what it takes out goes into tmp/. */
 export type MendTree = (staged: string, tree: string) => Promise<void>;
 
@@ -61,6 +64,8 @@ export type MendTree = (staged: string, tree: string) => Promise<void>;
 const MOST_REFERENCES = 20;
 /** Of trees that have more: so many of them are not noted again and again, each time in another one's place. */
 const KNOWN_NAMES = 1024;
+/** So many records need not be read again as long as they lie there unchanged, some 500 bytes each. */
+const KNOWN_RECORDS = 12_288;
 const TREE_RECORD = /^([0-9a-f]{64})\.json$/;
 const TOUCHED = "somebody put something into its folder or took something away";
 
@@ -70,6 +75,7 @@ export class Trees {
   readonly #clock: Clock;
   /** What was noted in place of another name. */
   readonly #named = new RecentMap<string, true>(KNOWN_NAMES);
+  readonly #known = new RecentMap<TreeId, { readonly stamp: string; readonly record: FoundRecord }>(KNOWN_RECORDS);
 
   constructor(dataDir: DataDir, clock: Clock) {
     this.#dataDir = dataDir;
@@ -79,13 +85,34 @@ export class Trees {
   /** A tree, if its folder and its record are there; `damage` says whether it is whole, as far as that is known. */
   async find(id: TreeId): Promise<Tree | undefined> {
     const folder = this.#dataDir.layout.treeFolder(id);
-    const [record, found] = await Promise.all([this.record(id), unlessMissing(fs.lstat(folder))]);
+    const known = this.#known.get(id)?.record;
+    // Most often what was known is what is there: all is looked at at once.
+    const [record, found, wrong] = await Promise.all([
+      this.#recordInUse(id),
+      unlessMissing(fs.lstat(folder)),
+      wrongSample(folder, known?.files ?? []),
+    ]);
     if (record === undefined || found?.isDirectory() !== true) return undefined;
     const { manifest, bytes, inodes, damage, references, rootTimeMs } = record;
     // Nobody puts anything into a tree, or takes anything out of it, but by mistake.
     const isTouched = rootTimeMs !== undefined && Math.floor(found.mtimeMs) !== rootTimeMs;
-    const seen = damage ?? (isTouched ? TOUCHED : await wrongSample(folder, record.files ?? []));
-    return { id, folder, manifest, bytes, inodes, damage: seen, references };
+    const wrongNow = record === known ? wrong : await wrongSample(folder, record.files ?? []);
+    return { id, folder, manifest, bytes, inodes, damage: damage ?? (isTouched ? TOUCHED : wrongNow), references };
+  }
+
+  /** As `record`, and kept in memory for as long as a stat says that its file is the same. */
+  async #recordInUse(id: TreeId): Promise<FoundRecord | undefined> {
+    const file = await unlessMissing(fs.stat(this.#dataDir.layout.treeRecord(id)));
+    if (file === undefined) return undefined;
+    const stamp = fileStamp(file);
+    const known = this.#known.get(id);
+    if (known?.stamp === stamp) return known.record;
+    const read = await this.record(id);
+    if (read === undefined) return undefined;
+    const { manifest, bytes, inodes, damage, references, rootTimeMs, files = [] } = read;
+    const record = { manifest, bytes, inodes, damage, references, rootTimeMs, files };
+    this.#known.set(id, { stamp, record });
+    return record;
   }
 
   /** The record of a tree, whether or not its folder is there; a corrupt one is reported and moved aside. */

@@ -17,14 +17,14 @@ function use() {
     overlay: (options) => fake.overlay(options),
     refreshOverlay: (target) => fake.refreshOverlay(target),
     unmount: (target, how) => fake.unmount(target, how),
-    mountAt: (path) => (path === "/stuck" ? new Promise(() => asked.push(path)) : fake.mountAt(path)),
+    lookAt: (path) => (path === "/stuck" ? new Promise(() => asked.push(path)) : fake.lookAt(path)),
+    mountAt: (path) => fake.mountAt(path),
     isDead(path) {
       asked.push(path);
       const answer = Promise.withResolvers<boolean>();
       answers.push(answer);
       return answer.promise;
     },
-    mountIdHolding: (path) => fake.mountIdHolding(path),
     mountHolding: (path) => fake.mountHolding(path),
     mountsBelow: (path) => fake.mountsBelow(path),
     mounts: () => fake.mounts(),

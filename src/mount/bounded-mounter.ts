@@ -1,5 +1,5 @@
 import { type Clock, DriverError, Semaphore, SingleFlight } from "../base/index.ts";
-import type { MountAt, Mounter } from "./mounter.ts";
+import type { Mounter, PathLook } from "./mounter.ts";
 
 /** A live file system answers in milliseconds, a slow network one in seconds. */
 const DEFAULT_LIMIT_MS = 5_000;
@@ -21,7 +21,8 @@ export function createBoundedMounter(mounter: Mounter, options: BoundedOptions):
       await mounter.unmount(target, how);
       looks.forget(String(target));
     },
-    mountAt: (path) => looks.mountAt(path),
+    lookAt: (path) => looks.lookAt(path),
+    mountAt: async (path) => (await looks.lookAt(path)).mount,
     isDead: (path) => looks.isDead(path),
   };
 }
@@ -47,9 +48,9 @@ class BoundedLooks {
   }
 
   /** Looks are not shared: one that began before a mount was made does not see it. */
-  async mountAt(path: string): Promise<MountAt | undefined> {
+  async lookAt(path: string): Promise<PathLook> {
     if (this.#hung.has(path)) throw hangs(path);
-    const look = this.#mounter.mountAt(path);
+    const look = this.#mounter.lookAt(path);
     return this.#bounded(path, look, () => {
       this.#hung.add(path);
       const forget = () => this.forget(path);
@@ -62,10 +63,10 @@ class BoundedLooks {
    * about another one meanwhile waits, and is told the same in the end.
    */
   async isDead(path: string): Promise<boolean> {
-    const mounted = await this.mountAt(path);
-    if (mounted === undefined) return false;
+    const { mount } = await this.lookAt(path);
+    if (mount === undefined) return false;
     // By its number: another mount that is there later is asked anew.
-    const answer = this.#answers.run(`${mounted.mountId} ${path}`, () => this.#ask(path));
+    const answer = this.#answers.run(`${mount.mountId} ${path}`, () => this.#ask(path));
     return this.#bounded(path, answer, () => undefined);
   }
 

@@ -7,14 +7,15 @@ import type { Libc } from "../base/index.ts";
 import { createMounter } from "./create-mounter.ts";
 import { defaultMountFlags } from "./mount-flags.ts";
 
-/** A libc whose calls all fail, and tell their names. */
+/** A libc whose calls that change something all fail, and tell their names. */
 function failingLibc(code: string): { libc: Libc; calls: string[] } {
   const calls: string[] = [];
   const fail = (syscall: string) => async () => {
     calls.push(syscall);
     throw Object.assign(new Error(`${syscall}: failed`), { code, errno: 0, syscall });
   };
-  const libc = new Proxy({} as Libc, { get: (_, name) => fail(String(name)) });
+  const looks: Partial<Libc> = { mountOf: () => undefined };
+  const libc = new Proxy(looks as Libc, { get: (_, name) => Reflect.get(looks, name) ?? fail(String(name)) });
   return { libc, calls };
 }
 

@@ -8,4 +8,4 @@ export {
   parseMountFlags,
 } from "./mount-flags.ts";
 export { hasUpperDir, keepsMountsInside, type MountEntry, upperDirOf } from "./mount-table.ts";
-export type { BindOptions, MountAt, Mounter, OverlayOptions, UnmountHow } from "./mounter.ts";
+export type { BindOptions, FolderMount, MountAt, Mounter, OverlayOptions, PathLook, UnmountHow } from "./mounter.ts";

@@ -36,6 +36,7 @@ export function createLegacyMounter({ libc, stagingFolder, overlay }: LegacyMoun
     ...createMountLookup(libc),
     async bind(options) {
       try {
+        await options.ready;
         await makeReady();
         await bindThroughStaging(libc, stagingFolder, options);
       } catch (error) {

@@ -3,7 +3,7 @@ import { MS, OPEN_TREE } from "./kernel-flags.ts";
 import { mountError } from "./mount-errors.ts";
 import { attributesFromFlags } from "./mount-flags.ts";
 import { createMountLookup } from "./mount-lookup.ts";
-import { withTarget } from "./mount-target.ts";
+import { targetError } from "./mount-target.ts";
 import type { BindOptions, Mounter } from "./mounter.ts";
 import { mountOverlay, refreshOverlay } from "./overlay.ts";
 import { unmount } from "./unmount.ts";
@@ -23,18 +23,19 @@ export function createLinuxMounter(libc: Libc): Mounter {
  * Clones the source's mount where nobody sees it, sets its attributes, moves it to the target. Attributes that are set
  * later would not reach the copies of the mount in the peers of a shared target.
  */
-async function bind(libc: Libc, { source, target, readOnly, flags }: BindOptions): Promise<void> {
+async function bind(libc: Libc, { source, target, readOnly, flags, ready }: BindOptions): Promise<void> {
   try {
-    await withTarget(target, async (targetFd) => {
-      const fd = await libc.openTree(source, OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC | OPEN_TREE.NOFOLLOW);
-      try {
-        // Private: what is mounted below the target later must not appear in the source.
-        await libc.setMountAttributes(fd, { ...attributesFromFlags(flags, readOnly), propagation: MS.PRIVATE });
-        await libc.moveMount(fd, targetFd);
-      } finally {
-        libc.close(fd);
-      }
-    });
+    const fd = await libc.openTree(source, OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC | OPEN_TREE.NOFOLLOW);
+    try {
+      // Private: what is mounted below the target later must not appear in the source.
+      libc.setMountAttributes(fd, { ...attributesFromFlags(flags, readOnly), propagation: MS.PRIVATE });
+      await ready;
+      await libc.moveMount(fd, target).catch(async (error: unknown) => {
+        throw await targetError(target, error);
+      });
+    } finally {
+      libc.close(fd);
+    }
   } catch (error) {
     throw mountError(`bind ${source} to ${target}`, error);
   }

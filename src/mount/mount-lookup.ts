@@ -3,29 +3,25 @@ import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { errnoOf, type Libc } from "../base/index.ts";
 import { entriesBelow, findInMountTable, type MountEntry, parseMountTable } from "./mount-table.ts";
-import type { MountAt, Mounter } from "./mounter.ts";
+import type { FolderMount, MountAt, Mounter, PathLook } from "./mounter.ts";
 import { mountIdOfHandle, pathOfHandle, withPathHandle } from "./path-handle.ts";
 
 const MOUNT_TABLE = "/proc/self/mountinfo";
 const statHandle = promisify(fstat);
 
 /** The part of a mounter that only looks, the same on every kernel. */
-export type MountLookup = Pick<
-  Mounter,
-  "mountAt" | "isDead" | "mountIdHolding" | "mountHolding" | "mountsBelow" | "mounts"
->;
+export type MountLookup = Pick<Mounter, "lookAt" | "mountAt" | "isDead" | "mountHolding" | "mountsBelow" | "mounts">;
+
+/** What looks need of the C library. */
+type LookLibc = Pick<Libc, "identityOf" | "mountOf">;
 
 /** Looks mounts up in the process's own namespace. Failures are those of node:fs. */
-export function createMountLookup(libc: Libc): MountLookup {
-  return { ...mountTable, isDead, mountAt: (path) => mountAt(libc, path) };
+export function createMountLookup(libc: LookLibc): MountLookup {
+  return { ...mountTable, isDead, lookAt: (path) => lookAt(libc, path), mountAt: (path) => mountAt(libc, path) };
 }
 
 /** What needs no system call beside those of node:fs. */
-export const mountTable: Omit<MountLookup, "mountAt" | "isDead"> = {
-  async mountIdHolding(path) {
-    return ifThere(() => withPathHandle(path, { follow: true, folder: false }, async (fd) => mountIdOfHandle(fd)));
-  },
-
+export const mountTable: Omit<MountLookup, "lookAt" | "mountAt" | "isDead"> = {
   async mountHolding(path) {
     return ifThere(() =>
       withPathHandle(path, { follow: true, folder: false }, async (fd) =>
@@ -48,12 +44,30 @@ export const mountTable: Omit<MountLookup, "mountAt" | "isDead"> = {
 };
 
 /** See `Mounter.mountAt`. */
-export async function mountAt(libc: Pick<Libc, "identityOf">, path: string): Promise<MountAt | undefined> {
-  return ifThere(() =>
-    withPathHandle(dirname(path), { follow: true, folder: true }, (parent) =>
-      mountInFolder(libc, parent, basename(path)),
-    ),
+export async function mountAt(libc: LookLibc, path: string): Promise<MountAt | undefined> {
+  return (await lookAt(libc, path)).mount;
+}
+
+/** See `Mounter.lookAt`. */
+async function lookAt(libc: LookLibc, path: string): Promise<PathLook> {
+  const look = await ifThere(() =>
+    withPathHandle(dirname(path), { follow: true, folder: true }, async (parent) => {
+      const folder = { mountId: mountIdOfHandle(parent), about: aboutMount(libc, parent) };
+      const found = await ifThere(() => mountInFolder(libc, { parent, folder }, basename(path)));
+      return found ?? { mount: undefined, isThere: false, folder };
+    }),
   );
+  return look ?? { mount: undefined, isThere: false, folder: undefined };
+}
+
+/** A file system that does not even tell what is remembered of it leaves this to the table of mounts. */
+function aboutMount(libc: LookLibc, fd: number): FolderMount["about"] {
+  try {
+    return libc.mountOf(fd);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
+  }
 }
 
 async function isDead(path: string): Promise<boolean> {
@@ -72,30 +86,29 @@ async function readMounts(): Promise<MountEntry[]> {
 
 /** What is at a name is a mount's root if it lies on another mount than the folder that the name is in. */
 async function mountInFolder(
-  libc: Pick<Libc, "identityOf">,
-  parent: number,
+  libc: LookLibc,
+  { parent, folder }: { readonly parent: number; readonly folder: FolderMount },
   name: string,
-): Promise<MountAt | undefined> {
-  const parentId = mountIdOfHandle(parent);
+): Promise<PathLook> {
+  const seen = (mount: MountAt | undefined): PathLook => ({ mount, isThere: true, folder });
   try {
     const path = `${pathOfHandle(parent)}/${name}`;
     return await withPathHandle(path, { follow: false, folder: false }, async (fd) => {
       const mountId = mountIdOfHandle(fd);
-      return mountId === parentId ? undefined : { mountId, ...identityIfTold(libc, fd) };
+      return seen(mountId === folder.mountId ? undefined : { mountId, ...identityIfTold(libc, fd) });
     });
   } catch (error) {
     if (!isDeath(error)) throw error;
     // A dead file system of some kinds (NFS) cannot even be opened as a place: the table still names it.
-    const folder = await fs.readlink(pathOfHandle(parent));
-    const path = join(folder, name);
+    const path = join(await fs.readlink(pathOfHandle(parent)), name);
     const entry = (await readMounts()).findLast((candidate) => candidate.mountPoint === path);
     if (entry === undefined) throw error;
-    return { mountId: entry.mountId, device: undefined, inode: undefined };
+    return seen({ mountId: entry.mountId, device: undefined, inode: undefined });
   }
 }
 
 /** What may not be asked is a mount all the same, and not ours. */
-function identityIfTold(libc: Pick<Libc, "identityOf">, fd: number): Omit<MountAt, "mountId"> {
+function identityIfTold(libc: LookLibc, fd: number): Omit<MountAt, "mountId"> {
   try {
     return libc.identityOf(fd);
   } catch (error) {

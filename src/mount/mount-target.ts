@@ -19,14 +19,14 @@ export async function withTarget(target: string, mount: (fd: number) => Promise<
   }
 }
 
-async function targetError(target: string, error: unknown): Promise<unknown> {
+/** The error of a call that wants a folder at `target`, as "refused" if it is because of what is there. */
+export async function targetError(target: string, error: unknown): Promise<unknown> {
   const code = errnoOf(error);
   if (code === "ENOENT") return new DriverError("refused", `cannot mount at ${target}: there is no such folder`, error);
-  if (code !== "ENOTDIR") return error;
-  const isLink = await fs.lstat(target).then(
-    (stats) => stats.isSymbolicLink(),
-    () => false, // A part above it is no folder, or it has gone meanwhile: no link to warn of.
-  );
-  const what = isLink ? "it is a symbolic link, which is never followed" : "it is not a folder";
+  // move_mount(2) says EINVAL for what is no folder, and for much else.
+  if (code !== "ENOTDIR" && code !== "EINVAL") return error;
+  const found = await fs.lstat(target).catch(() => undefined); // Gone meanwhile, or a part above it is no folder.
+  if (code === "EINVAL" && (found === undefined || found.isDirectory())) return error;
+  const what = found?.isSymbolicLink() ? "it is a symbolic link, which is never followed" : "it is not a folder";
   return new DriverError("refused", `cannot mount at ${target}: ${what}`, error);
 }

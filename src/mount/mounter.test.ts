@@ -39,6 +39,22 @@ function contract(create: (area: MountArea) => Mounter): void {
     assert.equal(entry?.readOnly, true);
   });
 
+  test("a bind is not seen before it may be, and never if it may not", async () => {
+    const { area, mounter, source, target } = await use();
+    await using _ = area;
+    const gate = Promise.withResolvers<void>();
+    const options = { source, target, readOnly: true, flags: defaultMountFlags };
+    const binding = mounter.bind({ ...options, ready: gate.promise });
+    assert.equal(await mounter.mountAt(target), undefined);
+    gate.resolve();
+    await binding;
+    assert.ok(await mounter.mountAt(target));
+    await mounter.unmount(target, "plain");
+    const never = Promise.reject(new Error("no"));
+    await Promise.all([assert.rejects(never), assert.rejects(mounter.bind({ ...options, ready: never }))]);
+    assert.equal(await mounter.mountAt(target), undefined);
+  });
+
   test("a writable bind is nosuid and nodev, too", async () => {
     const { area, mounter, source, target, bind } = await use();
     await using _ = area;

@@ -1,3 +1,4 @@
+import type { MountPlace } from "../base/index.ts";
 import type { MountFlags } from "./mount-flags.ts";
 import type { MountEntry } from "./mount-table.ts";
 
@@ -9,6 +10,11 @@ export interface BindOptions {
   readonly target: string;
   readonly readOnly: boolean;
   readonly flags: MountFlags;
+  /**
+   * What has to be done before the mount may be seen, the making of the target included. If it fails, so does the bind; the
+   * caller handles its failure, too.
+   */
+  readonly ready?: Promise<unknown>;
 }
 
 /** An overlay mount: writable, nosuid and nodev always, all its options said outright. */
@@ -33,8 +39,28 @@ export interface MountAt {
   readonly inode: bigint | undefined;
 }
 
-/** Of an unmount: `plain` fails while something is open in it, `detach` takes it out of sight whatever uses it. */
-export type UnmountHow = "plain" | "detach";
+/** What one look at a path tells. */
+export interface PathLook {
+  /** The topmost mount at the path itself. FUSE's, at least, are not asked for that. */
+  readonly mount: MountAt | undefined;
+  /** Whether anything is there, a mount or not. */
+  readonly isThere: boolean;
+  /** The mount that the folder above lies on; undefined if there is no such folder. */
+  readonly folder: FolderMount | undefined;
+}
+
+/** The mount that a folder lies on. */
+export interface FolderMount {
+  readonly mountId: number;
+  /** Undefined where only the table of all mounts tells. */
+  readonly about: MountPlace | undefined;
+}
+
+/**
+ * Of an unmount: `plain` fails while something is open in it, `detach` takes it out of sight whatever uses it. `bind` is
+ * `plain` for what is known to be one view of a file system that stays mounted elsewhere.
+ */
+export type UnmountHow = "plain" | "bind" | "detach";
 
 /**
  * Everything in the driver that needs root. Mounts are told by the kernel's mount ids, never by path text.
@@ -56,12 +82,11 @@ export interface Mounter {
    * "unavailable" with EBUSY in its cause, so that the caller can try again. Symlinks are not followed.
    */
   unmount(target: string | Uint8Array, how: UnmountHow): Promise<void>;
-  /** The topmost mount at the path itself, undefined if there is none. FUSE's, at least, are not asked for that. */
+  lookAt(path: string): Promise<PathLook>;
+  /** The mount of `lookAt`, undefined if there is none. */
   mountAt(path: string): Promise<MountAt | undefined>;
   /** Whether the file system that is mounted at the path is gone: ENOTCONN or ESTALE. Asks it: may hang with it. */
   isDead(path: string): Promise<boolean>;
-  /** The number of the mount that the path lies on; links are followed. Cheap: the table is not read. */
-  mountIdHolding(path: string): Promise<number | undefined>;
   /** The table's entry of the mount that the path lies on (the one at the path itself, if there is one); links are followed. */
   mountHolding(path: string): Promise<MountEntry | undefined>;
   /** What is mounted below the path (not at it), in the order to unmount it: deepest and newest first. */

@@ -4,7 +4,7 @@ import { mountError } from "./mount-errors.ts";
 import { mountAt } from "./mount-lookup.ts";
 import type { UnmountHow } from "./mounter.ts";
 
-/** `Mounter.unmount` by umount2(2). */
+/** `Mounter.unmount` by umount2(2); only what may be the last mount of its file system is kept alive. */
 export async function unmount(libc: Libc, target: string | Uint8Array, how: UnmountHow): Promise<void> {
   const flags = UMOUNT.NOFOLLOW | (how === "detach" ? UMOUNT.DETACH : 0);
   const release = how === "plain" && typeof target === "string" ? await keepAlive(libc, target) : undefined;

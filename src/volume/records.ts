@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
+import { unlessMissing } from "../base/index.ts";
 import { type Cache, type KeepMs, type Lease, type TreeId, textAt } from "../cache/index.ts";
 import type { JsonObject } from "../oci/index.ts";
 import { GroupedRecords } from "./grouped-records.ts";
@@ -129,7 +130,7 @@ export class Records {
   }
 
   async delete(key: VolumeKey): Promise<void> {
-    await fs.rm(this.#file(key), { force: true });
+    await unlessMissing(fs.unlink(this.#file(key)));
     const record = this.#byKey.get(key);
     if (record?.readOnly !== true) await this.#cache.dataDir.syncFolder(this.#cache.dataDir.layout.volumes);
     if (record !== undefined) this.#drop(record);

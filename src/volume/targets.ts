@@ -1,11 +1,10 @@
 import { basename, dirname } from "node:path";
 import { type Patience, waitPatiently } from "../artifact/index.ts";
 import { type Clock, DriverError, type Logger } from "../base/index.ts";
-import { hangs, type MountAt, type Mounter } from "../mount/index.ts";
+import { hangs, type MountAt, type Mounter, type PathLook } from "../mount/index.ts";
 import type { Adoption } from "./adoption.ts";
 import { isSameFolder } from "./folders.ts";
 import { type Records, type VolumeRecord, volumeKeyOf } from "./records.ts";
-import { canonicalTargetPath } from "./target.ts";
 import type { UpperLayers } from "./upper-layers.ts";
 import type { VolumeMounts } from "./volume-mounts.ts";
 import type { WantedVolume } from "./wanted-volume.ts";
@@ -30,12 +29,11 @@ export class Targets {
   }
 
   /**
-   * The path that a target is kept by, whatever path it is reached by: that of the volume's record, if one of the same
-   * id is at the same place, else the asked one without links. Needs no lock.
+   * The path that a target is kept by, whatever path without links it is reached by: that of the volume's record, if one
+   * of the same id is at the same place. Needs no lock.
    */
-  async pathOf(volumeId: string, asked: string): Promise<string> {
+  async pathOf(volumeId: string, path: string): Promise<string> {
     const { records } = this.#options;
-    const path = await canonicalTargetPath(asked);
     if (records.get(volumeKeyOf(volumeId, path)) !== undefined) return path;
     for (const { targetPath } of records.ofVolume(volumeId)) {
       if (await this.#isSamePlace(targetPath, path)) return targetPath;
@@ -44,11 +42,11 @@ export class Targets {
   }
 
   /**
-   * Whether the volume is mounted as wanted. A dead mount is taken away, and one whose tree somebody removed; a mount of this driver without a record is
+   * Whether the volume is mounted as wanted, else what was seen at its target, where nothing is mounted. A dead mount is taken away, and one whose tree somebody removed; a mount of this driver without a record is
    * adopted. Throws "conflict" or "refused" for any other live mount there, which is left alone, and "unavailable" for
    * one that hangs.
    */
-  async isPublished(wanted: WantedVolume, patience: Patience): Promise<boolean> {
+  async look(wanted: WantedVolume, patience: Patience): Promise<PathLook | "published"> {
     const { mounter, records, adoption } = this.#options;
     const { key, targetPath, identity, volumeId } = wanted;
     const record = records.get(key);
@@ -58,22 +56,22 @@ export class Targets {
         `volume ${volumeId} is published at ${targetPath} with other attributes already`,
       );
     }
-    const mounted = await mounter.mountAt(targetPath);
-    if (mounted === undefined) return false;
-    if (record !== undefined && (await this.#isKnown(record, mounted))) return true;
+    const look = await mounter.lookAt(targetPath);
+    if (look.mount === undefined) return look;
+    if (record !== undefined && (await this.#isKnown(record, look.mount))) return "published";
     if ((await this.#isDead(targetPath, patience)) || (await this.#showsRemoved(record))) {
       await mounter.unmount(targetPath, "detach");
-      return this.isPublished(wanted, patience);
+      return this.look(wanted, patience);
     }
     // Of an adopted volume nothing is known but that it was there: whatever lives there is it.
-    if (record !== undefined && record.tree === undefined) return true;
+    if (record !== undefined && record.tree === undefined) return "published";
     const other = await this.#otherAt(wanted);
     if (other !== undefined) {
       throw new DriverError("conflict", `another volume, ${other.volumeId}, is published at ${targetPath} already`);
     }
     if (record === undefined && (await adoption.isOurs(wanted))) {
       await this.#adopt(wanted);
-      return true;
+      return "published";
     }
     throw new DriverError(
       "refused",

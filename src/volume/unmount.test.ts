@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { closeSync, openSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { FakeMounter } from "../../test/fakes/fake-mounter.ts";
@@ -8,7 +8,7 @@ import { mounterImplementations } from "../../test/helpers/mounter-implementatio
 import { ManualClock } from "../../test/registry-client/manual-clock.ts";
 import { DriverError } from "../base/index.ts";
 import { defaultMountFlags } from "../mount/index.ts";
-import { unmountTarget } from "./unmount.ts";
+import { takeAwayBind, unmountTarget } from "./unmount.ts";
 
 const TARGET = "/target";
 const busy = new DriverError("unavailable", "in use", Object.assign(new Error("busy"), { code: "EBUSY" }));
@@ -102,6 +102,28 @@ for (const { name, create } of mounterImplementations) {
       assert.equal(await mounter.mountAt(target), undefined);
       assert.deepEqual(await mounter.mountsBelow(target), []);
       closeSync(open);
+    });
+
+    test("one mount goes with its folder at once; where there is more, the careful way is left to do it", async () => {
+      await using area = await useMountArea();
+      const mounter = create(area);
+      const source = area.folder("source");
+      const bind = (to: string) => mounter.bind({ source, target: to, readOnly: true, flags: defaultMountFlags });
+      const target = area.folder("target");
+      await bind(target);
+      assert.equal(await takeAwayBind(mounter, target), true);
+      assert.ok(!existsSync(target));
+      mkdirSync(target);
+      await bind(target);
+      await bind(target);
+      assert.equal(await takeAwayBind(mounter, target), false, "stacked");
+      assert.ok(await mounter.mountAt(target));
+      await mounter.unmount(target, "plain");
+      // Seen by nobody while the volume lies over it.
+      await bind(area.folder("target/hidden"));
+      await bind(target);
+      assert.equal(await takeAwayBind(mounter, target), false, "a mount below");
+      assert.equal((await mounter.mountsBelow(target)).length, 1);
     });
 
     test("a dead mount goes", async () => {

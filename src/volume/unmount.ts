@@ -1,3 +1,4 @@
+import { promises as fs } from "node:fs";
 import { type Clock, DriverError, errnoOf, sleep } from "../base/index.ts";
 import type { MountAt, Mounter } from "../mount/index.ts";
 
@@ -21,6 +22,21 @@ export async function unmountTarget(mounter: Mounter, targetPath: string, clock:
     else if ((await unmountBelow(mounter, targetPath)) === 0) return;
   }
   throw new DriverError("unavailable", `cannot unmount ${targetPath}: something mounts there again and again`);
+}
+
+/**
+ * Takes away the mount of a read-only volume and its folder, where that is all there is; whether it did. The folder is the
+ * proof: rmdir(2) takes none that something is mounted at or below, so the table of mounts need not be read.
+ */
+export async function takeAwayBind(mounter: Mounter, targetPath: string): Promise<boolean> {
+  try {
+    if ((await mounter.mountAt(targetPath)) !== undefined) await mounter.unmount(targetPath, "bind");
+    await fs.rmdir(targetPath);
+    return true;
+  } catch {
+    // Busy, hung, stacked, somebody's files, gone: the careful way meets it again, and tells it.
+    return false;
+  }
 }
 
 async function lookAt(mounter: Mounter, targetPath: string): Promise<MountAt | undefined | "hung"> {

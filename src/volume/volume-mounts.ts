@@ -18,10 +18,14 @@ export class VolumeMounts {
     this.#uppers = options.uppers;
   }
 
-  /** Shows a tree at the volume's target, an empty folder: a bind, or an overlay of the volume's own. */
-  async make(wanted: WantedVolume, tree: Tree): Promise<void> {
+  /**
+   * Shows a tree at the volume's target, which is an empty folder when it is `ready`: a bind, or an overlay of the volume's
+   * own. Rejects if `ready` does.
+   */
+  async make(wanted: WantedVolume, tree: Tree, ready: Promise<unknown>): Promise<void> {
     const { key, targetPath, flags, readOnly, mountGroup } = wanted;
-    if (readOnly) return this.#mounter.bind({ source: tree.folder, target: targetPath, readOnly, flags });
+    if (readOnly) return this.#mounter.bind({ source: tree.folder, target: targetPath, readOnly, flags, ready });
+    await ready;
     const layer = await this.#uppers.prepare(key, mountGroup);
     return this.#mounter.overlay({ lower: tree.folder, ...layer, target: targetPath, flags });
   }

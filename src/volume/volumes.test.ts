@@ -39,6 +39,32 @@ describe("publish", () => {
     assertNothingLeft(bench);
   });
 
+  test("a tree that the cache has is mounted without asking for it, but not under what was written over another", async () => {
+    await using bench = await useVolumes();
+    const { mounter, artifacts, tree, target } = bench;
+    const { leases } = bench.area.cache;
+    const other = await makeTree(bench.area.cache, "2".repeat(64));
+    artifacts.onCached = async () => ({ tree: other, lease: await leases.hold(other.id) });
+    assert.equal(await bench.volumes.publish(bench.request()), "published");
+    assert.equal(await bench.volumes.publish(bench.request()), "unchanged");
+    assert.deepEqual([artifacts.asked.length, artifacts.withCached.length], [0, 1]);
+    assert.deepEqual([mounter.depth(target), leases.count(other.id)], [1, 1]);
+    await bench.volumes.unpublish(bench.request());
+    assert.equal(leases.count(other.id), 0);
+    assertNothingLeft(bench);
+    const cached = artifacts.onCached;
+    artifacts.onCached = () => Promise.resolve(undefined);
+    const writable = bench.request({ readOnly: false });
+    await bench.volumes.publish(writable);
+    await mounter.unmount(target, "detach");
+    artifacts.onCached = cached;
+    await bench.volumes.publish(writable);
+    const lowers = mounter.calls.flatMap((call) => (call.kind === "overlay" ? call.options.lower : []));
+    assert.deepEqual(lowers, [tree.folder, tree.folder]);
+    await bench.volumes.unpublish(writable);
+    assertNothingLeft(bench);
+  });
+
   test("a writable volume is an overlay of its own, and its writes go with it", async () => {
     await using bench = await useVolumes();
     await bench.volumes.publish(bench.request({ readOnly: false, mountFlags: ["noexec"] }));
@@ -309,10 +335,42 @@ describe("unpublish", () => {
 
   test("a publish that is only looking wants nothing any more", async () => {
     await using bench = await useVolumes();
+    const { mounter, artifacts } = bench;
+    const looking = Promise.withResolvers<void>();
+    const gate = Promise.withResolvers<void>();
+    const look = mounter.lookAt.bind(mounter);
+    mounter.lookAt = async (path) => {
+      looking.resolve();
+      await gate.promise;
+      return look(path);
+    };
+    artifacts.leave = () => gate.resolve();
     const publishing = assert.rejects(bench.volumes.publish(bench.request()), isKind("in-progress"));
+    await looking.promise;
     await bench.volumes.unpublish(bench.request());
     await publishing;
     assert.deepEqual(bench.artifacts.asked, []);
+  });
+
+  test("a publish that looks while the cache has its tree is not mounted either", async () => {
+    await using bench = await useVolumes();
+    const { mounter, artifacts, tree } = bench;
+    const { leases } = bench.area.cache;
+    const looking = Promise.withResolvers<void>();
+    const gate = Promise.withResolvers<void>();
+    artifacts.onCached = async () => {
+      looking.resolve();
+      await gate.promise;
+      return { tree, lease: await leases.hold(tree.id) };
+    };
+    artifacts.leave = () => gate.resolve();
+    const publishing = assert.rejects(bench.volumes.publish(bench.request()), isKind("in-progress"));
+    await looking.promise;
+    await bench.volumes.unpublish(bench.request());
+    await publishing;
+    assert.deepEqual(mounter.calls, []);
+    assert.equal(leases.count(tree.id), 0);
+    assertNothingLeft(bench);
   });
 
   test("a publish that looks for the tree below its writes wants nothing any more", async () => {

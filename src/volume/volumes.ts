@@ -1,6 +1,14 @@
-import { type Artifacts, diskErrorFrom } from "../artifact/index.ts";
-import { type Clock, DriverError, describeError, type ErrorKind, KeyedLock, type Logger } from "../base/index.ts";
-import { type Cache, type DiskUse, type Lease, sumOfUses, type Tree, type TreeId } from "../cache/index.ts";
+import { type ArtifactRequest, type Artifacts, diskErrorFrom, type LeasedTree } from "../artifact/index.ts";
+import {
+  allEnded,
+  type Clock,
+  DriverError,
+  describeError,
+  type ErrorKind,
+  KeyedLock,
+  type Logger,
+} from "../base/index.ts";
+import { type Cache, type DiskUse, sumOfUses, type Tree, type TreeId } from "../cache/index.ts";
 import type { Mounter } from "../mount/index.ts";
 import { formatReference, type Platform } from "../oci/index.ts";
 import { Adoption } from "./adoption.ts";
@@ -13,7 +21,7 @@ import { type Records, type VolumeCount, type VolumeKey, type VolumeRecord, volu
 import { fullnessEntries, StorageProbe, tryWritingTo } from "./storage-probe.ts";
 import { canonicalTargetPath, checkTarget, prepareTarget, removeTarget } from "./target.ts";
 import { Targets } from "./targets.ts";
-import { unmountTarget } from "./unmount.ts";
+import { takeAwayBind, unmountTarget } from "./unmount.ts";
 import { UpperLayers } from "./upper-layers.ts";
 import { UpperUsage } from "./upper-usage.ts";
 import { Repair, stateOf } from "./repair.ts";
@@ -31,7 +39,7 @@ import { parseWantedVolume, type WantedVolume } from "./wanted-volume.ts";
 
 /** What volumes need from outside. */
 export interface VolumesOptions {
-  readonly artifacts: Pick<Artifacts, "present" | "leave">;
+  readonly artifacts: Pick<Artifacts, "cached" | "took" | "present" | "leave">;
   readonly cache: Cache;
   readonly mounter: Mounter;
   /** As in the CSIDriver object: kubelet's own files name it. */
@@ -100,7 +108,8 @@ export class Volumes implements VolumeService {
   }
 
   async publish(asked: PublishRequest): Promise<PublishOutcome> {
-    const request = { ...asked, targetPath: await this.#targets.pathOf(asked.volumeId, asked.targetPath) };
+    const seenAt = await canonicalTargetPath(asked.targetPath);
+    const request = { ...asked, targetPath: await this.#targets.pathOf(asked.volumeId, seenAt) };
     const key = volumeKeyOf(request.volumeId, request.targetPath);
     try {
       const wanted = parseWantedVolume(request);
@@ -114,16 +123,17 @@ export class Volumes implements VolumeService {
 
   async unpublish(request: { readonly volumeId: string; readonly targetPath: string }): Promise<void> {
     const { volumeId } = request;
-    const targetPath = await this.#targets.pathOf(volumeId, request.targetPath);
+    const seenAt = await canonicalTargetPath(request.targetPath);
+    const targetPath = await this.#targets.pathOf(volumeId, seenAt);
     const { artifacts } = this.#options;
     const key = volumeKeyOf(volumeId, targetPath);
     this.#inFlight.abort(key);
     artifacts.leave(key);
     await this.#locks.run(targetPath, async () => {
-      const isKnown = this.#records.get(key) !== undefined;
+      const record = this.#records.get(key);
       // What is mounted at any other target may be this volume all the same: its writes stay, too.
-      if (!isKnown && !isKubeletTarget(targetPath)) return;
-      if (isKnown) await this.#takeAway(targetPath, await canonicalTargetPath(request.targetPath));
+      if (record === undefined && !isKubeletTarget(targetPath)) return;
+      if (record !== undefined) await this.#takeAway(record, seenAt);
       else {
         await this.#unpublishUnknown(targetPath);
         // Shown elsewhere, by whom nobody knows: who sees it there writes there.
@@ -176,14 +186,18 @@ export class Volumes implements VolumeService {
 
   /** Writes that are lost are no writes of a volume that is known: the record goes last. */
   async #forget(key: VolumeKey): Promise<void> {
-    await this.#uppers.discard(key);
+    const record = this.#records.get(key);
+    // One that was published read-only has no upper layer; of an adopted one that is not known.
+    if (record?.readOnly !== true || record.tree === undefined) await this.#uppers.discard(key);
     this.#usage.forget(key);
     await this.#records.delete(key);
   }
 
   /** Unmounts a target and removes it; where kubelet sees the same folder elsewhere, nothing stays there either. */
-  async #takeAway(targetPath: string, seenAt: string): Promise<void> {
+  async #takeAway({ targetPath, readOnly, tree }: VolumeRecord, seenAt: string): Promise<void> {
     const { mounter, clock } = this.#options;
+    const isBind = readOnly && tree !== undefined;
+    if (isBind && seenAt === targetPath && (await takeAwayBind(mounter, targetPath))) return;
     for (const path of new Set([targetPath, seenAt])) await unmountTarget(mounter, path, clock);
     await removeTarget(targetPath);
   }
@@ -200,14 +214,49 @@ export class Volumes implements VolumeService {
   async #publish(wanted: WantedVolume, request: PublishRequest): Promise<PublishOutcome> {
     const { targetPath } = wanted;
     const { signal } = request;
-    if (await this.#locks.run(targetPath, () => this.#isPublished(wanted, request), signal)) return "unchanged";
+    const finding = this.#findCached(wanted, request);
+    try {
+      const publish = () => this.#publishCached(wanted, request, finding);
+      const outcome = await this.#locks.run(targetPath, publish, signal);
+      if (outcome !== undefined) return outcome;
+    } finally {
+      void finding.then((found) => found?.lease.release());
+    }
     const { tree, lease } = await this.#leasedTree(wanted, request);
     using _ = lease;
     return await this.#locks.run(targetPath, () => this.#mount(wanted, tree, request), signal);
   }
 
+  /** What the cache has for a volume that no writes bind to an older tree. Never rejects. */
+  async #findCached(wanted: WantedVolume, request: PublishRequest): Promise<LeasedTree | undefined> {
+    if (this.#records.get(wanted.key)?.readOnly === false) return undefined;
+    return this.#options.artifacts.cached(this.#artifactRequest(wanted, request));
+  }
+
+  /**
+   * Mounts a tree that the cache has. Undefined if something has to be asked or fetched first, which is not waited for under
+   * the lock; throws "refused" where nothing can be done either.
+   */
+  async #publishCached(
+    wanted: WantedVolume,
+    request: PublishRequest,
+    finding: Promise<LeasedTree | undefined>,
+  ): Promise<PublishOutcome | undefined> {
+    const { targetPath } = wanted;
+    const look = await this.#targets.look(wanted, request);
+    if (look === "published") return "unchanged";
+    await this.#propagation.require(targetPath, look.folder);
+    if (look.isThere || look.folder === undefined) await checkTarget(targetPath);
+    const found = await finding;
+    if (found === undefined) return undefined;
+    request.signal.throwIfAborted();
+    const took = this.#options.artifacts.took(this.#artifactRequest(wanted, request), found.tree);
+    await allEnded([this.#show(wanted, found.tree), took]);
+    return "published";
+  }
+
   /** The tree, under a lease. It may have been evicted between the two: then it is made once more. */
-  async #leasedTree(wanted: WantedVolume, request: PublishRequest): Promise<{ tree: Tree; lease: Lease }> {
+  async #leasedTree(wanted: WantedVolume, request: PublishRequest): Promise<LeasedTree> {
     const { leases, trees } = this.#options.cache;
     for (;;) {
       const below = await this.#treeBelow(wanted);
@@ -219,14 +268,6 @@ export class Volumes implements VolumeService {
       if (await trees.isThere(tree.id)) return { tree, lease };
       lease.release();
     }
-  }
-
-  /** Whether nothing has to be done. Throws "refused" where nothing can be done either, before anything is pulled. */
-  async #isPublished(wanted: WantedVolume, request: PublishRequest): Promise<boolean> {
-    if (await this.#targets.isPublished(wanted, request)) return true;
-    await this.#propagation.require(wanted.targetPath);
-    await checkTarget(wanted.targetPath);
-    return false;
   }
 
   /** Pods that write over a tree which was mended see its files when they open them next. */
@@ -258,48 +299,54 @@ export class Volumes implements VolumeService {
    * now: what was written belongs over the old one all the same.
    */
   async #presentOver(below: Tree | undefined, wanted: WantedVolume, request: PublishRequest): Promise<Tree> {
-    const made = await this.#present(wanted, request);
+    const made = await this.#options.artifacts.present(this.#artifactRequest(wanted, request), request);
     return below === undefined || made.id === below.id ? made : below;
   }
 
-  #present(wanted: WantedVolume, request: PublishRequest): Promise<Tree> {
-    const { spec, pod, key } = wanted;
-    const { artifacts, platform, concurrency } = this.#options;
-    return artifacts.present(
-      {
-        volume: key,
-        namespace: pod.namespace,
-        reference: spec.reference,
-        transport: spec.transport,
-        selection: spec.selection,
-        platform: spec.platform ?? platform,
-        policy: spec.policy,
-        concurrency: spec.concurrency ?? concurrency,
-        secrets: request.secrets,
-      },
-      request,
-    );
+  #artifactRequest({ spec, pod, key }: WantedVolume, { secrets }: PublishRequest): ArtifactRequest {
+    const { platform, concurrency } = this.#options;
+    return {
+      volume: key,
+      namespace: pod.namespace,
+      reference: spec.reference,
+      transport: spec.transport,
+      selection: spec.selection,
+      platform: spec.platform ?? platform,
+      policy: spec.policy,
+      concurrency: spec.concurrency ?? concurrency,
+      secrets,
+    };
   }
 
   async #mount(wanted: WantedVolume, tree: Tree, request: PublishRequest): Promise<PublishOutcome> {
     request.signal.throwIfAborted();
-    if (await this.#targets.isPublished(wanted, request)) return "unchanged";
+    if ((await this.#targets.look(wanted, request)) === "published") return "unchanged";
+    await this.#show(wanted, tree);
+    return "published";
+  }
+
+  /** Records the volume and mounts it at its target, where nothing is mounted. */
+  async #show(wanted: WantedVolume, tree: Tree): Promise<void> {
     const { key, volumeId, targetPath, readOnly, identity } = wanted;
     await this.#targets.dropPredecessor(wanted);
     const before = this.#records.get(key);
     if (before?.tree !== undefined && before.tree !== tree.id) await this.#uppers.discard(key);
-    await prepareTarget(targetPath);
+    let isPrepared = false;
+    const prepare = async () => {
+      await prepareTarget(targetPath);
+      isPrepared = true;
+    };
     try {
       const { namespace, name: pod } = wanted.pod;
       const reference = formatReference(wanted.spec.reference);
       const forPeople = { namespace, pod, reference, manifest: tree.manifest };
       const treeInode = readOnly ? undefined : await inodeOf(tree.folder);
       const record = { key, volumeId, targetPath, tree: tree.id, spec: identity, readOnly, treeInode, ...forPeople };
-      await this.#options.cache.room.write(() => this.#records.put(record, wanted.spec.keepMs));
-      await this.#mounts.make(wanted, tree);
-      return "published";
+      const put = () => this.#records.put(record, wanted.spec.keepMs);
+      const ready = allEnded([prepare(), this.#options.cache.room.write(put)]);
+      await allEnded([ready, this.#mounts.make(wanted, tree, ready)]);
     } catch (error) {
-      if (before === undefined) await this.#undo(wanted);
+      if (before === undefined) await this.#undo(wanted, isPrepared);
       throw error;
     }
   }
@@ -308,9 +355,9 @@ export class Volumes implements VolumeService {
    * Leaves nothing of a volume that could not be mounted, the record last, as when it is unpublished. What cannot be
    * undone is logged: the failure itself is told.
    */
-  async #undo({ key, targetPath, readOnly }: WantedVolume): Promise<void> {
+  async #undo({ key, targetPath, readOnly }: WantedVolume, isPrepared: boolean): Promise<void> {
     const steps = [
-      () => removeTarget(targetPath),
+      ...(isPrepared ? [() => removeTarget(targetPath)] : []),
       ...(readOnly ? [] : [() => this.#uppers.discard(key)]),
       () => this.#records.delete(key),
     ];

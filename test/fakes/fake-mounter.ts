@@ -1,5 +1,14 @@
-import { statSync } from "node:fs";
-import type { BindOptions, MountAt, MountEntry, Mounter, OverlayOptions, UnmountHow } from "../../src/mount/index.ts";
+import { lstatSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import type {
+  BindOptions,
+  MountAt,
+  MountEntry,
+  Mounter,
+  OverlayOptions,
+  PathLook,
+  UnmountHow,
+} from "../../src/mount/index.ts";
 
 /** A call of a fake mounter that changes something. */
 export type MounterCall =
@@ -39,6 +48,7 @@ export class FakeMounter implements Mounter {
   }
 
   async bind(options: BindOptions): Promise<void> {
+    await options.ready;
     await this.#begin({ kind: "bind", options });
     const { dev, ino } = statSync(options.source, { bigint: true });
     this.#push(options.target, { device: dev, inode: ino }, "ext4", "rw");
@@ -63,16 +73,19 @@ export class FakeMounter implements Mounter {
     if (stack?.length === 0) this.#stacks.delete(path);
   }
 
+  lookAt(path: string): Promise<PathLook> {
+    const mount = this.#stacks.get(path)?.at(-1)?.at;
+    const isThere = mount !== undefined || lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+    const hasFolder = statSync(dirname(path), { throwIfNoEntry: false })?.isDirectory() === true;
+    return Promise.resolve({ mount, isThere, folder: hasFolder ? { mountId: 1, about: undefined } : undefined });
+  }
+
   mountAt(path: string): Promise<MountAt | undefined> {
     return Promise.resolve(this.#stacks.get(path)?.at(-1)?.at);
   }
 
   isDead(path: string): Promise<boolean> {
     return Promise.resolve(this.#stacks.get(path)?.at(-1)?.dead ?? false);
-  }
-
-  mountIdHolding(path: string): Promise<number | undefined> {
-    return Promise.resolve(this.#stacks.get(path)?.at(-1)?.entry.mountId);
   }
 
   mountHolding(path: string): Promise<MountEntry | undefined> {

@@ -1,16 +1,29 @@
-import type { ArtifactRequest, Artifacts } from "../../src/artifact/index.ts";
+import type { ArtifactRequest, Artifacts, LeasedTree } from "../../src/artifact/index.ts";
 import type { Tree } from "../../src/cache/index.ts";
 
 type Patience = Parameters<Artifacts["present"]>[1];
 
 /** Makes references present as a test says, and remembers who asked and who left. */
-export class ScriptedArtifacts implements Pick<Artifacts, "present" | "leave"> {
+export class ScriptedArtifacts implements Pick<Artifacts, "cached" | "took" | "present" | "leave"> {
   readonly asked: ArtifactRequest[] = [];
+  readonly withCached: string[] = [];
   readonly left: string[] = [];
   onPresent: (request: ArtifactRequest, patience: Patience) => Promise<Tree>;
 
   constructor(tree: Tree) {
     this.onPresent = () => Promise.resolve(tree);
+  }
+
+  /** What is found without asking anybody: nothing. */
+  onCached: () => Promise<LeasedTree | undefined> = () => Promise.resolve(undefined);
+
+  cached(): Promise<LeasedTree | undefined> {
+    return this.onCached();
+  }
+
+  took({ volume }: ArtifactRequest): Promise<void> {
+    this.withCached.push(volume);
+    return Promise.resolve();
   }
 
   present(request: ArtifactRequest, patience: Patience): Promise<Tree> {

@@ -6,8 +6,11 @@ import type { MountArea } from "./mount-area.ts";
 export const mounterImplementations: readonly { name: string; create: (area: MountArea) => Mounter }[] = [
   ["Linux 5.12 and later", "5.12.0"],
   ["Linux 4.18 to 5.11", "5.11.22-legacy"],
-].map(([name, kernelRelease]) => ({
+].map(([name = "", kernelRelease = ""]) => ({
   name: `mounter for ${name}`,
-  create: ({ libc, path }) =>
-    createMounter({ libc, kernelRelease: String(kernelRelease), stagingFolder: join(path, "staging") }),
+  create: ({ libc, path }) => {
+    // Kernels that old have no statmount(2).
+    const itsLibc = kernelRelease.endsWith("legacy") ? { ...libc, mountOf: () => undefined } : libc;
+    return createMounter({ libc: itsLibc, kernelRelease, stagingFolder: join(path, "staging") });
+  },
 }));

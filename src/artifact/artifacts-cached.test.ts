@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { useCache } from "../../test/helpers/cache-area.ts";
+import { artifact, EmbeddedRegistry, fileLayer, index, push } from "../../test/registry/index.ts";
+import { createMemory, systemClock } from "../base/index.ts";
+import { parsePlatform, parseReference } from "../oci/index.ts";
+import { type ArtifactRequest, Artifacts } from "./artifacts.ts";
+import { CredentialFinder } from "./credential-finder.ts";
+import { PullWorker } from "./pull-worker-host.ts";
+
+const thing = artifact([fileLayer("a", "1")]);
+
+/** What `Artifacts.cached` says, after one volume of namespace blue has had `pushed`. */
+async function use(pushed = thing) {
+  const clock = systemClock;
+  const area = await useCache({ clock });
+  const registry = await EmbeddedRegistry.start();
+  const { cache, log } = area;
+  const artifacts = new Artifacts({
+    cache,
+    worker: new PullWorker(clock),
+    credentials: new CredentialFinder({ dockerConfig: undefined, caFile: undefined, clock, log }),
+    enforceNamespaces: true,
+    maxPulls: 2,
+    maxUnpackRatio: 200,
+    allowRegistry: [],
+    memory: createMemory({ trimMemory: () => Promise.resolve() }),
+    clock,
+    log,
+  });
+  const requestOf = (changes: Partial<ArtifactRequest> = {}): ArtifactRequest => ({
+    volume: "v1",
+    namespace: "blue",
+    reference: parseReference(`${registry.host}/team/thing:v1`),
+    transport: "http",
+    selection: { mediaTypes: [], titles: [] },
+    platform: parsePlatform("linux/amd64"),
+    policy: "IfNotPresent",
+    concurrency: 4,
+    secrets: {},
+    ...changes,
+  });
+  await push(registry, "team/thing", pushed, "v1");
+  assert.equal(await artifacts.cached(requestOf()), undefined);
+  const deadlineMs = clock.monotonicMs() + 100_000;
+  const patience = { deadlineMs, timeoutMs: 100_000, signal: new AbortController().signal };
+  const tree = await artifacts.present(requestOf(), patience);
+  registry.log.clear();
+  return {
+    cache,
+    registry,
+    tree,
+    cached: (changes?: Partial<ArtifactRequest>) => artifacts.cached(requestOf(changes)),
+    async [Symbol.asyncDispose]() {
+      await artifacts.close();
+      await registry.close();
+      await area[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test("what the cache has is found, under a lease, only for whom nothing has to be asked", async () => {
+  await using used = await use();
+  const { cache, tree } = used;
+  const found = await used.cached({ volume: "v2" });
+  assert.deepEqual(found?.tree, tree);
+  assert.equal(cache.leases.count(tree.id), 1);
+  found.lease.release();
+  const others: Partial<ArtifactRequest>[] = [
+    { policy: "Always" },
+    { namespace: "green" },
+    { transport: "https" },
+    { selection: { mediaTypes: [], titles: ["b"] } },
+    { secrets: { ".dockerconfigjson": "{" } },
+  ];
+  for (const other of others) assert.equal(await used.cached(other), undefined, JSON.stringify(other));
+  rmSync(join(tree.folder, "a"));
+  assert.equal(await used.cached(), undefined, "a damaged tree");
+  assert.equal(cache.leases.count(tree.id), 0);
+  assert.deepEqual(used.registry.log.entries, []);
+});
+
+test("a tree whose manifest somebody deleted is asked for again", async () => {
+  await using used = await use();
+  rmSync(used.cache.layout.blob(used.tree.manifest));
+  assert.equal(await used.cached(), undefined);
+});
+
+test("a tree is found by an index, one that is not all there is not", async () => {
+  await using used = await use(index([{ manifest: thing, platform: { os: "linux", architecture: "amd64" } }]));
+  const found = await used.cached();
+  assert.equal(found?.tree.id, used.tree.id);
+  found.lease.release();
+  rmSync(used.cache.layout.blob(used.tree.manifest));
+  assert.equal(await used.cached(), undefined);
+});
