@@ -246,7 +246,7 @@ export class Artifacts {
     const offer = { hosts, credentials, refused };
     const from = [transport, `${registry}/${repository}`, ...(aside === undefined ? [] : [aside])];
     const key = [treeIdOf(resolved.digest, selection), ...from].join(" ");
-    return this.#pulls.join({ volume, key, reference: formatReference(resolving.reference), offer, work });
+    return this.#pulls.join({ volume, key, reference: formatReference(resolving.reference), registry, offer, work });
   }
 
   /** Trees that wait for bytes which a pull has just fetched anew. */

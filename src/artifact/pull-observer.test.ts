@@ -26,7 +26,8 @@ function usePulls() {
   };
   const log = createLogger({ level: "silent", format: "json", write: () => undefined });
   const pulls = new Pulls({ maxPulls: 1, clock, log, observer });
-  const join = (volume: string, work: PullWork) => pulls.join({ volume, key: volume, reference: "r", offer, work });
+  const join = (volume: string, work: PullWork) =>
+    pulls.join({ volume, key: volume, reference: "r", registry: "r", offer, work });
   const moveTo = (seconds: number) => {
     ms = seconds * 1000;
   };

@@ -25,7 +25,7 @@ export interface RefusedOffer {
   readonly error: DriverError;
 }
 
-type AcquirePlace = (signal: AbortSignal, hurry: "urgent" | undefined) => Promise<() => void>;
+type AcquirePlace = (signal: AbortSignal, isUrgent: boolean) => Promise<() => void>;
 
 /** What a pull does while it has its place: the worker's part and the commit. */
 export type PullWork = (pull: RunningPull) => Promise<Tree>;
@@ -128,7 +128,7 @@ export class Pull {
     const { signal } = this.#abort;
     let hasEnded = false;
     const takePlace = async () => {
-      const release = await acquirePlace(signal, this.#started ? "urgent" : undefined);
+      const release = await acquirePlace(signal, this.#started);
       if (this.#releasePlace === undefined && !hasEnded) this.#releasePlace = release;
       else release();
     };

@@ -39,7 +39,7 @@ function use({ maxPulls = 4 } = {}) {
   const log = createLogger({ level: "info", format: "json", write: (line) => lines.push(line) });
   const pulls = new Pulls({ maxPulls, clock, log });
   const join = (volume: string, work: PullWork, key = "tree", offer = offerOf("anonymous")) =>
-    pulls.join({ volume, key, reference: "a.io/x:v1", offer, work });
+    pulls.join({ volume, key, reference: "a.io/x:v1", registry: key.split("/")[0] ?? "", offer, work });
   const patience = (timeoutMs = 100_000, signal = new AbortController().signal) => {
     return { deadlineMs: clock.monotonicMs() + timeoutMs, timeoutMs, signal };
   };
@@ -101,6 +101,22 @@ describe("joining", () => {
     next.succeed();
     assert.equal(await calling, TREE);
   });
+});
+
+test("registries take turns: one with many pulls keeps another one's waiting no longer than one of them", async () => {
+  const used = use({ maxPulls: 1 });
+  const [first, second, other] = [createWork(), createWork(), createWork()];
+  const calls = [used.call("v1", first.work, "a.io/1"), used.call("v2", second.work, "a.io/2")];
+  await first.began;
+  const more = used.call("v3", other.work, "b.io/1");
+  await turn();
+  first.succeed();
+  await other.began;
+  assert.equal(second.runs(), 0);
+  other.succeed();
+  await second.began;
+  second.succeed();
+  await Promise.all([...calls, more]);
 });
 
 describe("leaving", () => {

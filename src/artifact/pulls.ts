@@ -26,6 +26,8 @@ export interface PullRequest {
   readonly key: string;
   /** What messages call the artifact. */
   readonly reference: string;
+  /** Where its bytes come from: registries take turns, so that one with hundreds of pulls keeps no other one's waiting. */
+  readonly registry: string;
   /** What the call lets the pull show to registries. */
   readonly offer: VolumeOffer;
   readonly work: PullWork;
@@ -125,14 +127,15 @@ export class Pulls {
   }
 
   #start(request: PullRequest): Pull {
-    const { key, reference, work } = request;
+    const { key, reference, registry, work } = request;
     const previous = this.#ending.get(key) ?? Promise.resolve();
     const startedMs = this.#clock.monotonicMs();
     const observed = this.#observer && observePull(work, this.#observer.pullQueued(), this.#clock);
     const pull = new Pull({
       reference,
       clock: this.#clock,
-      acquirePlace: (signal, hurry) => previous.then(() => this.#places.acquire(signal, hurry)),
+      acquirePlace: (signal, isUrgent) =>
+        previous.then(() => this.#places.acquire(signal, { isUrgent, group: registry })),
       placesAhead: () => this.#placesBefore(key),
       onRefused: (volume, error) => this.#refused({ volume, key, reference }, pull, error),
       work: observed?.work ?? work,
@@ -177,7 +180,7 @@ export class Pulls {
     if (!pull.waiting.has(volume)) this.#failures.set(volume, { key, error, atMs: this.#clock.monotonicMs() });
   }
 
-  /** How many pulls came before one and have not ended; those that let others go first do not count. */
+  /** How many pulls came before one and have not ended, at most; those that let others go first do not count. */
   #placesBefore(key: string): number {
     const before = [...this.#running.keys()].indexOf(key);
     return [...this.#running.values()].slice(0, Math.max(0, before)).filter((pull) => !pull.isAway).length;

@@ -89,13 +89,31 @@ test("who is in a hurry goes before the rest, in order", async () => {
   const semaphore = new Semaphore(1);
   const release = await semaphore.acquire();
   const came: string[] = [];
-  const wait = async (name: string, hurry?: "urgent") => {
-    const done = await semaphore.acquire(undefined, hurry);
+  const wait = async (name: string, isUrgent = false) => {
+    const done = await semaphore.acquire(undefined, { isUrgent, group: "" });
     came.push(name);
     done();
   };
-  const all = [wait("a"), wait("b"), wait("c", "urgent"), wait("d", "urgent"), wait("e")];
+  const all = [wait("a"), wait("b"), wait("c", true), wait("d", true), wait("e")];
   release();
   await Promise.all(all);
   assert.deepEqual(came, ["c", "d", "a", "b", "e"]);
+});
+
+test("groups take turns, those of one group come in order", async () => {
+  const semaphore = new Semaphore(1);
+  const came: string[] = [];
+  const wait = async (name: string, isUrgent = false) => {
+    const done = await semaphore.acquire(undefined, { isUrgent, group: name.slice(0, 1) });
+    came.push(name);
+    await settle();
+    done();
+  };
+  const all = ["a1", "a2", "a3", "a4", "b1", "b2", "c1"].map((name) => wait(name));
+  all.push(wait("a5", true));
+  await Promise.all(all);
+  assert.deepEqual(came, ["a1", "a5", "b1", "c1", "a2", "b2", "a3", "a4"]);
+  const later = ["a6", "a7", "d1"].map((name) => wait(name));
+  await Promise.all(later);
+  assert.deepEqual(came.slice(8), ["a6", "d1", "a7"]);
 });

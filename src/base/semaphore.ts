@@ -1,7 +1,25 @@
-/** Lets at most `size` holders in at once; the others wait in the order they came, those in a hurry before the rest. */
+interface Waiting {
+  readonly admit: () => void;
+  readonly isUrgent: boolean;
+  readonly group: string;
+}
+
+/** How somebody waits for a place. */
+export interface Wait {
+  /** Before all who are in no hurry. */
+  readonly isUrgent: boolean;
+  /** Groups take turns: a hundred of one do not keep one of another waiting. */
+  readonly group: string;
+}
+
+const PLAIN: Wait = { isUrgent: false, group: "" };
+
+/** Lets at most `size` holders in at once; the others wait, those of one group in the order they came. */
 export class Semaphore {
   #free: number;
-  readonly #waiting: { readonly admit: () => void; readonly isUrgent: boolean }[] = [];
+  readonly #waiting: Waiting[] = [];
+  /** By group: when one of it was let in last, as a count of all who were, since nobody waited. */
+  readonly #turns = new Map<string, number>();
 
   constructor(size: number) {
     this.#free = size;
@@ -13,10 +31,14 @@ export class Semaphore {
   }
 
   /** Waits for a place and returns what gives it back (once); rejects with the signal's reason if that fires first. */
-  async acquire(signal?: AbortSignal, hurry?: "urgent"): Promise<() => void> {
+  async acquire(signal?: AbortSignal, wait = PLAIN): Promise<() => void> {
     signal?.throwIfAborted();
-    if (this.#free > 0) this.#free--;
-    else await this.#wait(signal, hurry === "urgent");
+    if (this.#free > 0) {
+      this.#free--;
+      this.#tookTurn(wait.group);
+    } else {
+      await this.#wait(signal, wait);
+    }
     return this.#held();
   }
 
@@ -36,7 +58,7 @@ export class Semaphore {
     };
   }
 
-  #wait(signal: AbortSignal | undefined, isUrgent: boolean): Promise<void> {
+  #wait(signal: AbortSignal | undefined, { isUrgent, group }: Wait): Promise<void> {
     return new Promise((resolve, reject) => {
       const onAbort = () => {
         this.#waiting.splice(this.#waiting.indexOf(entry), 1);
@@ -44,6 +66,7 @@ export class Semaphore {
       };
       const entry = {
         isUrgent,
+        group,
         admit: () => {
           signal?.removeEventListener("abort", onAbort);
           resolve();
@@ -56,8 +79,25 @@ export class Semaphore {
   }
 
   #release(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#free++;
-    else next.admit();
+    const [next] = this.#waiting.splice(this.#next(), 1);
+    if (next === undefined) {
+      this.#free++;
+      return;
+    }
+    this.#tookTurn(next.group);
+    next.admit();
+  }
+
+  /** Who is let in next: the first of those in a hurry, else the first of the group that has waited longest for a turn. */
+  #next(): number {
+    if (this.#waiting[0]?.isUrgent) return 0;
+    const lastTurns = this.#waiting.map(({ group }) => this.#turns.get(group) ?? 0);
+    return lastTurns.reduce((best, turn, at) => (turn < (lastTurns[best] ?? 0) ? at : best), 0);
+  }
+
+  #tookTurn(group: string): void {
+    const count = this.#waiting.length === 0 ? 0 : Math.max(0, ...this.#turns.values());
+    if (this.#waiting.length === 0) this.#turns.clear();
+    this.#turns.set(group, count + 1);
   }
 }
