@@ -33,6 +33,8 @@ export interface SmallDiskOptions {
   readonly sizeBytes?: number;
   /** As many as mkfs thinks right if left out. */
   readonly inodes?: number;
+  /** What root alone may use, of an ext2 or ext4: nothing if left out. */
+  readonly reservedPercent?: number;
 }
 
 /** Why there can be no small disk, or false. */
@@ -48,7 +50,7 @@ export function whyNoSmallDisk(): string | false {
 
 /** Makes and mounts one. Needs root, mkfs and a free loop device. */
 export function useSmallDisk(options: SmallDiskOptions = {}): SmallDisk {
-  const { type = "ext2", sizeBytes = 16 * 1024 * 1024, inodes } = options;
+  const { type = "ext2", sizeBytes = 16 * 1024 * 1024 } = options;
   const folder = mkdtempSync(join(tmpdir(), "oras-csi-disk-"));
   const path = join(folder, "disk");
   const image = join(folder, "image");
@@ -57,7 +59,7 @@ export function useSmallDisk(options: SmallDiskOptions = {}): SmallDisk {
   truncateSync(image, sizeBytes);
   const mount = () => execFileSync("mount", ["-t", type, "-o", "loop", image, path], { stdio: "pipe" });
   try {
-    execFileSync(`mkfs.${type}`, ["-q", ...mkfsOptions(type, inodes), image]);
+    execFileSync(`mkfs.${type}`, ["-q", ...mkfsOptions(type, options), image]);
     mount();
   } catch (error) {
     rmSync(folder, { recursive: true });
@@ -85,9 +87,12 @@ export function useSmallDisk(options: SmallDiskOptions = {}): SmallDisk {
   };
 }
 
-function mkfsOptions(type: NonNullable<SmallDiskOptions["type"]>, inodes: number | undefined): string[] {
+function mkfsOptions(
+  type: NonNullable<SmallDiskOptions["type"]>,
+  { inodes, reservedPercent = 0 }: SmallDiskOptions,
+): string[] {
   if (type === "xfs") return ["-f"];
   const inodeOptions = inodes === undefined ? [] : ["-N", String(inodes)];
-  // Nothing is kept for root: the driver runs as root, and a full disk is to be full.
-  return ["-F", "-m", "0", ...(type === "ext4" ? ["-J", "size=4"] : []), ...inodeOptions];
+  // The driver runs as root, and a full disk is to be full.
+  return ["-F", "-m", String(reservedPercent), ...(type === "ext4" ? ["-J", "size=4"] : []), ...inodeOptions];
 }
