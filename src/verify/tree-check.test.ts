@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { mkdirSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { useCache } from "../../test/helpers/cache-area.ts";
 import { FileHasher } from "../base/index.ts";
@@ -13,4 +15,23 @@ test("a tree that another thread takes away before it is walked is no error", as
   const tree = { id: "a".repeat(64) as TreeId, inodes: 5, layers: [], isMarked: false };
   const outcome = await checkTree({ tree, layout, sound: new InodeSet(), wrong: new InodeSet(), hasher });
   assert.deepEqual(outcome, { says: "4 of its 5 entries are missing", unknownFiles: 0 });
+});
+
+test("a tree's own copy of a sparse file is not read to the end of its holes, nor called wrong", async () => {
+  await using area = await useCache();
+  const { layout } = area.cache;
+  let bytesRead = 0;
+  using hasher = new FileHasher({ signal: new AbortController().signal, onBytes: (bytes) => (bytesRead += bytes) });
+  const tree = { id: "a".repeat(64) as TreeId, inodes: 3, layers: [], isMarked: false };
+  mkdirSync(layout.treeFolder(tree.id));
+  for (const [name, size] of [
+    ["sparse", 2 ** 40],
+    ["small", 5000],
+  ] as const) {
+    const path = join(layout.treeFolder(tree.id), name);
+    writeFileSync(path, "data");
+    truncateSync(path, size);
+  }
+  const outcome = await checkTree({ tree, layout, sound: new InodeSet(), wrong: new InodeSet(), hasher });
+  assert.deepEqual([outcome.says, outcome.unknownFiles, bytesRead], ['"small" has wrong bytes', 1, 5000]);
 });
