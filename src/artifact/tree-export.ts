@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import {
   type BigIntStats,
+  chmodSync,
   constants,
   copyFileSync,
   lstatSync,
@@ -25,6 +26,7 @@ export interface TreeExport {
 }
 
 const SLASH = Buffer.from("/");
+const OWNER_ALL = 0o700;
 
 /**
  * Puts a tree's files into a folder that may have others: files of the same name are replaced, each by a rename, folders
@@ -32,7 +34,9 @@ const SLASH = Buffer.from("/");
  * Synchronous.
  */
 export function exportTree({ tree, target, how }: TreeExport): void {
-  exportFolder(Buffer.from(tree), Buffer.from(target), how);
+  const from = Buffer.from(tree);
+  if (how === "move") openOwn(from, lstatSync(from, { bigint: true }));
+  exportFolder(from, Buffer.from(target), how);
 }
 
 function exportFolder(from: Buffer, to: Buffer, how: TreeExport["how"]): void {
@@ -46,9 +50,52 @@ function exportEntry(from: Buffer, to: Buffer, how: TreeExport["how"]): void {
   const there = lookAt(to);
   if (there !== undefined && there.isDirectory() !== wanted.isDirectory()) throw inTheWay(to, there, wanted);
   if (!wanted.isDirectory()) exportFile(from, to, { how, wanted });
-  else if (there !== undefined) exportFolder(from, to, how);
-  else if (how === "move") rename(from, to);
+  else if (there !== undefined) fillFolder(from, to, { how, wanted, there });
+  else if (how === "move") moveFolder(from, to, wanted);
   else copyFolder(from, to, wanted);
+}
+
+/** Both folders may be the user's own and read-only: for all but root a rename writes to each of them. */
+function fillFolder(
+  from: Buffer,
+  to: Buffer,
+  { how, wanted, there }: { how: TreeExport["how"]; wanted: BigIntStats; there: BigIntStats },
+): void {
+  // Emptied, it is of no use to anybody.
+  if (how === "move") openOwn(from, wanted);
+  const isOpened = openOwn(to, there);
+  try {
+    exportFolder(from, to, how);
+  } finally {
+    if (isOpened) setMode(to, modeOf(there));
+  }
+}
+
+/** A folder has its parent written in it: its own user must be able to write there. */
+function moveFolder(from: Buffer, to: Buffer, wanted: BigIntStats): void {
+  const isOpened = openOwn(from, wanted);
+  rename(from, to);
+  if (isOpened) setMode(to, modeOf(wanted));
+}
+
+/** Lets the user into a folder that is read-only, if it is the user's own. Whether that was necessary. */
+function openOwn(folder: Buffer, stats: BigIntStats): boolean {
+  if ((modeOf(stats) & OWNER_ALL) === OWNER_ALL) return false;
+  try {
+    setMode(folder, modeOf(stats) | OWNER_ALL);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "EPERM") return false;
+    throw error;
+  }
+}
+
+function modeOf({ mode }: BigIntStats): number {
+  return Number(mode & 0o7777n);
+}
+
+function setMode(path: Buffer, mode: number): void {
+  withShortPath(path, (short) => chmodSync(short, mode));
 }
 
 function exportFile(from: Buffer, to: Buffer, { how, wanted }: { how: TreeExport["how"]; wanted: BigIntStats }): void {

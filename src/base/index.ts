@@ -48,6 +48,7 @@ export { nearestName } from "./nearest.ts";
 export { parseBool } from "./parse-bool.ts";
 export { RecentKeys } from "./recent-keys.ts";
 export { RecentMap } from "./recent-map.ts";
+export { renameFolder } from "./rename-folder.ts";
 export { Semaphore } from "./semaphore.ts";
 export { SingleFlight } from "./single-flight.ts";
 export { ThreadLoad } from "./thread-load.ts";

@@ -1,6 +1,6 @@
 import { promises as fs } from "node:fs";
 import { dirname } from "node:path";
-import { unlessMissing } from "../base/index.ts";
+import { renameFolder, unlessMissing } from "../base/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { DiskUse } from "./disk-space.ts";
@@ -39,7 +39,7 @@ export async function commitLayer(dataDir: DataDir, sweeper: Sweeper, staged: St
   await sweeper.discard(folder);
   if (staged.use !== undefined)
     await state.write(layout.layerUse(staged.digest, staged.way), { ...staged.use }, { syncName: false });
-  await fs.rename(staged.folder, folder);
+  await renameFolder(staged.folder, folder);
   await fs.rename(staged.indexFile, indexFile);
   await dataDir.syncFolder(dirname(folder));
 }

@@ -1,6 +1,6 @@
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
-import { type Clock, fileStamp, RecentMap, unlessMissing } from "../base/index.ts";
+import { type Clock, fileStamp, RecentMap, renameFolder, unlessMissing } from "../base/index.ts";
 import { type Digest, isJsonObject, type JsonObject, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
@@ -178,7 +178,7 @@ export class Trees {
     else {
       // A file or a link that is where the folder goes.
       if (there !== undefined) await fs.rm(folder);
-      await fs.rename(staged, folder);
+      await renameFolder(staged, folder);
       await this.#dataDir.syncFolder(layout.trees);
     }
     const rootTimeMs = Math.floor((await fs.lstat(folder)).mtimeMs);

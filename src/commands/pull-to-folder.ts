@@ -1,10 +1,10 @@
-import { readdirSync, rmSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { exportTree } from "../artifact/index.ts";
 import { DriverError } from "../base/index.ts";
 import { createLayout, type Tree } from "../cache/index.ts";
 import { type EnginePull, PullEngine } from "./pull-engine.ts";
-import { clearWay, scratchIn } from "./scratch-folder.ts";
+import { clearWay, removeScratch, scratchIn } from "./scratch-folder.ts";
 
 /** Where the files go. */
 export interface FolderPull {
@@ -25,10 +25,10 @@ export async function pullToFolder({ folder, writeLog }: FolderPull, pull: Engin
     tree = await engine.pull(pull);
     exportTree({ tree: tree.folder, target: folder, how: "move" });
   } catch (error) {
-    if (!(mayGoOn(error) && holdsDownloads(scratch))) rmSync(scratch, { recursive: true, force: true });
+    if (!(mayGoOn(error) && holdsDownloads(scratch))) removeScratch(scratch);
     throw error;
   }
-  rmSync(scratch, { recursive: true, force: true });
+  removeScratch(scratch);
   return tree;
 }
 

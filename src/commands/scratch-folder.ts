@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { chmodSync, lstatSync, readdirSync, rmSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
+import { errnoOf, withShortPath } from "../base/index.ts";
 import { createLayout } from "../cache/index.ts";
 
 /** Set on a folder it does nothing; no artifact's folder has it (contract.md, Modes). */
@@ -27,11 +28,30 @@ export function dropUnlessOurs(scratch: string): void {
   if ((statSync(scratch).mode & MARK) !== 0) return;
   const lock = basename(createLayout(scratch).lockFile);
   for (const name of readdirSync(scratch)) {
-    if (name !== lock) rmSync(join(scratch, name), { recursive: true, force: true });
+    if (name !== lock) removeScratch(join(scratch, name));
   }
 }
 
 /** What is in it now may be gone on with. */
 export function markOurs(scratch: string): void {
   chmodSync(scratch, 0o700 | MARK);
+}
+
+/** Takes a scratch folder away, or something in it. What is unpacked there may have folders that not even their own user can write to. */
+export function removeScratch(path: string): void {
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch (error) {
+    if (errnoOf(error) !== "EACCES") throw error;
+    openFolders(Buffer.from(path));
+    rmSync(path, { recursive: true, force: true });
+  }
+}
+
+/** Lets the user into a folder, and those in it. */
+function openFolders(folder: Buffer): void {
+  withShortPath(folder, (path) => chmodSync(path, 0o700));
+  for (const entry of withShortPath(folder, (path) => readdirSync(path, { encoding: "buffer", withFileTypes: true }))) {
+    if (entry.isDirectory()) openFolders(Buffer.concat([folder, Buffer.from("/"), entry.name]));
+  }
 }
