@@ -7,8 +7,8 @@ import { UnpackPlaces } from "./unpack-places.ts";
 import { Unpacking } from "./unpacking.ts";
 import type { UnpackWorkerCalls } from "./worker-calls.ts";
 
-/** How long the unpack worker is kept when nothing is unpacked. */
-const IDLE_MS = 10_000;
+/** How long the unpack worker is kept when nothing is unpacked: it takes 10 MB, and starts while the first bytes come. */
+const IDLE_MS = 1_000;
 
 /** The thread that unpacks tar layers, as the pull worker sees it. */
 export class LayerUnpacker {

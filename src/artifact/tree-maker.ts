@@ -63,8 +63,8 @@ interface Answering {
 /** Finds trees that a repository's volumes may have, and makes those that are missing. */
 export class TreeMaker {
   readonly #options: TreeMakerOptions;
-  /** Some at once only: a plan may be large. */
-  readonly #planning = new Semaphore(2);
+  /** One after the other: a manifest may be large. */
+  readonly #planning = new Semaphore(1);
 
   constructor(options: TreeMakerOptions) {
     this.#options = options;
@@ -123,7 +123,7 @@ export class TreeMaker {
   }
 
   /**
-   * Makes the plan and uses it, some at once. Layers of some kinds are named by the artifact's config, which this
+   * Makes the plan and uses it, one at a time. Layers of some kinds are named by the artifact's config, which this
    * repository must have given, too: what is lacking is fetched before, while others have their turn.
    */
   async #withPlan<T>(request: TreeRequest, use: (plan: ReadPlan) => Promise<T>, pull?: RunningPull): Promise<T> {
@@ -243,14 +243,17 @@ export class TreeMaker {
       if (skippedEntries > 0)
         log.warn("devices, FIFOs and sockets in the artifact are left out", { reference, entries: skippedEntries });
       await requireSettled(cache, reference, layers);
-      const digests = [...layers.map(({ descriptor }) => descriptor.digest), ...(config ? [config.digest] : [])];
+      const digests = new Set([
+        ...layers.map(({ descriptor }) => descriptor.digest),
+        ...(config ? [config.digest] : []),
+      ]);
       const recipe = recipeToJson({ reference, repository, selection });
       const facts = {
         manifest: resolved.digest,
         bytes,
         inodes,
         copiedBytes: copiedBytes(layers),
-        layers: digests,
+        layers: [...digests],
         files: samplesOf(layers),
         references: [reference],
         recipe,

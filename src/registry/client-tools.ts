@@ -1,4 +1,4 @@
-import { DriverError, type Logger } from "../base/index.ts";
+import { DriverError, type KeyedLock, type Logger } from "../base/index.ts";
 import type { RequestTools } from "./authorized-request.ts";
 import { anonymous, type CredentialOffer } from "./credential.ts";
 import { type Endpoint, isSafeForNodeCredentials } from "./endpoint.ts";
@@ -13,6 +13,8 @@ export interface ClientTools extends RequestTools {
   readonly retryPolicy: RetryPolicy;
   /** The share of the time in which this thread was busy, since it was asked last. */
   readonly threadLoad: () => number;
+  /** Held by host while a large manifest is read. */
+  readonly largeManifests: KeyedLock;
 }
 
 /** Who asks, and who is told how it goes. */

@@ -3,15 +3,21 @@ import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import {
   failsAs,
+  ManualClock,
   nodeConfig,
   podSecret,
   RawServer,
   type ScriptedAnswer,
   useClient,
 } from "../../test/registry-client/index.ts";
-import { DriverError, type ErrorKind } from "../base/index.ts";
+import { createSilentLogger, DriverError, type ErrorKind, KeyedLock } from "../base/index.ts";
 import { digestOf } from "../oci/index.ts";
+import { Authorizer } from "./auth/authorizer.ts";
+import { HostRest } from "./host-rest.ts";
+import type { HttpBody, HttpRequest, HttpResponse } from "./http/http-types.ts";
 import { anonymous } from "./index.ts";
+import { fetchManifest } from "./manifest-request.ts";
+import { defaultRetryPolicy } from "./retry.ts";
 
 const manifest = '{"schemaVersion":2}';
 
@@ -266,6 +272,38 @@ test("the body of an error that comes a byte at a time is not waited for", async
   while (bench.clock.pending < 2) await new Promise((resolve) => setImmediate(resolve));
   bench.clock.advance(10_000);
   await fetching;
+});
+
+test("large manifests of one host are read one after the other; small ones, and another host's, do not wait", async () => {
+  const bodies = new Map<string, PromiseWithResolvers<Awaited<ReturnType<HttpBody["readAtMost"]>>>>();
+  const send = async ({ target }: HttpRequest): Promise<HttpResponse> => {
+    const name = `${target.host} ${target.path.split("/").at(-1)}`;
+    const readAtMost = () => {
+      const body = Promise.withResolvers<{ bytes: Buffer; whole: boolean }>();
+      bodies.set(name, body);
+      return body.promise;
+    };
+    const length = target.path.endsWith("small") ? 1000 : 1024 * 1024;
+    const body = { length, readAtMost, readInto: () => assert.fail(), discard: () => assert.fail() };
+    return { status: 200, headers: new Map(), target, body };
+  };
+  const clock = new ManualClock();
+  const shared = { clock, log: createSilentLogger(), retryPolicy: defaultRetryPolicy, threadLoad: () => 0 };
+  const own = { send, authorizer: new Authorizer({ send, clock }), rest: new HostRest(clock) };
+  const tools = { ...shared, ...own, largeManifests: new KeyedLock() };
+  const fetch = (registry: string, tagOrDigest: string) => {
+    const repository = { registry, repository: "org/app", transport: "http" } as const;
+    return fetchManifest(tools, { repository, tagOrDigest, credentials: [anonymous] });
+  };
+  const asked = [fetch("a", "large-1"), fetch("a", "large-2"), fetch("a", "small"), fetch("b", "large")];
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual([...bodies.keys()].sort(), ["a large-1", "a small", "b large"]);
+  bodies.get("a large-1")?.resolve({ bytes: Buffer.from(manifest), whole: true });
+  await asked[0];
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(bodies.has("a large-2"), true);
+  for (const body of bodies.values()) body.resolve({ bytes: Buffer.from(manifest), whole: true });
+  await Promise.all(asked);
 });
 
 test("HEAD tells a digest, or is of no use", async () => {

@@ -1,4 +1,4 @@
-import { type Clock, type Logger, proxyVariables, ThreadLoad } from "../base/index.ts";
+import { type Clock, KeyedLock, type Logger, proxyVariables, ThreadLoad } from "../base/index.ts";
 import { Authorizer } from "./auth/authorizer.ts";
 import { type BlobQuery, type FetchedBlob, fetchBlob } from "./blob-request.ts";
 import { HostRest } from "./host-rest.ts";
@@ -69,7 +69,8 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const load = new ThreadLoad();
   const threadLoad = options.threadLoad ?? (() => load.sample());
   const retryPolicy = { ...defaultRetryPolicy, ...options.retryPolicy };
-  const tools = { send, authorizer, rest, clock, log, retryPolicy, threadLoad };
+  const largeManifests = new KeyedLock();
+  const tools = { send, authorizer, rest, clock, log, retryPolicy, threadLoad, largeManifests };
   return {
     fetchManifest: (query) => fetchManifest(tools, query),
     headManifest: (query) => headManifest(tools, query),
