@@ -305,7 +305,10 @@ export class Resolver {
       }
       if (namespace !== undefined) await references.allow(repository, namespace);
     });
-    return { digest, size: bytes.length, index };
+    const size = bytes.length;
+    const written = await unlessMissing(fs.stat(this.#cache.layout.blob(digest)));
+    if (index === undefined && written !== undefined) this.#good.set(digest, { stamp: fileStamp(written), size });
+    return { digest, size, index };
   }
 }
 

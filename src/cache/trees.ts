@@ -186,6 +186,8 @@ export class Trees {
     const references = [...new Set([...known, ...(facts.references ?? [])])].slice(-MOST_REFERENCES);
     const changes = { rootTimeMs, createdAt: this.#clock.now(), damage: undefined, damagedAt: undefined };
     await state.merge(layout.treeRecord(id), { id, ...facts, references, ...changes });
+    // The next volume of it is to find it as fast as the one after that.
+    await this.#recordInUse(id);
     const { manifest, bytes, inodes } = facts;
     return { id, folder, manifest, bytes, inodes, damage: undefined, references };
   }
