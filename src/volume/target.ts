@@ -48,8 +48,11 @@ export async function prepareTarget(targetPath: string): Promise<void> {
     await fs.mkdir(targetPath);
   } catch (error) {
     await checkTarget(targetPath);
-    if (errnoOf(error) === "EEXIST") return;
-    throw error;
+    const code = errnoOf(error);
+    if (code === "EEXIST") return;
+    if (code !== "EROFS") throw error;
+    const says = "the folder above it is read-only: is kubelet's pods folder mounted into the driver without readOnly?";
+    throw new DriverError("refused", `cannot make the target ${targetPath}, ${says}`, error);
   }
   // Whatever the process's umask.
   await fs.chmod(targetPath, TARGET_MODE);
@@ -68,6 +71,7 @@ const whyItStays: ReadonlyMap<string, string> = new Map([
   ["ENOTEMPTY", "has something in it that is not the volume's"],
   ["EEXIST", "has something in it that is not the volume's"],
   ["EBUSY", "is a mount point by another path"],
+  ["EROFS", "is on a read-only file system"],
 ]);
 
 /** Removes the target's folder, on which nothing is mounted any more. What is not there is no error. */

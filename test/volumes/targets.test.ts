@@ -21,6 +21,8 @@ import { mounterImplementations } from "../helpers/mounter-implementations.ts";
 
 type Use = (options?: Parameters<typeof useMountedVolumes>[1]) => Promise<MountedVolumes>;
 
+const MS_RDONLY = 1;
+const MS_REMOUNT = 1 << 5;
 const MS_BIND = 1 << 12;
 const MS_PRIVATE = 1 << 18;
 const MNT_DETACH = 2;
@@ -352,6 +354,28 @@ function refused(use: Use): void {
       assert.deepEqual(bench.artifacts.asked, []);
     });
   }
+
+  test("a kubelet folder that is read-only to the driver: what to change is said, and nothing is left", async () => {
+    await using bench = await use();
+    const { libc } = bench.area;
+    const setReadOnly = async (flag: number) =>
+      libc.mount({ target: bench.kubeletFolder, flags: MS_REMOUNT | MS_BIND | flag });
+    await libc.mount({ source: bench.kubeletFolder, target: bench.kubeletFolder, flags: MS_BIND });
+    await setReadOnly(MS_RDONLY);
+    const says =
+      /cannot make the target .* read-only: is kubelet's pods folder mounted into the driver without readOnly/;
+    await assert.rejects(bench.volumes.publish(bench.request()), isKind("refused", says));
+    assert.deepEqual(bench.records(), []);
+    await setReadOnly(0);
+    await bench.volumes.publish(bench.request());
+    await setReadOnly(MS_RDONLY);
+    const stays = isKind("unavailable", /is on a read-only file system: it is left alone/);
+    await assert.rejects(bench.volumes.unpublish(bench.request()), stays);
+    await setReadOnly(0);
+    await bench.volumes.unpublish(bench.request());
+    await bench.area.libc.unmount(bench.kubeletFolder, MNT_DETACH);
+    await assertNothingLeft(bench);
+  });
 
   test("propagation that is taken away later is missed at the next mount", async () => {
     await using bench = await use();
