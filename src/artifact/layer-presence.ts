@@ -28,7 +28,7 @@ export class LayerPresence {
     const { layout, blobs, isThorough } = this.#options;
     const { kind, descriptor } = layer;
     const form = formOf(kind);
-    const isThere = form === "blob" ? await blobs.has(descriptor) : await hasLayer(layout, descriptor.digest, form);
+    const isThere = form === "blob" ? blobs.hasSync(descriptor) : await hasLayer(layout, descriptor.digest, form);
     if (!isThere || !isThorough) return isThere;
     const name = `${kind} ${descriptor.digest}`;
     if (this.#sound.has(name)) return true;

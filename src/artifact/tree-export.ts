@@ -141,12 +141,7 @@ function rename(from: Buffer, to: Buffer): void {
 }
 
 function lookAt(path: Buffer): BigIntStats | undefined {
-  try {
-    return withShortPath(path, (short) => lstatSync(short, { bigint: true }));
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return undefined;
-    throw error;
-  }
+  return withShortPath(path, (short) => lstatSync(short, { bigint: true, throwIfNoEntry: false }));
 }
 
 function below(folder: Buffer, name: Buffer): Buffer {

@@ -1,4 +1,4 @@
-import { promises as fs } from "node:fs";
+import { promises as fs, lstatSync, type Stats } from "node:fs";
 import { dirname } from "node:path";
 import {
   errnoOf,
@@ -30,8 +30,12 @@ export class Blobs {
 
   /** Whether a blob is there in full length. */
   async has(descriptor: Pick<Descriptor, "digest" | "size">): Promise<boolean> {
-    const file = await unlessMissing(fs.lstat(this.#layout.blob(descriptor.digest)));
-    return file?.isFile() === true && file.size === descriptor.size;
+    return isBlob(await unlessMissing(fs.lstat(this.#layout.blob(descriptor.digest))), descriptor);
+  }
+
+  /** The same for a worker, where a pull asks it of thousands of blobs. */
+  hasSync(descriptor: Pick<Descriptor, "digest" | "size">): boolean {
+    return isBlob(lstatSync(this.#layout.blob(descriptor.digest), { throwIfNoEntry: false }), descriptor);
   }
 
   /** Whether a blob is there and has the bytes that its digest says: all of it is read. For a worker. */
@@ -76,6 +80,10 @@ export class Blobs {
     await fs.rename(ingestFile, path);
     if (this.#isDurable) await syncFolder(dirname(path));
   }
+}
+
+function isBlob(found: Stats | undefined, { size }: Pick<Descriptor, "size">): boolean {
+  return found?.isFile() === true && found.size === size;
 }
 
 async function syncFile(path: string): Promise<void> {
