@@ -1,8 +1,8 @@
 import { DriverError, errnoOf } from "../base/index.ts";
 
 /**
- * What a file call's failure means to the person who waits for an artifact or a volume: a full disk is "no-space", a path
- * that is too long "refused". Anything else stays as it is. `action` is `pull R`, say. Only for calls on the data dir and
+ * What a file call's failure means to the person who waits for an artifact or a volume: a full disk is "no-space", a
+ * read-only one "unavailable", a path that is too long "refused". Anything else stays as it is. `action` is `pull R`, say. Only for calls on the data dir and
  * the folders of kubelet: ENOSPC of mount(2), for one, is no full disk.
  */
 export function diskErrorFrom(error: unknown, action: string): unknown {
@@ -11,6 +11,10 @@ export function diskErrorFrom(error: unknown, action: string): unknown {
   if (code === "ENOSPC" || code === "EDQUOT") {
     const says = `the node's disk is full (${code}) below the driver's data dir`;
     return new DriverError("no-space", `cannot ${action}: ${says}`, error);
+  }
+  if (code === "EROFS") {
+    const says = `the driver's data dir is read-only (${code})`;
+    return new DriverError("unavailable", `cannot ${action}: ${says}`, error);
   }
   if (code === "ENAMETOOLONG") {
     return new DriverError("refused", `cannot ${action}: a path in it is longer than this node can hold`, error);

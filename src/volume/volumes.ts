@@ -129,7 +129,7 @@ export class Volumes implements VolumeService {
     const key = volumeKeyOf(volumeId, targetPath);
     this.#inFlight.abort(key);
     artifacts.leave(key);
-    await this.#locks.run(targetPath, async () => {
+    const taking = this.#locks.run(targetPath, async () => {
       const record = this.#records.get(key);
       // What is mounted at any other target may be this volume all the same: its writes stay, too.
       if (record === undefined && !isKubeletTarget(targetPath)) return;
@@ -140,6 +140,9 @@ export class Volumes implements VolumeService {
         if (await this.#uppers.isShownAnywhere(key, this.#options.mounter)) return;
       }
       await this.#forget(key);
+    });
+    await taking.catch((reason: unknown) => {
+      throw diskErrorFrom(reason, `unpublish the volume at ${targetPath}`);
     });
   }
 

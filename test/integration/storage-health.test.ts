@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { createConnectClient, createGrpcJsClient, type CsiClient, Sandbox } from "../driver/index.ts";
-import { REAL } from "./support.ts";
+import { artifact, EmbeddedRegistry, fileLayer } from "../registry/index.ts";
+import { assertNothingLeft, attributes, pushThing, REAL, rejectsWith } from "./support.ts";
 
 const FREEZABLE = { skip: REAL.skip || whyNoFreezing() };
 
@@ -26,6 +27,29 @@ for (const connect of [createConnectClient, createGrpcJsClient]) {
     assert.deepEqual(await client.storageHealth(), []);
   });
 }
+
+test("calls that a read-only data dir is in the way of say so, and work once it is back", REAL, async () => {
+  await using registry = await EmbeddedRegistry.start();
+  await using sandbox = await Sandbox.start();
+  const [known, other] = await Promise.all(
+    ["known", "other"].map((name) => pushThing(registry, artifact([fileLayer("file", name)]), name)),
+  );
+  const volumeOf = (reference = "", readOnly = true) =>
+    sandbox.kubelet.volume({ attributes: attributes(reference), readOnly });
+  const published = [volumeOf(known), volumeOf(known, false)];
+  for (const volume of published) await volume.publish();
+  // What is open stays open: a mount over the data dir, since the driver's lock forbids to remount it.
+  run("mount", "--bind", sandbox.dataDir, sandbox.dataDir);
+  run("mount", "-o", "remount,bind,ro", sandbox.dataDir);
+  const says = /the driver's data dir is read-only \(EROFS\)/;
+  for (const volume of [volumeOf(known), volumeOf(known, false), volumeOf(other)])
+    await rejectsWith(volume.publish(), "UNAVAILABLE", says);
+  for (const volume of published) await volume.publish();
+  for (const volume of published) await rejectsWith(volume.unpublish(), "UNAVAILABLE", says);
+  run("umount", "--lazy", sandbox.dataDir);
+  for (const volume of published) await volume.unpublish();
+  await assertNothingLeft(sandbox);
+});
 
 test("a full disk is STORAGE_UNREACHABLE: nothing can be written", REAL, async () => {
   await using sandbox = await sandboxOnTmpfs("64k");
