@@ -15,7 +15,7 @@ export {
 export { type FileHash, FileHasher, isUnreadable } from "./file-hasher.ts";
 export { fileStamp } from "./file-stamp.ts";
 export { FileValue } from "./file-value.ts";
-export { freeBuffers } from "./free-buffers.ts";
+export { freeBuffers, freeBuffersLater } from "./free-buffers.ts";
 export { parseGoDuration } from "./go-duration.ts";
 export { KeyedLock } from "./keyed-lock.ts";
 export { labelNewFiles } from "./label-new-files.ts";

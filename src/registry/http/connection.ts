@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import type { SecureContext } from "node:tls";
-import { type Clock, freeBuffers } from "../../base/index.ts";
+import { type Clock, freeBuffers, freeBuffersLater } from "../../base/index.ts";
 import { Exchange } from "./exchange.ts";
 import { formatRequestHead } from "./http-message.ts";
 import type { HttpLimits, HttpRequest, TlsTrust } from "./http-types.ts";
@@ -155,7 +155,7 @@ export class Connection {
    */
   #freeBuffers(): void {
     if (this.#exchange !== undefined || this.#isBufferLent) return;
-    this.#options.clock.after(0, () => freeBuffers([this.#buffer, ...this.#held.splice(0)]));
+    freeBuffersLater(() => [this.#buffer, ...this.#held.splice(0)]);
   }
 
   #newBuffer(): Buffer {
