@@ -136,11 +136,12 @@ async function whileWatched<T>(options: PullRoomOptions, reservation: Reservatio
  */
 async function needOf({ cache, layers, origin }: PullRoomOptions): Promise<DiskUse> {
   const byKey = new Map(layers.map((layer) => [`${layer.kind} ${layer.descriptor.digest}`, layer]));
+  const partialBytes = await cache.partials(origin);
   let [bytes, packedTar, inodes] = [0, 0, 2];
   for (const { descriptor, kind } of byKey.values()) {
     const { digest, size } = descriptor;
     if (await cache.hasContent(descriptor, formOf(kind))) continue;
-    const lacking = Math.max(0, size - (await cache.partialBytes(digest, origin)));
+    const lacking = Math.max(0, size - (await partialBytes(digest)));
     inodes++;
     bytes += kind === "file" ? lacking : size;
     if (kind !== "file") packedTar = Math.max(packedTar, lacking);

@@ -1,4 +1,4 @@
-import { promises as fs, lstatSync, type Stats } from "node:fs";
+import { chmodSync, promises as fs, lstatSync, renameSync, rmSync, type Stats } from "node:fs";
 import { dirname } from "node:path";
 import {
   errnoOf,
@@ -71,19 +71,30 @@ export class Blobs {
     await writeFileDurably(path, bytes, how);
   }
 
-  /** Makes an ingest file, complete and verified by the caller, the blob of that digest: synced, then renamed. */
+  /**
+   * Makes an ingest file, complete and verified by the caller, the blob of that digest: synced, then renamed. For a
+   * worker.
+   */
   async commit(ingestFile: string, digest: Digest): Promise<void> {
-    await fs.chmod(ingestFile, BLOB_MODE);
-    if (this.#isDurable) await syncFile(ingestFile);
     const path = this.#layout.blob(digest);
+    chmodSync(ingestFile, BLOB_MODE);
+    if (!this.#isDurable) return replaceNow(ingestFile, path);
+    await syncFile(ingestFile);
     await removeFolder(path);
     await fs.rename(ingestFile, path);
-    if (this.#isDurable) await syncFolder(dirname(path));
+    await syncFolder(dirname(path));
   }
 }
 
 function isBlob(found: Stats | undefined, { size }: Pick<Descriptor, "size">): boolean {
   return found?.isFile() === true && found.size === size;
+}
+
+/** Without other threads: a pull may do it thousands of times, and has nothing to wait for. */
+function replaceNow(ingestFile: string, path: string): void {
+  const isInTheWay = lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  if (isInTheWay) rmSync(path, { recursive: true, force: true });
+  renameSync(ingestFile, path);
 }
 
 async function syncFile(path: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { type Clock, describeError, KeyedLock, type Logger, unlessMissing } from "../base/index.ts";
 import type { Descriptor, Digest } from "../oci/index.ts";
 import { Blobs } from "./blobs.ts";
@@ -107,9 +107,14 @@ export class Cache {
     return form === "blob" ? this.blobs.has(descriptor) : hasLayer(this.layout, descriptor.digest, form);
   }
 
-  /** How much of a download from an origin is on disk already. */
-  async partialBytes(digest: Digest, origin: string): Promise<number> {
-    return ((await unlessMissing(fs.lstat(this.layout.ingestFile(digest, origin))))?.blocks ?? 0) * 512;
+  /** How much of each download from an origin is on disk already: one look, however many are asked for. */
+  async partials(origin: string): Promise<(digest: Digest) => Promise<number>> {
+    const names = new Set(await unlessMissing(fs.readdir(this.layout.ingest)));
+    return async (digest) => {
+      const file = this.layout.ingestFile(digest, origin);
+      if (!names.has(basename(file))) return 0;
+      return ((await unlessMissing(fs.lstat(file)))?.blocks ?? 0) * 512;
+    };
   }
 
   /** Runs `work` with a fresh folder in tmp/ for what is half-made; what is left in it goes when the work ends. */

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { join } from "node:path";
 import { type Digest, digestParts } from "../oci/index.ts";
 
@@ -75,7 +75,7 @@ export function createLayout(dataDir: string): Layout {
     treeCleanup: (id) => join(trees, `${id}.cleanup`),
     ingestFile: (digest, origin) => {
       const { algorithm, hex } = digestParts(digest);
-      const of = createHash("sha256").update(origin).digest("hex").slice(0, ORIGIN_LENGTH);
+      const of = hash("sha256", origin, "hex").slice(0, ORIGIN_LENGTH);
       return join(ingest, `${algorithm}-${hex}-${of}`);
     },
   };
