@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Worker } from "node:worker_threads";
 import { createCollector, createMemory } from "./memory.ts";
 
 test("garbage is collected when asked for, and memory given back", async () => {
@@ -38,4 +39,15 @@ test("garbage is left alone until there is much of it, in the heap or in buffers
     collectIfGrown();
     assert.equal(much.deref(), undefined);
   }
+});
+
+test("threads that begin at once all find the collection", async () => {
+  const source = new URL("./memory.ts", import.meta.url).href;
+  const code = `import(${JSON.stringify(source)}).then(({ createCollector }) => {
+    for (let i = 0; i < 100; i++) createCollector();
+  })`;
+  const endOf = (worker: Worker) =>
+    new Promise((resolve, reject) => worker.once("error", reject).once("exit", resolve));
+  const ends = await Promise.all(Array.from({ length: 4 }, () => endOf(new Worker(code, { eval: true }))));
+  assert.deepEqual(ends, [0, 0, 0, 0]);
 });

@@ -49,12 +49,19 @@ function takenBytes(): number {
 
 function findCollection(): () => void {
   if (buildInfo().runtime === "deno") return () => undefined;
-  // A flag of the process: the function appears in contexts that are made while it is set.
+  let collect: ((options: object) => void) | undefined;
+  // The flag is the process's: another thread that does the same may have taken it back meanwhile.
+  while (collect === undefined) collect = collectOfNewContext();
+  const found = collect;
+  // The flavour that gives pages back, too.
+  return () => found({ type: "major", execution: "sync", flavor: "last-resort" });
+}
+
+/** V8's own function, which appears in contexts that are made while a flag is set. */
+function collectOfNewContext(): ((options: object) => void) | undefined {
   setFlagsFromString("--expose-gc");
   try {
-    const collect = runInNewContext("gc") as (options: object) => void;
-    // The flavour that gives pages back, too.
-    return () => collect({ type: "major", execution: "sync", flavor: "last-resort" });
+    return runInNewContext("globalThis.gc");
   } finally {
     setFlagsFromString("--no-expose-gc");
   }
