@@ -2,13 +2,8 @@ import { createServer, type Http2Server } from "node:http2";
 import { connect } from "node:net";
 import { Code, ConnectError, type ConnectRouter, createClient, type ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter, createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
-import {
-  Controller,
-  ControllerServiceCapability_RPC_Type,
-  Identity,
-  Node,
-  PluginCapability_Service_Type,
-} from "../../gen/csi/v1/csi_pb.js";
+import { Controller, ControllerServiceCapability_RPC_Type } from "../../gen/csi/v1/controller_pb.js";
+import { Identity, Node, PluginCapability_Service_Type } from "../../gen/csi/v1/csi_pb.js";
 
 /**
  * The controller that csi-sanity needs to make volumes, as oras-csi has none: CreateVolume hands the parameters on as the
