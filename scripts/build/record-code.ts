@@ -1,9 +1,8 @@
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Driver } from "../../test/driver/index.ts";
+import { freePort } from "../../test/helpers/free-port.ts";
 
 /**
  * Starts the driver of `executable`, which begins with recording-executable.ts, and has it write to `output` what V8 has
@@ -27,13 +26,4 @@ export async function recordCode(executable: string, output: string): Promise<vo
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, rm, stat, writeFile } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { CacheCommand } from "../cache-command/support.ts";
@@ -11,18 +11,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { createLayout } from "../../src/cache/index.ts";
 import type { Digest } from "../../src/oci/index.ts";
 import { askLikeLivenessProbe, PluginManager, Sandbox } from "../driver/index.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { artifact, EmbeddedRegistry, fileLayer } from "../registry/index.ts";
 import { attributes, pushThing, REAL, rejectsWith } from "./support.ts";
-
-/** A port of the loopback that nobody listens on: another process may take it, but none does in a test. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 async function get(port: number, path: string): Promise<{ readonly status: number; readonly text: string }> {
   const response = await fetch(`http://127.0.0.1:${port}${path}`);
