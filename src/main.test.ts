@@ -154,3 +154,9 @@ test("a crash ends the process, too, while a thread of it hangs in a file system
   child.kill("SIGUSR2");
   assert.deepEqual(await ended, [1, null]);
 });
+
+test("inspect waits between its tries, and says what is wrong in the end", () => {
+  const { status, stderr } = run("inspect", "127.0.0.1:1/team/thing:v1", "--plain-http");
+  assert.equal(status, 1);
+  assert.match(stderr, /^oras-csi: .*connection refused.*\n$/);
+});

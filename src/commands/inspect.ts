@@ -25,7 +25,8 @@ async function inspect(config: ClientConfig, context: CommandContext): Promise<I
   const client = openClient(access, context);
   try {
     const platform = config.platform ?? platformOfMachine("linux", arch());
-    const found = await readArtifact(client, access, { platform, isAsked: config.platform !== undefined });
+    const choice = { platform, isAsked: config.platform !== undefined };
+    const found = await readArtifact(client, access, choice, context.stopSignal());
     const { digest, index, chosen } = found;
     return {
       reference: formatReference(config.reference),

@@ -45,9 +45,10 @@ export async function readArtifact(
   client: RegistryClient,
   access: ClientAccess,
   { platform, isAsked }: PlatformChoice,
+  signal: AbortSignal,
 ): Promise<FoundArtifact> {
   const { reference, unveil } = access;
-  const source = { client, access, admission: new Admission(unveil) };
+  const source = { client, access, admission: new Admission(unveil), signal };
   const what = formatReference(reference);
   const top = await fetchOne(source, reference.digest ?? reference.tag ?? "latest");
   const index = top.content.kind === "index" ? top.content : undefined;
@@ -68,6 +69,8 @@ interface Source {
   readonly client: RegistryClient;
   readonly access: ClientAccess;
   readonly admission: Admission;
+  /** Gives up; that there is one keeps the process alive between two tries. */
+  readonly signal: AbortSignal;
 }
 
 function entryFor(index: Index, { platform, isAsked }: PlatformChoice, what: string): Descriptor | undefined {
@@ -80,10 +83,10 @@ function entryFor(index: Index, { platform, isAsked }: PlatformChoice, what: str
 }
 
 async function fetchOne(
-  { client, access: { reference, repository, credentials }, admission }: Source,
+  { client, access: { reference, repository, credentials }, admission, signal }: Source,
   tagOrDigest: string,
 ): Promise<{ readonly digest: Digest; readonly content: Manifest | Index }> {
-  const query = { repository, tagOrDigest, credentials, admission };
+  const query = { repository, tagOrDigest, credentials, admission, signal };
   const { bytes, contentType, digest } = await client.fetchManifest(query);
   try {
     return { digest, content: parseManifest(bytes, contentType) };
@@ -94,13 +97,13 @@ async function fetchOne(
 }
 
 async function readConfig(
-  { client, access: { repository, credentials }, admission }: Source,
+  { client, access: { repository, credentials }, admission, signal }: Source,
   manifest: Manifest,
 ): Promise<Uint8Array | undefined> {
   const descriptor = namingConfigOf(manifest);
   if (descriptor === undefined) return undefined;
   const bytes = Buffer.alloc(descriptor.size);
   const sink = { write: (chunk: Buffer, offset: number) => void chunk.copy(bytes, offset), restart: () => undefined };
-  await client.fetchHostedBlob({ repository, descriptor, credentials, admission, sink });
+  await client.fetchHostedBlob({ repository, descriptor, credentials, admission, signal, sink });
   return bytes;
 }
