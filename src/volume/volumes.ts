@@ -253,8 +253,9 @@ export class Volumes implements VolumeService {
     const found = await finding;
     if (found === undefined) return undefined;
     request.signal.throwIfAborted();
-    const took = this.#options.artifacts.took(this.#artifactRequest(wanted, request), found.tree);
-    await allEnded([this.#show(wanted, found.tree), took]);
+    // First: if it fails, nothing of the volume is there yet.
+    await this.#options.artifacts.took(this.#artifactRequest(wanted, request), found.tree);
+    await this.#show(wanted, found.tree);
     return "published";
   }
 
