@@ -31,9 +31,9 @@ test("a pull is waiting, in progress, then counted by its result", async () => {
   ];
   const first = metrics.pullQueued();
   const second = metrics.pullQueued();
-  assert.deepEqual(await counts(), [2, 0, undefined, undefined]);
+  assert.deepEqual(await counts(), [2, 0, 0, undefined]);
   first.started();
-  assert.deepEqual(await counts(), [1, 1, undefined, undefined]);
+  assert.deepEqual(await counts(), [1, 1, 0, undefined]);
   first.progressed({ fetchedBytes: 700, mirrorBytes: 0, resumedBytes: 50, retries: 0 });
   first.progressed({ fetchedBytes: 0, mirrorBytes: 0, resumedBytes: 0, retries: 2 });
   first.progressed({ fetchedBytes: 300, mirrorBytes: 200, resumedBytes: 0, retries: 0 });
