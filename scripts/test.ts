@@ -13,7 +13,14 @@ const CONCURRENCY = 2;
 const TEST_TIMEOUT_MS = 120_000;
 
 /** Debian packages that tests use, by the command that shows that one is there. */
-const PACKAGES = { "docker-registry": "docker-registry", openssl: "openssl", xfs_io: "xfsprogs" };
+const PACKAGES = {
+  "docker-registry": "docker-registry",
+  openssl: "openssl",
+  xfs_io: "xfsprogs",
+  promtool: "prometheus",
+};
+/** Those that start themselves as a service; the tests start their own. */
+const SERVICES = ["docker-registry", "prometheus"];
 
 try {
   say("preparing the tests");
@@ -53,10 +60,8 @@ function installPackages(): void {
       return;
     }
   }
-  // The package starts a registry as a service; the tests start their own.
-  if (names.includes("docker-registry") && existsSync("/run/systemd/system")) {
-    spawnSync("systemctl", ["disable", "--now", "docker-registry"]);
-  }
+  const started = existsSync("/run/systemd/system") ? SERVICES.filter((name) => names.includes(name)) : [];
+  for (const name of started) spawnSync("systemctl", ["disable", "--now", name]);
 }
 
 function consequence(names: readonly string[]): string {
@@ -64,6 +69,7 @@ function consequence(names: readonly string[]): string {
     "docker-registry": "the embedded registry stands in for Debian's",
     openssl: "tests of TLS are skipped",
     xfsprogs: "tests of power loss are skipped",
+    prometheus: "alerts are not tried",
   };
   return Object.entries(consequences)
     .filter(([name]) => names.includes(name))
