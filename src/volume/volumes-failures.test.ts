@@ -71,6 +71,20 @@ test("a request that is wrong gives up what the volume wanted before", async () 
   );
 });
 
+for (const readOnly of [true, false]) {
+  test(`a cached tree whose name cannot be noted is not shown, ${readOnly ? "read-only" : "writable"}`, async () => {
+    await using bench = await useVolumes();
+    const { artifacts, tree, area, mounter } = bench;
+    const { leases } = area.cache;
+    artifacts.onCached = async () => ({ tree, lease: await leases.hold(tree.id) });
+    const failure = new DriverError("unavailable", "the data dir is read-only");
+    artifacts.onTook = () => Promise.reject(failure);
+    await assert.rejects(bench.volumes.publish(bench.request({ readOnly })), failure);
+    assertNothingLeft(bench);
+    assert.deepEqual([mounter.calls, leases.count(tree.id)], [[], 0]);
+  });
+}
+
 describe("a mount that fails", () => {
   const rows: readonly { readonly kind: ErrorKind; readonly left: number }[] = [
     { kind: "refused", left: 1 },

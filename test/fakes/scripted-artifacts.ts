@@ -21,9 +21,12 @@ export class ScriptedArtifacts implements Pick<Artifacts, "cached" | "took" | "p
     return this.onCached();
   }
 
+  /** Whether it can be noted what a cached tree is called. */
+  onTook: () => Promise<void> = () => Promise.resolve();
+
   took({ volume }: ArtifactRequest): Promise<void> {
     this.withCached.push(volume);
-    return Promise.resolve();
+    return this.onTook();
   }
 
   present(request: ArtifactRequest, patience: Patience): Promise<Tree> {
