@@ -1,5 +1,15 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  promises as fs,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -31,6 +41,14 @@ test("a missing target is made 0750, whatever the umask", async () => {
     process.umask(umask);
   }
   assert.equal(statSync(place.target).mode & 0o7777, 0o750);
+});
+
+test("a target whose mode cannot be set goes again", async (t) => {
+  using place = useFolder();
+  // No file system here makes a folder for root and then refuses its mode.
+  t.mock.method(fs, "chmod", () => Promise.reject(Object.assign(new Error("no"), { code: "EPERM" })));
+  await assert.rejects(prepareTarget(place.target), { code: "EPERM" });
+  assert.ok(!existsSync(place.target));
 });
 
 test("an empty folder is used as it is", async () => {

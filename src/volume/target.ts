@@ -42,7 +42,7 @@ export async function checkTarget(targetPath: string): Promise<void> {
   }
 }
 
-/** Makes the target an empty folder, or finds it to be one. Throws as `checkTarget` does. */
+/** Makes the target an empty folder, or finds it to be one; makes none if it fails. Throws as `checkTarget` does. */
 export async function prepareTarget(targetPath: string): Promise<void> {
   try {
     await fs.mkdir(targetPath);
@@ -54,8 +54,14 @@ export async function prepareTarget(targetPath: string): Promise<void> {
     const says = "the folder above it is read-only: is kubelet's pods folder mounted into the driver without readOnly?";
     throw new DriverError("refused", `cannot make the target ${targetPath}, ${says}`, error);
   }
-  // Whatever the process's umask.
-  await fs.chmod(targetPath, TARGET_MODE);
+  try {
+    // Whatever the process's umask.
+    await fs.chmod(targetPath, TARGET_MODE);
+  } catch (error) {
+    // Who is told of a failure takes no folder away. Where this fails, too, an empty one is left, which kubelet's next call uses.
+    await fs.rmdir(targetPath).catch(() => undefined);
+    throw error;
+  }
 }
 
 async function requireParent(targetPath: string): Promise<void> {
