@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { FakeMounter } from "../../test/fakes/fake-mounter.ts";
@@ -7,7 +7,7 @@ import { skipMounts, useMountArea } from "../../test/helpers/mount-area.ts";
 import { mounterImplementations } from "../../test/helpers/mounter-implementations.ts";
 import { ManualClock } from "../../test/registry-client/manual-clock.ts";
 import { DriverError } from "../base/index.ts";
-import { defaultMountFlags } from "../mount/index.ts";
+import { defaultMountFlags, type MountAt } from "../mount/index.ts";
 import { takeAwayBind, unmountTarget } from "./unmount.ts";
 
 const TARGET = "/target";
@@ -109,20 +109,21 @@ for (const { name, create } of mounterImplementations) {
       const mounter = create(area);
       const source = area.folder("source");
       const bind = (to: string) => mounter.bind({ source, target: to, readOnly: true, flags: defaultMountFlags });
+      const isOurs = async ({ inode }: MountAt) => inode === statSync(source, { bigint: true }).ino;
       const target = area.folder("target");
       await bind(target);
-      assert.equal(await takeAwayBind(mounter, target), true);
+      assert.equal(await takeAwayBind(mounter, target, isOurs), true);
       assert.ok(!existsSync(target));
       mkdirSync(target);
       await bind(target);
       await bind(target);
-      assert.equal(await takeAwayBind(mounter, target), false, "stacked");
+      assert.equal(await takeAwayBind(mounter, target, isOurs), false, "stacked");
       assert.ok(await mounter.mountAt(target));
       await mounter.unmount(target, "plain");
       // Seen by nobody while the volume lies over it.
       await bind(area.folder("target/hidden"));
       await bind(target);
-      assert.equal(await takeAwayBind(mounter, target), false, "a mount below");
+      assert.equal(await takeAwayBind(mounter, target, isOurs), false, "a mount below");
       assert.equal((await mounter.mountsBelow(target)).length, 1);
     });
 

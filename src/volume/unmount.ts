@@ -26,11 +26,20 @@ export async function unmountTarget(mounter: Mounter, targetPath: string, clock:
 
 /**
  * Takes away the mount of a read-only volume and its folder, where that is all there is; whether it did. The folder is the
- * proof: rmdir(2) takes none that something is mounted at or below, so the table of mounts need not be read.
+ * proof: rmdir(2) takes none that something is mounted at or below, so the table of mounts need not be read. What somebody
+ * mounted over it may be the last mount of its file system, which is no business of this way.
  */
-export async function takeAwayBind(mounter: Mounter, targetPath: string): Promise<boolean> {
+export async function takeAwayBind(
+  mounter: Mounter,
+  targetPath: string,
+  isOurs: (mounted: MountAt) => Promise<boolean>,
+): Promise<boolean> {
   try {
-    if ((await mounter.mountAt(targetPath)) !== undefined) await mounter.unmount(targetPath, "bind");
+    const mounted = await mounter.mountAt(targetPath);
+    if (mounted !== undefined) {
+      if (!(await isOurs(mounted))) return false;
+      await mounter.unmount(targetPath, "bind");
+    }
     await fs.rmdir(targetPath);
     return true;
   } catch {

@@ -258,6 +258,16 @@ describe("refused targets stay as they are", () => {
 });
 
 describe("unpublish", () => {
+  test("what somebody mounted over a read-only volume is unmounted as what may be the last mount of its file system", async () => {
+    await using bench = await useVolumes();
+    await bench.volumes.publish(bench.request());
+    bench.mounter.mountForeign(bench.target);
+    await bench.volumes.unpublish(bench.request());
+    assertNothingLeft(bench);
+    const ways = bench.mounter.calls.flatMap((call) => (call.kind === "unmount" ? call.how : []));
+    assert.deepEqual(ways, ["plain", "plain"]);
+  });
+
   test("an unknown volume is OK and whatever is there stays", async () => {
     await using bench = await useVolumes();
     mkdirSync(bench.target);

@@ -9,7 +9,7 @@ import {
   type Logger,
 } from "../base/index.ts";
 import { type Cache, type DiskUse, sumOfUses, type Tree, type TreeId } from "../cache/index.ts";
-import type { Mounter } from "../mount/index.ts";
+import type { MountAt, Mounter } from "../mount/index.ts";
 import { formatReference, type Platform } from "../oci/index.ts";
 import { Adoption } from "./adoption.ts";
 import { isKubeletTarget } from "./kubelet-target.ts";
@@ -197,10 +197,12 @@ export class Volumes implements VolumeService {
   }
 
   /** Unmounts a target and removes it; where kubelet sees the same folder elsewhere, nothing stays there either. */
-  async #takeAway({ targetPath, readOnly, tree }: VolumeRecord, seenAt: string): Promise<void> {
+  async #takeAway(record: VolumeRecord, seenAt: string): Promise<void> {
+    const { targetPath, readOnly, tree } = record;
     const { mounter, clock } = this.#options;
     const isBind = readOnly && tree !== undefined;
-    if (isBind && seenAt === targetPath && (await takeAwayBind(mounter, targetPath))) return;
+    const isOurs = (mounted: MountAt) => this.#mounts.isOf(record, mounted);
+    if (isBind && seenAt === targetPath && (await takeAwayBind(mounter, targetPath, isOurs))) return;
     for (const path of new Set([targetPath, seenAt])) await unmountTarget(mounter, path, clock);
     await removeTarget(targetPath);
   }
