@@ -87,6 +87,16 @@ export class StateFiles {
     });
   }
 
+  /** Removes a state file, if there is one. A folder that is there instead is reported and moved aside. */
+  async remove(path: string): Promise<void> {
+    try {
+      await unlessMissing(fs.unlink(path));
+    } catch (error) {
+      if (errnoOf(error) !== "EISDIR") throw error;
+      await this.#putAside(path, "it is a folder");
+    }
+  }
+
   async #putAside(path: string, reason: string): Promise<void> {
     const { corruptFolder, log } = this.#options;
     if (corruptFolder === undefined) return log.error("state file is corrupt: left as it is", { path, reason });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type CacheArea, useCache } from "../../test/helpers/cache-area.ts";
@@ -53,6 +53,21 @@ test("records are found by target and by volume, whatever came and went", async 
     await records.delete(one.key);
     assert.deepEqual(records.ofVolume("v1"), []);
   }
+});
+
+test("a folder in a record's place is moved aside, and the volume is forgotten", async () => {
+  await using area = await useCache();
+  const records = await load(area);
+  const written = record("v1", "/a");
+  await records.put(written);
+  const path = join(area.cache.layout.volumes, `${written.key}.json`);
+  rmSync(path);
+  mkdirSync(join(path, "x"), { recursive: true });
+  await records.delete(written.key);
+  assert.deepEqual([records.all(), readdirSync(area.cache.layout.volumes)], [[], []]);
+  assert.ok(written.tree !== undefined);
+  assert.equal(area.cache.leases.count(written.tree), 0);
+  assert.ok(area.lines.some((line) => line.includes("state file is corrupt")));
 });
 
 test("more records than are read at once are all read", async () => {

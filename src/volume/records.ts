@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
-import { unlessMissing } from "../base/index.ts";
 import { type Cache, type KeepMs, type Lease, type TreeId, textAt } from "../cache/index.ts";
 import type { JsonObject } from "../oci/index.ts";
 import { GroupedRecords } from "./grouped-records.ts";
@@ -130,9 +129,10 @@ export class Records {
   }
 
   async delete(key: VolumeKey): Promise<void> {
-    await unlessMissing(fs.unlink(this.#file(key)));
+    const { state, layout, syncFolder } = this.#cache.dataDir;
+    await state.remove(this.#file(key));
     const record = this.#byKey.get(key);
-    if (record?.readOnly !== true) await this.#cache.dataDir.syncFolder(this.#cache.dataDir.layout.volumes);
+    if (record?.readOnly !== true) await syncFolder(layout.volumes);
     if (record !== undefined) this.#drop(record);
     this.#leases.get(key)?.release();
     this.#leases.delete(key);
