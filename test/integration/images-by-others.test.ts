@@ -18,6 +18,7 @@ import { basename, dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { Sandbox } from "../driver/index.ts";
+import { changedImages, type ImageLayer } from "../fixtures/changed-images.ts";
 import { type TarFields, tarOf } from "../fixtures/tar-builder.ts";
 import { useTempFolder } from "../helpers/temp-folder.ts";
 import {
@@ -39,13 +40,26 @@ const skipDebian = isThere("dpkg", "-L", "perl-base") ? skipUmoci : "needs files
 const skipBuildah = isThere("buildah", "--version") ? skipUmoci : "buildah is not installed";
 
 test("files of Debian under layers that change them", { skip: skipDebian }, async (t) => {
-  const tars = [debianTar(), tarOf(...changes), tarOf(...moreChanges)];
-  await compareWithUmoci(t, imageOf(tars, [gzipSync, zstdCompressSync, (tar) => tar]));
+  const above: readonly ImageLayer[] = [
+    { pack: "zstd", entries: changes },
+    { pack: "plain", entries: moreChanges },
+  ];
+  await compareWithUmoci(t, imageOf([{ pack: "gzip", entries: debianTar() }, ...above]));
 });
+
+for (const { name, layers } of changedImages) {
+  test(name, { skip: skipUmoci }, (t) => compareWithUmoci(t, imageOf(layers)));
+}
 
 test("what buildah makes of changes in a container", { skip: skipBuildah }, async (t) => {
   await compareWithUmoci(t, buildahImage(useTempFolder(t)));
 });
+
+const PACKS = {
+  plain: { suffix: "", run: (tar: Buffer) => tar },
+  gzip: { suffix: "+gzip", run: (tar: Buffer) => gzipSync(tar) },
+  zstd: { suffix: "+zstd", run: (tar: Buffer) => zstdCompressSync(tar) },
+} as const satisfies Record<ImageLayer["pack"], object>;
 
 const folder = (name: string, more: Partial<TarFields> = {}): TarFields => {
   return { name, type: "5", mode: 0o755, mtime: 1_500_000_000, ...more };
@@ -98,8 +112,9 @@ function parentsOf(path: string): string[] {
   return parts.map((_, i) => parts.slice(0, i + 1).join("/"));
 }
 
-function imageOf(tars: readonly Buffer[], packs: readonly ((tar: Buffer) => Buffer)[]): BuiltManifest {
-  const kinds = ["tar+gzip", "tar+zstd", "tar"];
+/** `entries` may be a whole tar. */
+function imageOf(layers: readonly (Omit<ImageLayer, "entries"> & { entries: ImageLayer["entries"] | Buffer })[]) {
+  const tars = layers.map(({ entries }) => (Buffer.isBuffer(entries) ? entries : tarOf(...entries)));
   const config = {
     architecture: "amd64",
     os: "linux",
@@ -108,7 +123,10 @@ function imageOf(tars: readonly Buffer[], packs: readonly ((tar: Buffer) => Buff
   };
   return configuredArtifact(
     layer(Buffer.from(JSON.stringify(config)), "application/vnd.oci.image.config.v1+json"),
-    tars.map((tar, i) => layer(packs[i]?.(tar) ?? tar, `application/vnd.oci.image.layer.v1.${kinds[i]}`)),
+    layers.map(({ pack }, i) => {
+      const { suffix, run } = PACKS[pack];
+      return layer(run(tars[i] ?? Buffer.of()), `application/vnd.oci.image.layer.v1.tar${suffix}`);
+    }),
   );
 }
 
