@@ -61,6 +61,7 @@ test("the parts of a reference", () => {
 const noHost = /is no registry host/;
 const noTag = /the tag ".*" is not one/;
 const noPart = /is no part of a repository's name/;
+const emptyPart = /a part of the repository's name is empty/;
 const refused: [name: string, text: string, says: RegExp][] = [
   ["nothing", "", /it names no repository/],
   ["blanks", " \t ", /it names no repository/],
@@ -74,9 +75,12 @@ const refused: [name: string, text: string, says: RegExp][] = [
   ["capitals", "ghcr.io/Org/Model", /in lower case: write "org\/model"/],
   ["capitals on docker.io", "NGINX", /in lower case: write "library\/nginx"/],
   ["capitals beyond ASCII", "ghcr.io/É", noPart],
-  ["a slash at the beginning", "/ghcr.io/x", noPart],
-  ["a slash at the end", "ghcr.io/x/", noPart],
-  ["two slashes", "ghcr.io/a//b", noPart],
+  ["a letter whose small form is ASCII", "ghcr.io/\u212a", noPart],
+  ["capitals, and what would be wrong without them, too", "NOT//ok", emptyPart],
+  ["capitals in a part that is none", "ghcr.io/Org/_Model", /"_Model" is no part of a repository's name/],
+  ["a slash at the beginning", "/ghcr.io/x", emptyPart],
+  ["a slash at the end", "ghcr.io/x/", emptyPart],
+  ["two slashes", "ghcr.io/a//b", emptyPart],
   ["dots that climb", "ghcr.io/../x", noPart],
   ["a dot", "ghcr.io/./x", noPart],
   ["three underscores", "ghcr.io/a___b", noPart],

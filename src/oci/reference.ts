@@ -10,8 +10,8 @@ export interface Reference {
   readonly digest: Digest | undefined;
 }
 
-// distribution-spec 1.1, "Pulling manifests": the name and tag grammars.
-const component = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
+// distribution-spec 1.1, "Pulling manifests": the name and tag grammars; capitals are told about by themselves.
+const component = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/i;
 const tagForm = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 const label = "[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?";
 const hostForm = new RegExp(`^(?:${label}(?:\\.${label})*|\\[[0-9a-f:.]+\\])(?::([0-9]{1,5}))?$`);
@@ -67,14 +67,15 @@ function splitRegistry(text: string, whole: string): { registry: string; rest: s
 function checkRepository(repository: string, whole: string): void {
   if (repository === "") throw malformed(whole, "it names no repository");
   if (repository.length > 255) throw malformed(whole, "the repository is longer than 255 characters");
+  for (const part of repository.split("/")) {
+    if (part === "") throw malformed(whole, "a part of the repository's name is empty: see its slashes");
+    if (!component.test(part)) throw malformed(whole, `${JSON.stringify(part)} is no part of a repository's name`);
+  }
   if (/[A-Z]/.test(repository)) {
     throw malformed(
       whole,
       `repositories have no capitals, they are in lower case: write ${JSON.stringify(repository.toLowerCase())}`,
     );
-  }
-  for (const part of repository.split("/")) {
-    if (!component.test(part)) throw malformed(whole, `${JSON.stringify(part)} is no part of a repository's name`);
   }
 }
 
