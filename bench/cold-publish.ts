@@ -1,5 +1,6 @@
-// `node bench/cold-publish.ts [--rounds=N]`: a publish of an artifact of 1 GiB that the driver has not seen, durable when
-// it is answered, beside `oras pull` and `sync -f` on what that wrote. Prints medians and their ratio; the goal is <= 0.90.
+// `npx node bench/cold-publish.ts [--rounds=N]`: a publish of an artifact of 1 GiB that the driver has not seen,
+// durable when it is answered, beside `oras pull` and `sync -f` on what that wrote. Prints medians and their ratio; the
+// goal is <= 0.90.
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

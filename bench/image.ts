@@ -1,6 +1,6 @@
-// `node bench/image.ts [--rounds=N] [--containerd=FOLDER]`: a publish of an image that the driver has not seen, 12 gzip
-// layers with 1.5 GB of files, beside `ctr images pull` of a containerd that has not either. Prints medians and their
-// ratio; the goal is <= 0.60. FOLDER holds `containerd` and `ctr`; else they are looked for in PATH.
+// `npx node bench/image.ts [--rounds=N] [--containerd=FOLDER]`: a publish of an image that the driver has not seen, 12
+// gzip layers with 1.5 GB of files, beside `ctr images pull` of a containerd that has not either. Prints medians and
+// their ratio; the goal is <= 0.60. FOLDER holds `containerd` and `ctr`; else they are looked for in PATH.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
-// `node bench/long-run.ts [VOLUMES]`: publishes and unpublishes so many volumes of 50 artifacts, while the cache is too small
-// for all of them. Prints how the driver's memory grew after a warm-up of 20,000 calls, and what was left: goals are less
-// than 10 MB, and nothing but trees that nobody uses.
+// `npx node bench/long-run.ts [VOLUMES]`: publishes and unpublishes so many volumes of 50 artifacts, while the cache is
+// too small for all of them. Prints how the driver's memory grew after a warm-up of 20,000 calls, and what was left:
+// goals are less than 10 MB, and nothing but trees that nobody uses.
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ensureFreshBuild } from "../scripts/fresh-build.ts";

@@ -1,5 +1,5 @@
-// `node bench/probe-while-pulling.ts [GIBIBYTES]`: how long Probe takes while an artifact of that size is pulled, and what
-// memory the driver takes then. Goals: p99 <= 50 ms, RssAnon <= 75 MB.
+// `npx node bench/probe-while-pulling.ts [GIBIBYTES]`: how long Probe takes while an artifact of that size is pulled,
+// and what memory the driver takes then. Goals: p99 <= 50 ms, RssAnon <= 75 MB.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

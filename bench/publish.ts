@@ -1,5 +1,5 @@
-// `node bench/publish.ts [TREES...]`: how long NodePublishVolume takes through the socket while the cache is warm, with
-// few trees in the cache and with many. Prints one line a size; goals are p50 <= 3 ms and p99 <= 15 ms with each.
+// `npx node bench/publish.ts [TREES...]`: how long NodePublishVolume takes through the socket while the cache is warm,
+// with few trees in the cache and with many. Prints one line a size; goals are p50 <= 3 ms and p99 <= 15 ms with each.
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { type CsiClient, Sandbox } from "../test/driver/index.ts";

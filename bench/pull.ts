@@ -1,5 +1,5 @@
-// `node bench/pull.ts [--rounds=N] [CASE...]`: `oras-csi pull` beside `oras pull`, in turn, from Debian's registry. Prints a
-// table of medians and their ratios. A case is named by a part of its name.
+// `npx node bench/pull.ts [--rounds=N] [CASE...]`: `oras-csi pull` beside `oras pull`, in turn, from Debian's registry.
+// Prints a table of medians and their ratios. A case is named by a part of its name.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

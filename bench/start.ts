@@ -1,6 +1,6 @@
-// `node bench/start.ts [SHARE]`: how soon a driver answers whose data dir holds 300,000 files in tmp/, 2,000 volume records
-// and 10,000 trees, or a share of them (0.1 say). Goals: GetPluginInfo and Probe within 1 s of the start, a cached tree
-// published within 3 s. Then the slowest of the publishes while the driver looks through what it has.
+// `npx node bench/start.ts [SHARE]`: how soon a driver answers whose data dir holds 300,000 files in tmp/, 2,000 volume
+// records and 10,000 trees, or a share of them (0.1 say). Goals: GetPluginInfo and Probe within 1 s of the start, a
+// cached tree published within 3 s. Then the slowest of the publishes while the driver looks through what it has.
 import { copyFileSync, linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ensureFreshBuild } from "../scripts/fresh-build.ts";

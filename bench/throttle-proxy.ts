@@ -1,5 +1,5 @@
-// `node bench/throttle-proxy.ts PORT BYTES_PER_SECOND`: a process of its own that hands connections on to a port of this
-// machine, each with so many bytes a second towards the client. Prints its own port.
+// `npx node bench/throttle-proxy.ts PORT BYTES_PER_SECOND`: a process of its own that hands connections on to a port of
+// this machine, each with so many bytes a second towards the client. Prints its own port.
 import { connect, createServer, type Socket } from "node:net";
 
 const [port = "", bytesPerSecond = ""] = process.argv.slice(2);

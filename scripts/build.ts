@@ -1,5 +1,5 @@
 // `npm run build`: dist/oras-csi-linux-x64 and -arm64, and dist/oras-csi, which is the one for this machine.
-// `node scripts/build.ts own` makes that one only; architectures may be named, too.
+// `npx node scripts/build.ts own` makes that one only; architectures may be named, too.
 import { linkSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { bundleSources } from "./build/bundle.ts";

@@ -1,5 +1,6 @@
-// `node scripts/check-manifests.ts`: lints the chart, compares deploy/kustomize/base with what the chart prints, builds
-// each kustomization. `--write` writes the base instead of comparing. What cannot be checked here is named, with the reason.
+// `npx node scripts/check-manifests.ts`: lints the chart, compares deploy/kustomize/base with what the chart prints,
+// builds each kustomization. `--write` writes the base instead of comparing. What cannot be checked here is named, with
+// the reason.
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -115,7 +116,7 @@ function checkAddress(helm: string, { value, endpoint, probe, hostPort }: (typeo
 function checkBase({ output, failure }: Result, write: boolean): void {
   if (failure === undefined && write) writeFileSync(base, output);
   const same = existsSync(base) && readFileSync(base, "utf8") === output;
-  const outdated = "it is not: node scripts/check-manifests.ts --write";
+  const outdated = "it is not: npx node scripts/check-manifests.ts --write";
   report("kustomize/base is what the chart prints", { output, failure: failure ?? (same ? undefined : outdated) });
 }
 

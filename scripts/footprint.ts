@@ -1,6 +1,6 @@
-// `node scripts/footprint.ts`: what a node pays for the driver: its memory at rest, its time to start, and the compressed
-// size of its image (dist/image). Each figure is printed with its limit. Memory and size over their limits end with 1;
-// time is only flagged, because a busy machine makes any program late.
+// `npx node scripts/footprint.ts`: what a node pays for the driver: its memory at rest, its time to start, and the
+// compressed size of its image (dist/image). Each figure is printed with its limit. Memory and size over their limits
+// end with 1; time is only flagged, because a busy machine makes any program late.
 import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,6 +1,6 @@
-// `node scripts/sanity.ts`: runs csi-sanity, the CSI project's own conformance test, on the built executable with a real
-// artifact: all Identity and Node specs have to pass. With `--image` the executable is the one in dist/image, if that is
-// there. Where the specs cannot be run (no root, no Go) it says so and ends with 0.
+// `npx node scripts/sanity.ts`: runs csi-sanity, the CSI project's own conformance test, on the built executable with a
+// real artifact: all Identity and Node specs have to pass. With `--image` the executable is the one in dist/image, if
+// that is there. Where the specs cannot be run (no root, no Go) it says so and ends with 0.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
