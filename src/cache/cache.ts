@@ -22,6 +22,7 @@ import { References } from "./references.ts";
 import { Room } from "./room.ts";
 import { Sweeper } from "./sweeper.ts";
 import { type MendTree, type Tree, type TreeFacts, Trees } from "./trees.ts";
+import { WatchedClock } from "./watched-clock.ts";
 
 /** What a cache needs from outside. */
 export interface CacheOptions {
@@ -58,8 +59,8 @@ export class Cache {
   #cleaning: Promise<void> = Promise.resolve();
   readonly #syncFileSystem: (path: string) => Promise<void>;
 
-  private constructor(dataDir: DataDir, options: CacheOptions) {
-    const { clock, log } = options;
+  private constructor(dataDir: DataDir, clock: WatchedClock, options: Omit<CacheOptions, "clock">) {
+    const { log } = options;
     this.dataDir = dataDir;
     this.sweeper = new Sweeper(dataDir.layout.tmp, log);
     this.isDurable = options.syncFileSystem !== undefined;
@@ -93,7 +94,8 @@ export class Cache {
   /** Opens the data dir; what an earlier run staged is deleted in the background. Its downloads are gone on with. */
   static async open(options: CacheOptions): Promise<Cache> {
     const isDurable = options.syncFileSystem !== undefined;
-    const cache = new Cache(await openDataDir(options.dataDir, options.log, { isDurable }), options);
+    const dataDir = await openDataDir(options.dataDir, options.log, { isDurable });
+    const cache = new Cache(dataDir, await WatchedClock.open(dataDir, options.clock), options);
     if (!cache.dataDir.isNewer) await cache.sweeper.sweepLeftovers();
     return cache;
   }

@@ -1,8 +1,8 @@
 import { promises as fs } from "node:fs";
-import { type Clock, describeError, KeyedLock, type Logger, unlessMissing } from "../base/index.ts";
+import { describeError, KeyedLock, type Logger, unlessMissing } from "../base/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
-import { type Moment, momentAt, sureAgeMs } from "./moment.ts";
+import { type CacheClock, type Moment, momentAt, sureAgeMs } from "./moment.ts";
 import { numberAt } from "./state-file.ts";
 
 /** How long a tree is kept after its last volume, 0 being not at all; undefined leaves that to garbage collection. */
@@ -19,7 +19,7 @@ export interface CleanupsOptions {
   readonly dataDir: DataDir;
   /** Called when a tree's time is up. */
   readonly onDue: (id: TreeId) => void;
-  readonly clock: Clock;
+  readonly clock: CacheClock;
   readonly log: Logger;
 }
 

@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
-import { useDataDir } from "../../test/helpers/data-dir.ts";
-import { useLog } from "../../test/helpers/log-lines.ts";
+import { type TestContext, test } from "node:test";
+import { type TestDataDir, useDataDir } from "../../test/helpers/data-dir.ts";
 import type { Clock } from "../base/index.ts";
 import { digestOf } from "../oci/index.ts";
 import { Cache } from "./cache.ts";
@@ -13,6 +12,15 @@ import { defaultCacheLimits } from "./limits.ts";
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 const TTL_MS = 7 * DAY_MS;
+
+/** Opens the cache of a data dir whose trees go by their age. */
+async function openCache(t: TestContext, area: TestDataDir, clock: Clock): Promise<Cache> {
+  const limits = { ...defaultCacheLimits, highPercent: 99, lowPercent: 98, ttlMs: TTL_MS };
+  const syncFileSystem = () => Promise.resolve();
+  const cache = await Cache.open({ dataDir: area.path, syncFileSystem, limits, clock, log: area.log });
+  t.after(() => cache.close());
+  return cache;
+}
 
 /** Makes an empty tree. */
 async function makeTree(cache: Cache, name: string): Promise<TreeId> {
@@ -24,6 +32,55 @@ async function makeTree(cache: Cache, name: string): Promise<TreeId> {
   });
   return id;
 }
+
+/** A clock of a node that is up for so long, whose wall time can be set. */
+function useNodeClock(wallMs: number, steadyMs: number) {
+  const time = { wallMs, steadyMs };
+  const clock: Clock = { now: () => time.wallMs, monotonicMs: () => time.steadyMs, after: () => () => undefined };
+  return {
+    clock,
+    pass(ms: number) {
+      time.wallMs += ms;
+      time.steadyMs += ms;
+    },
+    jump(ms: number) {
+      time.wallMs += ms;
+    },
+  };
+}
+
+test("a clock that is set ahead makes nothing go by its age, while the driver runs and when it starts anew", async (t) => {
+  const area = useDataDir(t);
+  const { clock, pass, jump } = useNodeClock(area.clock.now(), DAY_MS);
+  const open = () => openCache(t, area, clock);
+  const first = await open();
+  const [kept, short] = [await makeTree(first, "kept"), await makeTree(first, "kept for an hour after its volumes")];
+  await first.cleanups.begin(short, "volume", 60 * MINUTE_MS);
+  await first.cleanups.end(short, "volume");
+  const partial = first.layout.ingestFile(digestOf(Buffer.from("half")), "http registry/team/thing");
+  writeFileSync(partial, "half");
+  for (const path of [partial, first.layout.treeRecord(kept)]) utimesSync(path, clock.now() / 1000, clock.now() / 1000);
+  const left = async (cache: Cache) => {
+    await cache.collector.collect();
+    return [[kept, short].filter((id) => cache.inventory.has(id)), existsSync(partial)];
+  };
+  pass(30 * MINUTE_MS);
+  assert.deepEqual(await left(first), [[kept, short], true]);
+  jump(1_000 * DAY_MS);
+  assert.deepEqual(await left(first), [[kept, short], true]);
+  await first.close();
+
+  const second = await open();
+  assert.deepEqual(await left(second), [[kept, short], true]);
+  pass(29 * MINUTE_MS);
+  assert.deepEqual(await left(second), [[kept, short], true]);
+  pass(MINUTE_MS);
+  assert.deepEqual(await left(second), [[kept], true]);
+  pass(23 * 60 * MINUTE_MS);
+  assert.deepEqual(await left(second), [[kept], false]);
+  pass(6 * DAY_MS);
+  assert.deepEqual(await left(second), [[], false]);
+});
 
 test("after a node's start nothing goes by its age until the clock had time to be set", async (t) => {
   const area = useDataDir(t);
@@ -38,21 +95,8 @@ test("after a node's start nothing goes by its age until the clock had time to b
   await before.cleanups.end(short, "volume");
   await before.close();
 
-  const time = { wallMs: area.clock.now() + 1_000 * DAY_MS, steadyMs: 20_000 };
-  const pass = (ms: number) => {
-    time.wallMs += ms;
-    time.steadyMs += ms;
-  };
-  const clock: Clock = { now: () => time.wallMs, monotonicMs: () => time.steadyMs, after: () => () => undefined };
-  const limits = { ...defaultCacheLimits, highPercent: 99, lowPercent: 98, ttlMs: TTL_MS };
-  const cache = await Cache.open({
-    dataDir: area.path,
-    syncFileSystem: () => Promise.resolve(),
-    limits,
-    clock,
-    log: useLog().log,
-  });
-  t.after(() => cache.close());
+  const { clock, pass, jump } = useNodeClock(area.clock.now() + 1_000 * DAY_MS, 20_000);
+  const cache = await openCache(t, area, clock);
   const left = async () => {
     await cache.collector.collect();
     return [kept, short].filter((id) => cache.inventory.has(id));
@@ -66,7 +110,7 @@ test("after a node's start nothing goes by its age until the clock had time to b
     "what was used first goes first, where room is needed",
   );
   // The clock is set.
-  time.wallMs -= 1_000 * DAY_MS;
+  jump(-1_000 * DAY_MS);
   pass(30 * MINUTE_MS);
   assert.deepEqual(await left(), [kept, short]);
   pass(30 * MINUTE_MS);

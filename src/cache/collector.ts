@@ -1,4 +1,4 @@
-import { type Clock, describeError, type Logger, Semaphore } from "../base/index.ts";
+import { describeError, type Logger, Semaphore } from "../base/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { Cleanups } from "./cleanups.ts";
 import type { Contents } from "./contents.ts";
@@ -15,11 +15,12 @@ import type { EvictReason, Eviction, Evictor } from "./evictor.ts";
 import type { Inventory } from "./inventory.ts";
 import type { Layout, TreeId } from "./layout.ts";
 import type { CacheLimits } from "./limits.ts";
-import { ageMs } from "./moment.ts";
+import { sureAgeMs } from "./moment.ts";
 import type { Names } from "./names.ts";
 import type { Partials } from "./partials.ts";
 import type { ReferencePruner } from "./reference-pruner.ts";
 import type { Sweeper } from "./sweeper.ts";
+import type { WatchedClock } from "./watched-clock.ts";
 
 /** What the cache takes on disk, and how full its file system is. */
 export interface CacheUsage {
@@ -60,7 +61,7 @@ export interface CollectorOptions {
   readonly pruner: ReferencePruner;
   readonly sweeper: Sweeper;
   readonly limits: CacheLimits;
-  readonly clock: Clock;
+  readonly clock: WatchedClock;
   readonly log: Logger;
 }
 
@@ -189,6 +190,7 @@ export class Collector {
       await this.#reduce(gone, () => this.#overMaxBytes(), "max-bytes");
       await this.#judge();
       await this.#pruneReferences();
+      await this.#options.clock.note();
     });
   }
 
@@ -245,7 +247,7 @@ export class Collector {
     for (const partial of await partials.list())
       if (partial.restedMs >= UNWANTED_MS) gone.add(await evictor.dropPartial(partial, "ttl"));
     for (const content of await evictor.unneeded(UNWANTED_MS))
-      if (content.came !== undefined && ageMs(clock, content.came) >= UNWANTED_MS)
+      if (content.came !== undefined && sureAgeMs(clock, content.came) >= UNWANTED_MS)
         gone.add(await evictor.dropContent(content, "ttl"));
     if (ttlMs === undefined) return;
     for (const { id } of inventory.byLastUse()) {

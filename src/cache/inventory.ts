@@ -1,11 +1,11 @@
 import { promises as fs } from "node:fs";
-import { type Clock, describeError, errnoOf, type Logger, unlessMissing } from "../base/index.ts";
+import { describeError, errnoOf, type Logger, unlessMissing } from "../base/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { Cleanups } from "./cleanups.ts";
 import type { Content, Contents } from "./contents.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
-import { ageMs, type Moment, momentAt, sureAgeMs } from "./moment.ts";
+import { ageMs, type CacheClock, type Moment, momentAt, sureAgeMs } from "./moment.ts";
 import { openFolder } from "./open-folder.ts";
 import type { Pins } from "./pins.ts";
 import type { Trees } from "./trees.ts";
@@ -37,7 +37,7 @@ export interface InventoryOptions {
   readonly pins: Pins;
   readonly cleanups: Cleanups;
   readonly trees: Trees;
-  readonly clock: Clock;
+  readonly clock: CacheClock;
   readonly log: Logger;
 }
 

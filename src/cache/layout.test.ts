@@ -21,6 +21,7 @@ const paths: [name: string, path: string, expected: string][] = [
   ["a partial download", layout.ingestFile(digest, "x"), `ingest/sha256-${hex}-${hex.slice(0, 16)}`],
   ["the format", layout.formatFile, "format.json"],
   ["the lock", layout.lockFile, "lock"],
+  ["what the clocks said", layout.clockFile, "clock.json"],
   ["the folder for what is half-made", layout.tmp, "tmp"],
   ["the mounter's own folder", layout.mounts, "mounts"],
 ];
@@ -30,6 +31,6 @@ for (const [name, path, expected] of paths) {
 
 test("nothing of the layout is anywhere else", () => {
   const texts = Object.values(layout).filter((value) => typeof value === "string");
-  assert.equal(texts.length, 13);
+  assert.equal(texts.length, 14);
   for (const path of texts) assert.ok(path === "/var/lib/x" || path.startsWith("/var/lib/x/"));
 });

@@ -13,6 +13,8 @@ export interface Layout {
   readonly dataDir: string;
   readonly formatFile: string;
   readonly lockFile: string;
+  /** What the node's clocks said once. */
+  readonly clockFile: string;
   /** Served by the driver that holds the lock. */
   readonly adminSocket: string;
   readonly blobs: string;
@@ -55,6 +57,7 @@ export function createLayout(dataDir: string): Layout {
     dataDir,
     formatFile: join(dataDir, "format.json"),
     lockFile: join(dataDir, "lock"),
+    clockFile: join(dataDir, "clock.json"),
     adminSocket: join(dataDir, "admin.sock"),
     blobs,
     layers,

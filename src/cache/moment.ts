@@ -1,5 +1,11 @@
 import type { Clock } from "../base/index.ts";
 
+/** A clock that knows more of the wall clock than what that says. */
+export interface CacheClock extends Clock {
+  /** How far the wall clock was set ahead before the data dir was opened (`WatchedClock`). */
+  readonly aheadMs: number;
+}
+
 /** When something happened, known by the wall clock and, from then on, by the monotonic one. */
 export interface Moment {
   readonly wallMs: number;
@@ -22,14 +28,14 @@ export function ageMs(clock: Clock, { wallMs, seenMs, ageWhenSeenMs }: Moment): 
 }
 
 /** A node may start with any time, and be told the right one when the network is there: so long after at most. */
-const UNSET_MS = 10 * 60_000;
+export const UNSET_MS: number = 10 * 60_000;
 
 /**
- * The same for what goes by its age: soon after the node's start, time that passed before the moment was read does not
- * count. For an order by age it does: nobody is wronged by that.
+ * The same for what goes by its age. Soon after the node's start, time that passed before the moment was read does not
+ * count, nor does later what the wall clock was set ahead. For an order by age it does: nobody is wronged by that.
  */
-export function sureAgeMs(clock: Clock, moment: Moment): number {
-  const age = ageMs(clock, moment);
+export function sureAgeMs(clock: CacheClock, moment: Moment): number {
   const steadyMs = clock.monotonicMs();
-  return steadyMs < UNSET_MS ? Math.min(age, steadyMs - moment.seenMs) : age;
+  const sureWhenSeenMs = steadyMs < UNSET_MS ? 0 : Math.max(0, moment.ageWhenSeenMs - clock.aheadMs);
+  return Math.min(ageMs(clock, moment), sureWhenSeenMs + steadyMs - moment.seenMs);
 }

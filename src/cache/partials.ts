@@ -1,10 +1,10 @@
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
-import { type Clock, unlessMissing } from "../base/index.ts";
+import { unlessMissing } from "../base/index.ts";
 import { type Digest, parseDigest } from "../oci/index.ts";
 import { type DiskUse, sumOfUses } from "./disk-space.ts";
 import type { Layout } from "./layout.ts";
-import { ageMs, type Moment, momentAt, sureAgeMs } from "./moment.ts";
+import { ageMs, type CacheClock, type Moment, momentAt, sureAgeMs } from "./moment.ts";
 
 /** What there is of a download from one origin, with the files beside it. */
 export interface PartialDownload {
@@ -32,11 +32,11 @@ const PARTIAL = /^(?<algorithm>sha256|sha512)-(?<hex>[0-9a-f]+)(-[0-9a-f]+)?/;
 /** The downloads that lie in ingest/. */
 export class Partials {
   readonly #layout: Layout;
-  readonly #clock: Clock;
+  readonly #clock: CacheClock;
   /** When each was last written to, so that a clock that jumps makes none old. */
   #written = new Map<string, Moment>();
 
-  constructor(layout: Layout, clock: Clock) {
+  constructor(layout: Layout, clock: CacheClock) {
     this.#layout = layout;
     this.#clock = clock;
   }

@@ -3,7 +3,6 @@ import { utimesSync } from "node:fs";
 import { test } from "node:test";
 import { useDataDir } from "../../test/helpers/data-dir.ts";
 import { filesBelow } from "../../test/integration/support.ts";
-import type { Clock } from "../base/index.ts";
 import { digestOf } from "../oci/index.ts";
 import { ReferencePruner } from "./reference-pruner.ts";
 
@@ -14,7 +13,7 @@ const digest = digestOf(Buffer.from("gone"));
 test("a wall clock that jumps takes nothing away that was learned in this run; a day does", async (t) => {
   const { references, dataDir } = await useDataDir(t).open();
   const time = { wallMs: 1_000 * DAY_MS, steadyMs: 5 };
-  const clock: Clock = { now: () => time.wallMs, monotonicMs: () => time.steadyMs, after: () => assert.fail() };
+  const clock = { now: () => time.wallMs, monotonicMs: () => time.steadyMs, after: () => assert.fail(), aheadMs: 0 };
   const pruner = new ReferencePruner({ dataDir, references, isStored: () => false, clock });
   await references.rememberGiven(asked, digest);
   await references.allow(asked, "blue");

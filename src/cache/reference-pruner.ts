@@ -1,10 +1,10 @@
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
-import { type Clock, errnoOf, unlessMissing } from "../base/index.ts";
+import { errnoOf, unlessMissing } from "../base/index.ts";
 import { type Digest, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
-import { ageMs, type Moment } from "./moment.ts";
+import { type CacheClock, type Moment, sureAgeMs } from "./moment.ts";
 import type { References } from "./references.ts";
 import { textAt } from "./state-file.ts";
 
@@ -14,7 +14,7 @@ export interface ReferencePrunerOptions {
   readonly references: Pick<References, "forget">;
   /** Whether the cache has anything of it. */
   readonly isStored: (content: Digest | TreeId) => boolean;
-  readonly clock: Clock;
+  readonly clock: CacheClock;
 }
 
 /** What was learned in this time stays: a pull may be about to need it. */
@@ -70,7 +70,7 @@ export class ReferencePruner {
     for (const name of names) {
       const path = join(folder, name);
       const found = await unlessMissing(fs.lstat(path));
-      if (found === undefined || ageMs(clock, this.#momentOf(found.mtimeMs)) < KEPT_MS) continue;
+      if (found === undefined || sureAgeMs(clock, this.#momentOf(found.mtimeMs)) < KEPT_MS) continue;
       const content = await contentIn(name, path);
       if (content !== undefined && isStored(content)) continue;
       await unlessMissing(fs.unlink(path));

@@ -33,6 +33,8 @@ describe("a driver that finds all its state files corrupt", REAL, () => {
       await sandbox.driver.stop("SIGKILL");
       const files = (await filesBelow(sandbox.dataDir)).filter((path) => path.endsWith(".json"));
       const kinds = new Set(files.map((path) => path.slice(sandbox.dataDir.length + 1).split("/")[0]));
+      // The first collection may have noted what the clocks say.
+      kinds.delete("clock.json");
       assert.deepEqual([...kinds].sort(), ["format.json", "layers", "references", "trees", "volumes"]);
       for (const path of files) await spoil(path);
       const driver = await sandbox.startDriver();
