@@ -55,11 +55,16 @@ export function diskText({ kinds, total, fileSystem }: DiskReport): string {
 
 /** `cache verify` for people. */
 export function verifyText({ counts, faults, mended, left }: VerifyOutcome): string {
-  const { blobs, layers, trees, bytes, unknownFiles } = counts;
+  const { blobs, layers, olderLayers, trees, bytes, unknownFiles } = counts;
   const lines = faults.map(({ says }) => says);
   for (const id of mended) lines.push(`tree ${id.slice(0, SHORT_HEX)}: put together again`);
   for (const { id, why } of left) lines.push(`tree ${id.slice(0, SHORT_HEX)}: not mended yet: ${why}`);
-  if (unknownFiles > 0) lines.push(`${unknownFiles} files cannot be verified: the layers that they came from are gone`);
+  if (olderLayers > 0)
+    lines.push(`${olderLayers} unpacked layers are of an older driver: each is fetched anew when it is needed`);
+  if (unknownFiles > 0)
+    lines.push(
+      `${unknownFiles} files cannot be verified: the layers that they came from are gone, or of an older driver`,
+    );
   const read = `read ${formatBytes(bytes)}: ${blobs} blobs, ${layers} unpacked layers, ${trees} trees`;
   lines.push(faults.length === 0 ? `${read}: all as it should be` : `${read}: ${faults.length} faults`);
   return `${lines.join("\n")}\n`;

@@ -2,6 +2,7 @@ export { PACKING_BYTES, packingFrom } from "./decompress.ts";
 export { checkLayer, type LayerFault } from "./layer-check.ts";
 export { writeLayerIndex } from "./layer-index-file.ts";
 export { layerDiskUse } from "./layer-disk-use.ts";
+export { isOlderIndex } from "./older-index.ts";
 export { LayerIndexReader, type LayerRow } from "./layer-index-reader.ts";
 export { LayerMerge, type MergedEntry } from "./layer-merge.ts";
 export { fileTime, secondsOf } from "./file-time.ts";

@@ -39,6 +39,8 @@ export type Fault =
 export interface VerifyCounts {
   readonly blobs: number;
   readonly layers: number;
+  /** Unpacked by an older driver, whose indexes this one does not read: not looked at, and of no use. */
+  readonly olderLayers: number;
   readonly trees: number;
   /** Bytes that were read. */
   readonly bytes: number;

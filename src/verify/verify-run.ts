@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type CallContext, errnoOf, FileHasher, isUnreadable } from "../base/index.ts";
 import { createLayout, type Layout } from "../cache/index.ts";
 import { type Digest, digestParts, parseDigest } from "../oci/index.ts";
-import { checkLayer, type LayerFault, quoteName } from "../unpack/index.ts";
+import { checkLayer, isOlderIndex, type LayerFault, quoteName } from "../unpack/index.ts";
 import { InodeSet } from "./inode-set.ts";
 import { checkTree } from "./tree-check.ts";
 import type { Fault, TreeToVerify, VerifyCounts, VerifyJob, VerifyWorkerCalls } from "./verify-calls.ts";
@@ -28,7 +28,7 @@ export class VerifyRun {
   readonly #hasher: FileHasher;
   readonly #sound = new InodeSet();
   readonly #wrong = new InodeSet();
-  readonly #counts = { blobs: 0, layers: 0, trees: 0, bytes: 0, unknownFiles: 0 };
+  readonly #counts = { blobs: 0, layers: 0, olderLayers: 0, trees: 0, bytes: 0, unknownFiles: 0 };
   #toldBytes = 0;
 
   constructor(job: VerifyJob, context: VerifyContext) {
@@ -82,6 +82,10 @@ export class VerifyRun {
     const indexFile = this.#layout.layerIndex(digest, way);
     const before = lookAt(indexFile);
     if (before === undefined) return;
+    if (isOlderIndex(indexFile)) {
+      this.#counts.olderLayers++;
+      return;
+    }
     this.#counts.layers++;
     const faults = new LayerFaults();
     await checkLayer({

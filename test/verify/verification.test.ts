@@ -47,7 +47,7 @@ test("a cache that is whole: everything is read, nothing is said", async () => {
   await using area = await useTwo();
   assert.deepEqual(await area.verify(), []);
   const { bytes, ...counts } = await area.counts();
-  assert.deepEqual(counts, { blobs: 5, layers: 1, trees: 2, unknownFiles: 0 });
+  assert.deepEqual(counts, { blobs: 5, layers: 1, olderLayers: 0, trees: 2, unknownFiles: 0 });
   assert.ok(bytes > 1000 && bytes < 6000, `each byte is read once: ${bytes}`);
 });
 
@@ -256,6 +256,22 @@ test("without the layers nothing says what a tree's own files should be: it is n
   rmSync(`${layerOf(area.dataDir, area.folder)}.index`);
   assert.deepEqual(await area.verify(), []);
   assert.ok((await area.counts()).unknownFiles > 0);
+});
+
+test("a layer that an older driver unpacked is no fault, and is fetched anew when it is needed", async () => {
+  await using area = await useTwo();
+  const [{ id }] = area.trees;
+  const index = `${layerOf(area.dataDir, area.folder)}.index`;
+  const bytes = readFileSync(index);
+  writeFileSync(index, Buffer.concat([Buffer.from("orasidx\x01", "latin1"), bytes.subarray(8)]));
+  assert.deepEqual(await area.verify(true), []);
+  const { layers, olderLayers } = await area.counts();
+  assert.deepEqual([layers, olderLayers, area.registry.log.blobGets().length], [0, 1, 0]);
+  await area.cache.collector.evict(id, "removed");
+  const tree = await area.present("v1");
+  assert.equal(readFileSync(join(tree.folder, "conf/b"), "utf8"), "content b");
+  assert.ok(area.registry.log.blobGets().some(({ path }) => path.includes(area.folder.digest)));
+  assert.equal((await area.counts()).olderLayers, 0);
 });
 
 test("a blob that somebody cut short is noticed by the next publish, without any verification", async () => {
