@@ -105,8 +105,10 @@ export class Cache {
   }
 
   /** Whether a layer is there in the form that a tree needs it in: as a blob, or unpacked. */
-  hasContent(descriptor: Pick<Descriptor, "digest" | "size">, form: LayerForm): Promise<boolean> {
-    return form === "blob" ? this.blobs.has(descriptor) : hasLayer(this.layout, descriptor.digest, form);
+  async hasContent(descriptor: Pick<Descriptor, "digest" | "size">, form: LayerForm): Promise<boolean> {
+    if (form !== "blob") return hasLayer(this.layout, descriptor.digest, form);
+    // A cache that is thrown away is one caller's, who has nothing else to do meanwhile.
+    return this.isDurable ? this.blobs.has(descriptor) : this.blobs.hasSync(descriptor);
   }
 
   /** How much of each download from an origin is on disk already: one look, however many are asked for. */
