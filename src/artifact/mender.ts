@@ -86,6 +86,7 @@ export class Mender {
           concurrency: 1,
           maxUnpackRatio,
           isThorough: true,
+          isForOneCaller: true,
           isOffline: true,
         },
         { signal },

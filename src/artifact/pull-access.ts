@@ -1,6 +1,6 @@
 import { DriverError, type ErrorKind, errorToData } from "../base/index.ts";
 import type { Admission } from "../registry/index.ts";
-import type { OfferAsk, OfferedAccess, RegistryAccess } from "./worker-calls.ts";
+import type { OfferAsk, OfferedAccess, PullJob, RegistryAccess } from "./worker-calls.ts";
 
 /** What one request for a blob is made with. */
 export interface BlobAccess extends Pick<RegistryAccess, "hosts" | "credentials"> {
@@ -13,24 +13,26 @@ const refusals: ReadonlySet<ErrorKind> = new Set(["unauthenticated", "forbidden"
 /** What a pull may show to registries, as its worker sees it: the volumes that want it come and go. */
 export class PullAccess {
   readonly #ofJob: OfferedAccess;
+  readonly #isSteady: boolean;
   readonly #ask: (ask: OfferAsk) => Promise<unknown>;
   readonly #createAdmission: () => Admission;
   readonly #admissions = new Map<number, Admission>();
 
   constructor(options: {
-    readonly job: Pick<RegistryAccess, "hosts" | "credentials">;
+    readonly job: Pick<PullJob, "hosts" | "credentials" | "isForOneCaller">;
     readonly ask: (ask: OfferAsk) => Promise<unknown>;
     readonly createAdmission: () => Admission;
   }) {
-    const { hosts, credentials } = options.job;
+    const { hosts, credentials, isForOneCaller } = options.job;
     this.#ofJob = { id: 0, hosts, credentials };
+    this.#isSteady = isForOneCaller;
     this.#ask = options.ask;
     this.#createAdmission = options.createAdmission;
   }
 
   /** Runs a request with what is offered now, and after a refusal with what others offer. */
   async run<T>(request: (access: BlobAccess) => Promise<T>): Promise<T> {
-    let offered = (await this.#offered({})) ?? this.#ofJob;
+    let offered = (this.#isSteady ? undefined : await this.#offered({})) ?? this.#ofJob;
     for (;;) {
       try {
         const { hosts, credentials } = offered;

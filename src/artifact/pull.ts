@@ -8,6 +8,8 @@ import type { FailedTry, OfferedAccess, PullProgress } from "./worker-calls.ts";
 export interface RunningPull {
   readonly signal: AbortSignal;
   readonly onEvent: (event: PullProgress | FailedTry) => void;
+  /** One caller waits for it, and no volumes: what is offered first is all that there is. */
+  readonly isForOneCaller?: true;
   /**
    * What registries may be shown now. Told of a refusal, it fails the volumes whose offer that was, if others want the
    * pull, and answers with what those offer; undefined if there is nothing.

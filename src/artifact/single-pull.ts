@@ -44,6 +44,7 @@ export async function pullTree(options: SinglePullOptions, pull: SinglePull): Pr
   return work({
     signal,
     onEvent: pull.onEvent,
+    isForOneCaller: true,
     // After a refusal there is nothing else to offer, and there is never anybody to make way for.
     offer: async (refused) => (refused === undefined ? { id: 1, hosts, credentials } : undefined),
     leavePlace: () => undefined,

@@ -175,6 +175,7 @@ export class TreeMaker {
       maxUnpackRatio,
       concurrency: 1,
       isThorough: false,
+      isForOneCaller: pull === undefined || pull.isForOneCaller === true,
       isOffline: policy === "Never",
     };
     const unproven = await this.#unproven(resolving, layers);
@@ -230,6 +231,7 @@ export class TreeMaker {
       concurrency,
       maxUnpackRatio,
       isThorough: damage !== undefined,
+      isForOneCaller: pull.isForOneCaller === true,
       isOffline: resolving.policy === "Never",
     };
     const tree = await cache.withStaging(async (staging) => {

@@ -48,6 +48,8 @@ export interface PullJob extends RegistryAccess {
   readonly layers: readonly PlacedLayer[];
   /** Which of the layers' digests the repository has not given yet: those are fetched even if the cache has them. */
   readonly unproven: readonly Digest[];
+  /** What registries may be shown stays the same until they refuse it: one caller wants the tree, and no volumes. */
+  readonly isForOneCaller: boolean;
   /** Whether bytes count only for the repositories that gave them. */
   readonly enforceNamespaces: boolean;
   /** Whether blobs must survive a power cut; if not, the cache is thrown away, and its layers may be taken apart. */

@@ -133,6 +133,7 @@ function jobFor(manifest: BuiltManifest, registry: EmbeddedRegistry, { dataDir }
     enforceNamespaces: true,
     isDurable: true,
     isThorough: false,
+    isForOneCaller: false,
     isOffline: false,
     concurrency: 4,
     maxUnpackRatio: 200,
