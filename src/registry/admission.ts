@@ -1,7 +1,7 @@
 import { DriverError } from "../base/index.ts";
 import { presentable } from "./client-tools.ts";
 import type { Credential, CredentialOffer, DeferredCredential, Unveil, UnveiledCredential } from "./credential.ts";
-import { type Endpoint, endpointKey } from "./endpoint.ts";
+import type { Endpoint } from "./endpoint.ts";
 import { StatusError } from "./status-error.ts";
 
 /** Nothing that was shown to a host was let in. */
@@ -43,7 +43,7 @@ export class Admission {
     request: (credential: Credential) => Promise<T>,
   ): Promise<T> {
     const round = new Round(request);
-    const key = endpointKey(endpoint);
+    const { key } = endpoint;
     const known = this.#letIn.get(key);
     this.#letIn.delete(key);
     const { shown, withheld } = presentable(endpoint, offers);

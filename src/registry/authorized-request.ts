@@ -2,7 +2,7 @@ import type { Clock } from "../base/index.ts";
 import type { Authorization, Authorizer } from "./auth/authorizer.ts";
 import { type Challenge, parseChallenges } from "./auth/challenge.ts";
 import { anonymous, type Credential } from "./credential.ts";
-import { type Endpoint, pingTargetOf } from "./endpoint.ts";
+import { type Endpoint, endpointWith, pingTargetOf } from "./endpoint.ts";
 import type { HttpRequest, HttpResponse } from "./http/http-types.ts";
 import { followRedirects } from "./http/redirect.ts";
 import { originKey, type Target } from "./http/target.ts";
@@ -144,14 +144,14 @@ async function answerPing({ tools, request, progress }: Refusal): Promise<boolea
 async function answerAsGuest(refusal: Refusal, asked: Target): Promise<boolean> {
   const { tools, request, progress, error, challenges } = refusal;
   if (error.status !== 401) return false;
-  const endpoint: Endpoint = {
+  const endpoint = endpointWith({
     ...request.endpoint,
     base: { ...asked, path: request.endpoint.base.path },
     transport: asked.scheme === "http" ? "http" : request.endpoint.trust === "unverified" ? "insecure" : "https",
     tls: tlsForStranger(request.endpoint.tls),
     headers: new Map(),
     isVouched: false,
-  };
+  });
   const guest = guestAt(progress, endpoint);
   const refused = refusedAt(progress, asked);
   for (let [credential] = guest.credentials; credential !== undefined; [credential] = guest.credentials) {

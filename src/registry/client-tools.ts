@@ -2,13 +2,12 @@ import { DriverError, type KeyedLock, type Logger } from "../base/index.ts";
 import type { RequestTools } from "./authorized-request.ts";
 import { anonymous, type CredentialOffer } from "./credential.ts";
 import { type Endpoint, isSafeForNodeCredentials } from "./endpoint.ts";
-import type { HostRest } from "./host-rest.ts";
+import type { HostKnowledge } from "./first-host.ts";
 import { failureFrom, type Purpose } from "./failure.ts";
 import { Retrier, type RetryPolicy } from "./retry.ts";
 
 /** What the operations of a client share. */
-export interface ClientTools extends RequestTools {
-  readonly rest: HostRest;
+export interface ClientTools extends RequestTools, HostKnowledge {
   readonly log: Logger;
   readonly retryPolicy: RetryPolicy;
   /** The share of the time in which this thread was busy, since it was asked last. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { endpointAt, hostKey, isSafeForNodeCredentials, pingTargetOf, targetIn, type Transport } from "./endpoint.ts";
+import { endpointAt, isSafeForNodeCredentials, pingTargetOf, targetIn, type Transport } from "./endpoint.ts";
 import { hostLabel, originKey, parseTarget } from "./http/target.ts";
 import type { RegistryHost } from "./index.ts";
 
@@ -100,7 +100,7 @@ test("one machine may be many hosts, told apart by path, ns and header", () => {
     at({ root }, "https", "other.example"),
     at({ root, headers: {} }),
     at({ root: other }),
-  ].map(hostKey);
+  ].map(({ hostKey }) => hostKey);
   assert.equal(new Set(keys).size, keys.length);
-  assert.equal(hostKey(at({ root })), keys[0]);
+  assert.equal(at({ root }).hostKey, keys[0]);
 });

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { DriverError } from "../base/index.ts";
 import type { GuestCredential, HostAccess, HostKind, RegistryHost } from "./hosts/registry-host.ts";
 import { apiHostOf, isHostOfRegistry } from "./hosts/registry-names.ts";
@@ -17,8 +17,8 @@ export interface Repository {
   readonly transport: Transport;
 }
 
-/** The API of a host that answers for a repository: where its `/v2` is, and whether its certificate counts. */
-export interface Endpoint {
+/** What an endpoint is made of. */
+export interface EndpointFacts {
   readonly kind: HostKind;
   /** Path: `/v2/<repository>`, to which `/manifests/...` and `/blobs/...` are added. */
   readonly base: Target;
@@ -39,11 +39,27 @@ export interface Endpoint {
   readonly guests: readonly GuestCredential[];
 }
 
+/** The API of a host that answers for a repository: where its `/v2` is, and whether its certificate counts. */
+export interface Endpoint extends EndpointFacts {
+  /** One text per host of a registry, for maps: one machine may be a mirror of several, told apart by path, `ns` or header. */
+  readonly hostKey: string;
+  /** One text per repository at a host. */
+  readonly key: string;
+}
+
+/** The endpoint that has these facts. */
+export function endpointWith(facts: EndpointFacts): Endpoint {
+  const { trust, base, rootPath, namespace, headers } = facts;
+  const way = JSON.stringify([rootPath, namespace ?? "", ...headers]);
+  const hostKey = `${trust} ${originKey(base)} ${hash("sha256", way, "base64")}`;
+  return { ...facts, hostKey, key: `${hostKey} ${facts.repository}` };
+}
+
 /** Where a repository's API is when nothing more is known than its name. Docker Hub's has a host name of its own. */
 export function endpointOf({ registry, repository, transport }: Repository): Endpoint {
   const root = parseTarget(`${transport === "http" ? "http" : "https"}://${apiHostOf(registry)}/v2`);
   if (root === undefined) throw new DriverError("bad-input", `registry ${JSON.stringify(registry)} is no host name`);
-  return {
+  return endpointWith({
     kind: "origin",
     base: { ...root, path: `${root.path}/${repository}` },
     rootPath: root.path,
@@ -56,7 +72,7 @@ export function endpointOf({ registry, repository, transport }: Repository): End
     isVouched: false,
     connectTimeoutMs: undefined,
     guests: [],
-  };
+  });
 }
 
 /** Where a repository's API is at one of its registry's hosts. */
@@ -68,7 +84,7 @@ export function endpointAt(repository: Repository, host: RegistryHost & Partial<
   if (kind === "origin" && repository.transport !== "https") return { ...own, connectTimeoutMs, guests };
   const { path: rootPath, ...origin } = root ?? { ...own.base, path: own.rootPath };
   const trust = host.trust ?? "verified";
-  return {
+  return endpointWith({
     kind,
     base: { ...origin, path: `${rootPath}/${repository.repository}` },
     rootPath,
@@ -81,7 +97,7 @@ export function endpointAt(repository: Repository, host: RegistryHost & Partial<
     isVouched: true,
     connectTimeoutMs,
     guests,
-  };
+  });
 }
 
 /** The endpoint's target for a path below the repository. */
@@ -93,17 +109,6 @@ export function targetIn({ base, namespace }: Endpoint, path: string): Target {
 /** Where a registry tells how to log in: the root of its API. */
 export function pingTargetOf(endpoint: Endpoint): Target {
   return targetIn({ ...endpoint, base: { ...endpoint.base, path: endpoint.rootPath } }, "/");
-}
-
-/** One text per host of a registry, for maps: one machine may be a mirror of several, told apart by path, `ns` or header. */
-export function hostKey({ trust, base, rootPath, namespace, headers }: Endpoint): string {
-  const way = JSON.stringify([rootPath, namespace ?? "", ...headers]);
-  return `${trust} ${originKey(base)} ${createHash("sha256").update(way).digest("base64")}`;
-}
-
-/** One text per repository at a host. */
-export function endpointKey(endpoint: Endpoint): string {
-  return `${hostKey(endpoint)} ${endpoint.repository}`;
 }
 
 /** True if what belongs to the node may be shown there (contract.md, Credentials). */

@@ -2,10 +2,11 @@ import { DriverError, type ErrorKind } from "../base/index.ts";
 import type { Admission } from "./admission.ts";
 import type { Asker } from "./client-tools.ts";
 import type { CredentialOffer } from "./credential.ts";
-import { type Endpoint, endpointAt, endpointOf, type Repository } from "./endpoint.ts";
+import { type Endpoint, endpointAt, type Repository } from "./endpoint.ts";
 import type { HostRest } from "./host-rest.ts";
 import type { HostAccess, HostCapability, HostKind } from "./hosts/registry-host.ts";
 import { hostLabel } from "./http/target.ts";
+import type { KnownEndpoints } from "./known-endpoints.ts";
 
 /** A repository, the hosts that answer for it, and what they may be shown. */
 export interface HostsQuery extends Asker {
@@ -49,10 +50,16 @@ const worthAnother: ReadonlySet<ErrorKind> = new Set([
 // What says that the host is no good, rather than that it does not have this.
 const faults: ReadonlySet<ErrorKind> = new Set(["unavailable", "corrupt", "refused"]);
 
+/** What is known of hosts. */
+export interface HostKnowledge {
+  readonly rest: HostRest;
+  readonly endpoints: KnownEndpoints;
+}
+
 /** The hosts that may be asked, those that failed of late last. */
-export function hostsFor(query: HostsQuery, needs: HostCapability, rest: HostRest): AskedHost[] {
+export function hostsFor(query: HostsQuery, needs: HostCapability, { rest, endpoints }: HostKnowledge): AskedHost[] {
   const { repository, hosts, credentials = [] } = query;
-  if (hosts === undefined) return [{ endpoint: endpointOf(repository), credentials, problem: undefined }];
+  if (hosts === undefined) return [{ endpoint: endpoints.of(repository), credentials, problem: undefined }];
   const able = hosts
     .filter(({ capabilities }) => capabilities.includes(needs))
     .map((host) => ({ ...host, endpoint: endpointAt(repository, host) }));
@@ -67,10 +74,11 @@ export function hostsFor(query: HostsQuery, needs: HostCapability, rest: HostRes
  */
 export async function askHosts<T>(
   query: HostsQuery,
-  { needs, rest }: { readonly needs: HostCapability; readonly rest: HostRest },
+  { needs, tools }: { readonly needs: HostCapability; readonly tools: HostKnowledge },
   ask: (host: AskedHost) => Promise<T>,
 ): Promise<T> {
-  const asked = hostsFor(query, needs, rest);
+  const { rest } = tools;
+  const asked = hostsFor(query, needs, tools);
   const failures: { readonly host: AskedHost; readonly error: DriverError }[] = [];
   for (const host of asked) {
     try {

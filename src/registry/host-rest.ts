@@ -1,5 +1,5 @@
 import type { Clock } from "../base/index.ts";
-import { type Endpoint, hostKey } from "./endpoint.ts";
+import type { Endpoint } from "./endpoint.ts";
 
 /** Long enough that the layers of one pull do not each wait for a host that is down. */
 const restMs = 30_000;
@@ -15,20 +15,19 @@ export class HostRest {
   }
 
   /** The host did not serve. */
-  failed(endpoint: Endpoint): void {
-    const key = hostKey(endpoint);
-    this.#until.delete(key);
-    this.#until.set(key, this.#clock.monotonicMs() + restMs);
+  failed({ hostKey }: Endpoint): void {
+    this.#until.delete(hostKey);
+    this.#until.set(hostKey, this.#clock.monotonicMs() + restMs);
     const [oldest] = this.#until.keys();
     if (this.#until.size > maxHosts && oldest !== undefined) this.#until.delete(oldest);
   }
 
   /** The host served. */
-  served(endpoint: Endpoint): void {
-    this.#until.delete(hostKey(endpoint));
+  served({ hostKey }: Endpoint): void {
+    this.#until.delete(hostKey);
   }
 
-  isResting(endpoint: Endpoint): boolean {
-    return (this.#until.get(hostKey(endpoint)) ?? Number.NEGATIVE_INFINITY) > this.#clock.monotonicMs();
+  isResting({ hostKey }: Endpoint): boolean {
+    return (this.#until.get(hostKey) ?? Number.NEGATIVE_INFINITY) > this.#clock.monotonicMs();
   }
 }

@@ -17,7 +17,7 @@ export interface HostedBlobQuery extends HostsQuery, Omit<BlobQuery, "credential
 /** See `RegistryClient.fetchHostedBlob`. */
 export function fetchHostedBlob(tools: ClientTools, query: HostedBlobQuery): Promise<FetchedBlob> {
   const download = new HostedDownload(tools, query);
-  return askHosts(query, { needs: "pull", rest: tools.rest }, (host) => download.from(host));
+  return askHosts(query, { needs: "pull", tools }, (host) => download.from(host));
 }
 
 /** One blob on its way: hosts and credentials change, what came so far stays, until it turns out to be wrong. */

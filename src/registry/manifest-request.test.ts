@@ -14,6 +14,7 @@ import { createSilentLogger, DriverError, type ErrorKind, KeyedLock } from "../b
 import { digestOf } from "../oci/index.ts";
 import { Authorizer } from "./auth/authorizer.ts";
 import { HostRest } from "./host-rest.ts";
+import { KnownEndpoints } from "./known-endpoints.ts";
 import type { HttpBody, HttpRequest, HttpResponse } from "./http/http-types.ts";
 import { anonymous } from "./index.ts";
 import { fetchManifest } from "./manifest-request.ts";
@@ -289,7 +290,12 @@ test("large manifests of one host are read one after the other; small ones, and 
   };
   const clock = new ManualClock();
   const shared = { clock, log: createSilentLogger(), retryPolicy: defaultRetryPolicy, threadLoad: () => 0 };
-  const own = { send, authorizer: new Authorizer({ send, clock }), rest: new HostRest(clock) };
+  const own = {
+    send,
+    authorizer: new Authorizer({ send, clock }),
+    rest: new HostRest(clock),
+    endpoints: new KnownEndpoints(),
+  };
   const tools = { ...shared, ...own, largeManifests: new KeyedLock() };
   const fetch = (registry: string, tagOrDigest: string) => {
     const repository = { registry, repository: "org/app", transport: "http" } as const;

@@ -49,7 +49,7 @@ const LARGE_BYTES = 512 * 1024;
 
 /** See `RegistryClient.fetchManifest`. */
 export function fetchManifest(tools: ClientTools, query: ManifestQuery): Promise<FetchedManifest> {
-  const way = { needs: capabilityFor(query), rest: tools.rest };
+  const way = { needs: capabilityFor(query), tools };
   return askHosts(query, way, (host) => fetchFrom(tools, query, host));
 }
 
@@ -76,7 +76,7 @@ async function fetchFrom(tools: ClientTools, query: ManifestQuery, host: AskedHo
 /** See `RegistryClient.headManifest`. */
 export async function headManifest(tools: ClientTools, query: ManifestQuery): Promise<ClaimedManifest | undefined> {
   const { admission = new Admission() } = query;
-  for (const { endpoint, credentials, problem } of hostsFor(query, capabilityFor(query), tools.rest)) {
+  for (const { endpoint, credentials, problem } of hostsFor(query, capabilityFor(query), tools)) {
     if (problem !== undefined) continue;
     try {
       const claimed = await admission.enter(endpoint, credentials, async (credential) => {

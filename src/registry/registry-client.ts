@@ -6,6 +6,7 @@ import { fetchHostedBlob, type HostedBlobQuery } from "./hosted-blob.ts";
 import { ConnectionPool } from "./http/connection-pool.ts";
 import { defaultHttpLimits, type HttpLimits } from "./http/http-types.ts";
 import { createProxyChooser, type ProxyChooser } from "./http/proxy.ts";
+import { KnownEndpoints } from "./known-endpoints.ts";
 import {
   type ClaimedManifest,
   type FetchedManifest,
@@ -66,11 +67,12 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const send = pool.request.bind(pool);
   const authorizer = new Authorizer({ send, clock });
   const rest = new HostRest(clock);
+  const endpoints = new KnownEndpoints();
   const load = new ThreadLoad();
   const threadLoad = options.threadLoad ?? (() => load.sample());
   const retryPolicy = { ...defaultRetryPolicy, ...options.retryPolicy };
   const largeManifests = new KeyedLock();
-  const tools = { send, authorizer, rest, clock, log, retryPolicy, threadLoad, largeManifests };
+  const tools = { send, authorizer, rest, endpoints, clock, log, retryPolicy, threadLoad, largeManifests };
   return {
     fetchManifest: (query) => fetchManifest(tools, query),
     headManifest: (query) => headManifest(tools, query),

@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { type Clock, SingleFlight } from "../../base/index.ts";
 import type { Credential } from "../credential.ts";
-import { type Endpoint, endpointKey } from "../endpoint.ts";
+import type { Endpoint } from "../endpoint.ts";
 import { originKey, type Target } from "../http/target.ts";
 import { tlsForStranger } from "../http/tls-settings.ts";
 import { untilAborted } from "../until-aborted.ts";
@@ -44,7 +44,7 @@ export class Authorizer {
 
   /** What the server is shown unasked: nothing, until it has asked once. */
   async current(endpoint: Endpoint, credential: Credential, signal?: AbortSignal): Promise<Authorization | undefined> {
-    const known = this.#known.get(keyOf(endpoint, credential));
+    const known = this.#known.size === 0 ? undefined : this.#known.get(keyOf(endpoint, credential));
     if (known === undefined) return undefined;
     return await this.#authorize(endpoint, credential, known.way, signal);
   }
@@ -128,6 +128,5 @@ function waysTo(realm: Target, { base, trust, tls, headers, isVouched }: Endpoin
 /** One text per origin, trust, repository and credential; of the credential only a hash. */
 function keyOf(endpoint: Endpoint, credential: Credential): string {
   const { source: _, ...secret } = credential;
-  const hash = createHash("sha256").update(JSON.stringify(secret)).digest("base64");
-  return `${endpointKey(endpoint)} ${hash}`;
+  return `${endpoint.key} ${hash("sha256", JSON.stringify(secret), "base64")}`;
 }
