@@ -381,14 +381,16 @@ test("an abort ends the request at any stage, with the signal's reason and no li
   }
 });
 
-test("an abort before a kept connection is used is heard, too", async () => {
+test("an abort between a place and the kept connection that it is for is heard, too", async () => {
+  const limits = { smallConnectionsPerHost: 1 };
   await using bench = await useBench(async (peer) => {
     await peer.answer(ok("x"));
     await peer.answer(ok("y"));
-  });
-  await bench.get();
+  }, limits);
+  const first = await bench.pool.request(bench.request());
   const controller = new AbortController();
   const pending = bench.pool.request(bench.request({ signal: controller.signal }));
+  first.body.discard();
   const reason = new Error("given up");
   controller.abort(reason);
   await assert.rejects(pending, (e) => e === reason);

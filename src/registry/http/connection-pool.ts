@@ -24,7 +24,7 @@ interface Host {
   readonly key: string;
   readonly places: { readonly long: Semaphore; readonly small: Semaphore };
   /** Connections that nobody uses, last used last. */
-  readonly idle: { readonly connection: Connection; readonly cancelTimer: () => void }[];
+  readonly idle: Connection[];
   /** Requests that wait for a place or hold one. */
   users: number;
 }
@@ -67,20 +67,19 @@ export class ConnectionPool {
   close(): void {
     this.#isClosed = true;
     for (const connection of [...this.#connections]) connection.close();
-    for (const host of this.#hosts.values()) for (const idle of host.idle) idle.cancelTimer();
     this.#hosts.clear();
     this.#connections.clear();
   }
 
   async #start(request: HttpRequest, mayReuse: boolean): Promise<{ exchange: Exchange; wasKept: boolean }> {
     const host = this.#hostOf(request);
-    const leave = await this.#enter(host, request);
+    const leave = this.#enterIfFree(host, request) ?? (await this.#enter(host, request));
     let connection: Connection | undefined;
     try {
       // It may have fired between the place and this.
       request.signal?.throwIfAborted();
       if (this.#isClosed) throw new TransportError("cut", hostLabel(request.target), "the client is closed");
-      const kept = mayReuse ? this.#takeIdle(host) : undefined;
+      const kept = mayReuse ? host.idle.pop() : undefined;
       const used = kept ?? (await this.#connect(request));
       connection = used;
       const exchange = used.send(request, this.#headersOf(request), () => {
@@ -106,22 +105,37 @@ export class ConnectionPool {
     return host;
   }
 
+  /** A place that is free now, and what gives it back, once. */
+  #enterIfFree(host: Host, request: HttpRequest): (() => void) | undefined {
+    const free = placesFor(host, request).tryAcquire();
+    if (free === undefined) return undefined;
+    host.users++;
+    return this.#placeOf(host, free);
+  }
+
   /** Waits for a place; what it resolves with gives the place back, once. */
   async #enter(host: Host, request: HttpRequest): Promise<() => void> {
+    if (request.onlyIfFree) {
+      this.#dropIfUnused(host);
+      throw new TransportError("busy", hostLabel(request.target), "all connections to it are in use");
+    }
     host.users++;
     try {
-      const free = await acquirePlace(host.places[request.takesLong ? "long" : "small"], request);
-      let isIn = true;
-      return () => {
-        if (!isIn) return;
-        isIn = false;
-        free();
-        this.#quit(host);
-      };
+      return this.#placeOf(host, await placesFor(host, request).acquire(request.signal));
     } catch (error) {
       this.#quit(host);
       throw error;
     }
+  }
+
+  #placeOf(host: Host, free: () => void): () => void {
+    let isIn = true;
+    return () => {
+      if (!isIn) return;
+      isIn = false;
+      free();
+      this.#quit(host);
+    };
   }
 
   #quit(host: Host): void {
@@ -131,12 +145,6 @@ export class ConnectionPool {
 
   #dropIfUnused(host: Host): void {
     if (host.users === 0 && host.idle.length === 0 && this.#hosts.get(host.key) === host) this.#hosts.delete(host.key);
-  }
-
-  #takeIdle(host: Host): Connection | undefined {
-    const idle = host.idle.pop();
-    idle?.cancelTimer();
-    return idle?.connection;
   }
 
   async #connect(request: HttpRequest): Promise<Connection> {
@@ -180,23 +188,13 @@ export class ConnectionPool {
       this.#connections.delete(connection);
       return;
     }
-    const forget = () => {
-      const at = host.idle.indexOf(entry);
-      if (at < 0) return;
-      host.idle.splice(at, 1);
-      entry.cancelTimer();
+    host.idle.push(connection);
+    connection.rest(this.#options.limits.idleTimeoutMs, () => {
+      const at = host.idle.indexOf(connection);
+      if (at >= 0) host.idle.splice(at, 1);
       this.#connections.delete(connection);
       this.#dropIfUnused(host);
-    };
-    const entry = {
-      connection,
-      cancelTimer: this.#options.clock.after(this.#options.limits.idleTimeoutMs, () => {
-        forget();
-        connection.close();
-      }),
-    };
-    connection.onIdleEnd = forget;
-    host.idle.push(entry);
+    });
   }
 
   #headersOf(request: HttpRequest): ReadonlyMap<string, string> {
@@ -227,9 +225,6 @@ function createContext(
   }
 }
 
-async function acquirePlace(places: Semaphore, { onlyIfFree, signal, target }: HttpRequest): Promise<() => void> {
-  if (!onlyIfFree) return await places.acquire(signal);
-  const free = places.tryAcquire();
-  if (free === undefined) throw new TransportError("busy", hostLabel(target), "all connections to it are in use");
-  return free;
+function placesFor({ places }: Host, { takesLong }: HttpRequest): Semaphore {
+  return takesLong ? places.long : places.small;
 }

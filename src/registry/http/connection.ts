@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { SecureContext } from "node:tls";
 import { type Clock, freeBuffers, freeBuffersLater } from "../../base/index.ts";
+import { Deadline } from "./deadline.ts";
 import { Exchange } from "./exchange.ts";
 import { formatRequestHead } from "./http-message.ts";
 import type { HttpLimits, HttpRequest, TlsTrust } from "./http-types.ts";
@@ -34,13 +35,15 @@ export class Connection {
   #socket: Socket | undefined;
   #exchange: Exchange | undefined;
   #isOpen = true;
-  /** Called when the connection ends while nobody uses it. */
-  onIdleEnd: () => void = () => undefined;
+  /** Of its exchange, or for its next one. */
+  readonly #deadline: Deadline;
+  #onIdleEnd: () => void = () => undefined;
 
   private constructor(options: ConnectionOptions) {
     this.#options = options;
     this.#usesTls = options.origin.scheme === "https" || options.proxy?.proxy.origin.scheme === "https";
     this.#buffer = this.#newBuffer();
+    this.#deadline = new Deadline(options.clock);
   }
 
   /** Connects; rejects with a `TransportError` or the signal's reason. */
@@ -67,6 +70,15 @@ export class Connection {
     return this.#isOpen;
   }
 
+  /** Nobody uses it from now on: it ends, and tells so, after some time, or when its peer ends it. */
+  rest(longestMs: number, onEnd: () => void): void {
+    this.#onIdleEnd = onEnd;
+    this.#deadline.set(longestMs, () => {
+      this.close();
+      onEnd();
+    });
+  }
+
   /** Sends a request; `onOver` is called once, when its answer is read or has failed. */
   send(request: HttpRequest, headers: ReadonlyMap<string, string>, onOver: () => void): Exchange {
     const socket = this.#socket;
@@ -76,6 +88,7 @@ export class Connection {
     const exchange = new Exchange({
       request,
       clock: this.#options.clock,
+      deadline: this.#deadline,
       limits: this.#options.limits,
       resume: () => socket.resume(),
       onOver: (isReusable) => {
@@ -99,6 +112,7 @@ export class Connection {
     this.#isOpen = false;
     this.#socket?.destroy();
     this.#exchange?.fail(this.#cut());
+    this.#deadline.end();
   }
 
   /** A proxy is told whose path it is, and who asks; one that only passes TLS on has learned that before. */
@@ -128,7 +142,8 @@ export class Connection {
     this.#isOpen = false;
     this.#socket?.destroy();
     this.#exchange?.fail(reason);
-    if (wasIdle) this.onIdleEnd();
+    this.#deadline.end();
+    if (wasIdle) this.#onIdleEnd();
   }
 
   #onBytes(count: number): boolean {

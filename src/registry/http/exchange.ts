@@ -1,6 +1,7 @@
 import { type Clock, freeBuffers } from "../../base/index.ts";
 import { type BodyDecoder, createBodyDecoder } from "./body-decoder.ts";
 import { BodyPace } from "./body-pace.ts";
+import type { Deadline } from "./deadline.ts";
 import {
   type BodyFraming,
   bodyFramingOf,
@@ -17,6 +18,8 @@ import { TransportError } from "./transport-error.ts";
 export interface ExchangeOptions {
   readonly request: HttpRequest;
   readonly clock: Clock;
+  /** The connection's, whose exchange this is now. */
+  readonly deadline: Deadline;
   readonly limits: HttpLimits;
   /** Lets the socket read again after it was told to rest. */
   readonly resume: () => void;
@@ -37,7 +40,7 @@ export class Exchange {
   readonly #response = Promise.withResolvers<HttpResponse>();
   readonly #bodyEnd = Promise.withResolvers<void>();
   #phase: "head" | "body" | "over" = "head";
-  #headBytes: Buffer = Buffer.alloc(0);
+  #headBytes: Buffer | undefined;
   #sawByte = false;
   #decoder: BodyDecoder | undefined;
   #keepsAlive = false;
@@ -49,13 +52,12 @@ export class Exchange {
   #peerClosed = false;
   /** Of the body. */
   #pace: BodyPace | undefined;
-  #cancelTimer: () => void;
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
-    const { clock, limits, request } = options;
+    const { deadline, limits, request } = options;
     const patienceMs = Math.min(limits.firstByteTimeoutMs, request.patienceMs ?? Number.POSITIVE_INFINITY);
-    this.#cancelTimer = clock.after(patienceMs, () => this.fail(this.#error("timeout", "no answer in time")));
+    deadline.set(patienceMs, () => this.fail(this.#error("timeout", "no answer in time")));
     request.signal?.addEventListener("abort", this.#onAbort, { once: true });
     // Who reads the body later sees the failure then; nobody may be listening when it happens.
     this.#bodyEnd.promise.catch(() => undefined);
@@ -106,28 +108,27 @@ export class Exchange {
   readonly #onAbort = () => this.fail(this.#options.request.signal?.reason);
 
   #takeHead(chunk: Buffer): void {
-    this.#headBytes = this.#headBytes.length === 0 ? chunk : Buffer.concat([this.#headBytes, chunk]);
+    let bytes = this.#headBytes === undefined ? chunk : Buffer.concat([this.#headBytes, chunk]);
     try {
-      const start = this.#headBytes.toString("latin1", 0, 5);
+      const start = bytes.toString("latin1", 0, 5);
       // Told at once: who waits for the end of a TLS alert's or another protocol's "head" waits in vain.
       if (!"HTTP/".startsWith(start)) throw new HttpSyntaxError("the answer is not HTTP/1.1");
-      let end = this.#headBytes.indexOf("\r\n\r\n");
+      let end = bytes.indexOf("\r\n\r\n");
       while (end >= 0) {
-        const head = parseResponseHead(this.#headBytes.toString("latin1", 0, end));
-        const rest = this.#headBytes.subarray(end + 4);
+        const head = parseResponseHead(bytes.toString("latin1", 0, end));
+        const rest = bytes.subarray(end + 4);
         if (head.status === 101) throw new HttpSyntaxError("the answer switches protocols");
         if (head.status >= 200) {
           this.#startBody(head, rest);
           return;
         }
         // An interim answer (RFC 9110, 15.2): the real one follows.
-        this.#headBytes = rest;
+        bytes = rest;
         end = rest.indexOf("\r\n\r\n");
       }
-      if (this.#headBytes.length > this.#options.limits.headBytes)
-        throw new HttpSyntaxError("the answer's head is too long");
+      if (bytes.length > this.#options.limits.headBytes) throw new HttpSyntaxError("the answer's head is too long");
       // A copy: the read buffer serves the next read.
-      this.#headBytes = Buffer.from(this.#headBytes);
+      this.#headBytes = Buffer.from(bytes);
     } catch (error) {
       this.fail(this.#explain(error));
     }
@@ -139,9 +140,8 @@ export class Exchange {
     this.#decoder = createBodyDecoder(framing);
     this.#keepsAlive = keepsAlive(head, framing);
     this.#phase = "body";
-    this.#headBytes = Buffer.alloc(0);
+    this.#headBytes = undefined;
     if (rest.length > 0) this.#unread.push(rest);
-    this.#cancelTimer();
     const pace = new BodyPace(clock, limits.stallTimeoutMs);
     this.#pace = pace;
     this.#watch(pace);
@@ -235,7 +235,7 @@ export class Exchange {
   }
 
   #watch(pace: BodyPace): void {
-    this.#cancelTimer = this.#options.clock.after(pace.dueMs, () => {
+    this.#options.deadline.set(pace.dueMs, () => {
       const problem = pace.problem();
       if (problem === undefined) this.#watch(pace);
       else this.fail(this.#error("stalled", problem));
@@ -245,7 +245,7 @@ export class Exchange {
   #over(isReusable: boolean): void {
     this.#phase = "over";
     this.#unread = [];
-    this.#cancelTimer();
+    this.#options.deadline.clear();
     this.#options.request.signal?.removeEventListener("abort", this.#onAbort);
     // An idle connection must read, to see that its peer closes.
     if (isReusable && this.#isResting) this.#options.resume();
