@@ -1,6 +1,6 @@
-import { createHash, type Hash } from "node:crypto";
 import { type ByteRange, ByteRanges, freeBuffers } from "../base/index.ts";
-import { type Descriptor, digestParts } from "../oci/index.ts";
+import { type Descriptor, type DigestAlgorithm, digestParts } from "../oci/index.ts";
+import { createBlobHash, type BlobHash } from "./blob-hash.ts";
 
 /** Reads back what was written of a blob, at an offset; how many bytes were read. */
 export type ReadBack = (into: Buffer, offset: number) => Promise<number>;
@@ -13,16 +13,16 @@ const readBackBytes = 1024 * 1024;
  */
 export class BlobProgress {
   readonly size: number;
-  readonly #algorithm: string;
+  readonly #algorithm: DigestAlgorithm;
   readonly #ranges: ByteRanges;
-  #hash: Hash;
+  #hash: BlobHash;
   #hashedBytes = 0;
   #wasWrong = false;
 
   constructor(descriptor: Pick<Descriptor, "digest" | "size">, there: readonly ByteRange[] = []) {
     this.size = descriptor.size;
     this.#algorithm = digestParts(descriptor.digest).algorithm;
-    this.#hash = createHash(this.#algorithm);
+    this.#hash = createBlobHash(this.#algorithm, this.size);
     this.#ranges = new ByteRanges(there);
   }
 
@@ -92,13 +92,13 @@ export class BlobProgress {
   /** Nothing is there any more. */
   restart(): void {
     this.#ranges.clear();
-    this.#hash = createHash(this.#algorithm);
+    this.#hash = createBlobHash(this.#algorithm, this.size);
     this.#hashedBytes = 0;
   }
 
   /** The digest of what was hashed, in hex; `wanted` is what it should be. */
   finish(wanted: string): string {
-    const found = this.#hash.copy().digest("hex");
+    const found = this.#hash.hex();
     this.#wasWrong ||= found !== wanted;
     return found;
   }
