@@ -15,6 +15,12 @@ export class ByteRanges {
   /** Adds bytes; those that are there already stay. */
   add({ start, end }: ByteRange): void {
     if (start >= end) return;
+    const [only] = this.#ranges;
+    // Most things come from their start to their end.
+    if (this.#ranges.length <= 1 && (only === undefined || (only.start <= start && start <= only.end))) {
+      this.#ranges = [{ start: only?.start ?? start, end: Math.max(end, only?.end ?? end) }];
+      return;
+    }
     const touching = this.#ranges.filter((range) => range.start <= end && start <= range.end);
     const before = this.#ranges.filter((range) => range.end < start);
     const after = this.#ranges.filter((range) => range.start > end);

@@ -81,7 +81,7 @@ export class Admission {
 class Round<T> {
   readonly #request: (credential: Credential) => Promise<T>;
   readonly #told: string[] = [];
-  readonly #tried = new Set<string>();
+  readonly #tried: Credential[] = [];
   #first: StatusError | undefined;
   #done: { readonly value: T; readonly credential: Credential } | undefined;
 
@@ -91,7 +91,7 @@ class Round<T> {
 
   /** True if the credential is let in. Of one that may have grown old, any 4xx is a refusal. */
   async passes(credential: Credential, isReused = false): Promise<boolean> {
-    this.#tried.add(secretOf(credential));
+    this.#tried.push(credential);
     this.#tell(credential.source);
     try {
       this.#done = { value: await this.#request(credential), credential };
@@ -107,7 +107,9 @@ class Round<T> {
   /** True if one of them is let in; those that were refused before are not shown again. */
   async passesOne(credentials: readonly Credential[], isReused = false): Promise<boolean> {
     for (const credential of credentials) {
-      if (!this.#tried.has(secretOf(credential)) && (await this.passes(credential, isReused))) return true;
+      const secret = secretOf(credential);
+      const wasTried = this.#tried.some((other) => secretOf(other) === secret);
+      if (!wasTried && (await this.passes(credential, isReused))) return true;
     }
     return false;
   }

@@ -84,9 +84,11 @@ class BlobDownload {
   readonly #helpers: BlobHelpers | undefined;
   /** The hash on its way to the bytes that came before it or out of order. */
   #catchingUp: Promise<void> | undefined;
-  #failed = new AbortController();
-  /** Fires when the caller gives up, or when one connection's failure ends the others. */
-  readonly #stop = new AbortController();
+  /** Of the hash that follows. */
+  #failed: AbortController | undefined;
+  /** Where there are helpers: fires when the caller gives up, or when one connection's failure ends the others. */
+  readonly #stop: AbortController | undefined;
+  readonly #signal: AbortSignal | undefined;
   #hasWaited = false;
   #transferred = 0;
   #mostReceived = 0;
@@ -108,17 +110,20 @@ class BlobDownload {
     this.#ranges = new RangeForms(tools.retryPolicy.maxTries);
     this.#claims = new PartClaims(() => this.#progress.gaps());
     this.#helpers = this.#createHelpers();
+    this.#stop = this.#helpers && new AbortController();
+    this.#signal = this.#stop?.signal ?? query.signal;
   }
 
   async run(): Promise<FetchedBlob> {
     const { signal } = this.#query;
-    const onAbort = () => this.#stop.abort(signal?.reason);
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const stop = this.#stop;
+    const onAbort = () => stop?.abort(signal?.reason);
+    if (stop !== undefined) signal?.addEventListener("abort", onAbort, { once: true });
     if (signal?.aborted) onAbort();
     try {
       await this.#fetchInSomeReading();
     } finally {
-      signal?.removeEventListener("abort", onAbort);
+      if (stop !== undefined) signal?.removeEventListener("abort", onAbort);
     }
     return { transferredBytes: this.#transferred };
   }
@@ -129,7 +134,7 @@ class BlobDownload {
     } catch (error) {
       if (!(error instanceof DriverError && error.kind === "corrupt" && this.#claimsCoding)) throw error;
       this.#decodes = this.#decodes !== true;
-      this.#failed = new AbortController();
+      this.#failed = undefined;
       await this.#restart();
       await this.#fetch();
     }
@@ -143,10 +148,10 @@ class BlobDownload {
       while (this.#progress.isBehind) {
         this.#followWithHash();
         await this.#catchingUp;
-        this.#stop.signal.throwIfAborted();
+        this.#signal?.throwIfAborted();
       }
     } catch (error) {
-      this.#failed.abort();
+      this.#failed?.abort();
       await this.#catchingUp?.catch(() => undefined);
       throw error;
     } finally {
@@ -201,7 +206,7 @@ class BlobDownload {
     const { size } = this.#query.descriptor;
     const range = rangeHeader({ start: claim.at, end: claim.end }, size, this.#ranges.form);
     this.#query.turn?.idle("answer");
-    const response = await this.#ask(range, { signal: this.#stop.signal, patienceMs });
+    const response = await this.#ask(range, { signal: this.#signal, patienceMs });
     try {
       await this.#query.turn?.busy();
     } catch (error) {
@@ -309,7 +314,7 @@ class BlobDownload {
         this.#hasWaited = false;
         return hasWaited;
       },
-      onFailure: (error) => this.#stop.abort(error),
+      onFailure: (error) => this.#stop?.abort(error),
     });
   }
 
@@ -318,6 +323,7 @@ class BlobDownload {
     const { read, hashed } = this.#query.sink;
     if (this.#catchingUp !== undefined || read === undefined || !this.#progress.isBehind) return;
     const onHashed = () => hashed?.(this.#progress.hashedBytes);
+    this.#failed ??= new AbortController();
     const following = this.#progress.catchUp(read, onHashed, this.#failed.signal).finally(() => {
       this.#catchingUp = undefined;
     });

@@ -26,7 +26,7 @@ export async function receivePart(body: HttpBody, reception: PartReception): Pro
   try {
     await body.readInto((chunk) => {
       if (at + chunk.length > part.end) throw wrongLength("longer");
-      const wanted = chunk.subarray(0, Math.max(0, claim.end - at));
+      const wanted = at + chunk.length <= claim.end ? chunk : chunk.subarray(0, Math.max(0, claim.end - at));
       const taken = take(wanted, at);
       at += wanted.length;
       claim.at = at;

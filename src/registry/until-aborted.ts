@@ -5,6 +5,12 @@ export function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefine
     const onAbort = () => reject(signal.reason);
     if (signal.aborted) onAbort();
     else signal.addEventListener("abort", onAbort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+    const afterwards =
+      <V>(settle: (value: V) => void) =>
+      (value: V) => {
+        signal.removeEventListener("abort", onAbort);
+        settle(value);
+      };
+    work.then(afterwards<T>(resolve), afterwards<unknown>(reject));
   });
 }

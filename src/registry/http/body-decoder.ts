@@ -33,7 +33,7 @@ function createLengthDecoder(length: number): BodyDecoder {
     },
     isWholeAtClose: false,
     decode(input) {
-      const data = input.subarray(0, left);
+      const data = input.length <= left ? input : input.subarray(0, left);
       left -= data.length;
       return { used: data.length, data };
     },

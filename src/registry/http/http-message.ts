@@ -41,16 +41,17 @@ export function parseResponseHead(text: string): ResponseHead {
   let last: string[] | undefined;
   for (const line of lines) {
     // An obsolete folded line goes on with the value before it.
-    if (/^[ \t]/.test(line) && last !== undefined) {
+    if ((line.startsWith(" ") || line.startsWith("\t")) && last !== undefined) {
       last.push(`${last.pop()} ${line.trim()}`);
       continue;
     }
-    const field = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)$/s.exec(line);
-    if (field === null) throw new HttpSyntaxError("the answer has a malformed header line");
-    const [, name = "", value = ""] = field;
-    last = headers.get(name.toLowerCase()) ?? [];
-    last.push(value.trim());
-    headers.set(name.toLowerCase(), last);
+    const nameLength = line.indexOf(":");
+    const name = line.slice(0, Math.max(0, nameLength)).toLowerCase();
+    if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name)) throw new HttpSyntaxError("the answer has a malformed header line");
+    const value = line.slice(nameLength + 1).trim();
+    last = headers.get(name) ?? [];
+    last.push(value);
+    headers.set(name, last);
   }
   return { status: Number(status[2]), minorVersion: status[1] === "0" ? 0 : 1, headers };
 }
@@ -80,7 +81,8 @@ export function keepsAlive(head: ResponseHead, framing: BodyFraming): boolean {
 }
 
 function listOf(values: readonly string[] | undefined): string[] {
-  return (values ?? [])
+  if (values === undefined) return [];
+  return values
     .join(",")
     .split(",")
     .map((item) => item.trim().toLowerCase())

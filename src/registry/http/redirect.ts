@@ -27,11 +27,10 @@ export async function followRedirects(
   request: RedirectedRequest,
 ): Promise<HttpResponse & { readonly hasStrayed: boolean }> {
   const { authorizationFor, homeHeaders, ...base } = request;
-  const home = originKey(request.target);
   let target = request.target;
   let hasStrayed = false;
   for (let hop = 0; hop <= maxRedirects; hop++) {
-    hasStrayed ||= originKey(target) !== home;
+    hasStrayed ||= hop > 0 && originKey(target) !== originKey(request.target);
     const authorization = authorizationFor(target, hasStrayed);
     const headers = new Map(hasStrayed ? [] : homeHeaders);
     for (const [name, value] of base.headers) setHeader(headers, name, value);
