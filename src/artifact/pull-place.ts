@@ -1,4 +1,4 @@
-import type { Clock } from "../base/index.ts";
+import { type Clock, Deadline } from "../base/index.ts";
 import { untilAborted } from "../registry/index.ts";
 import type { PlaceAsk } from "./worker-calls.ts";
 
@@ -39,71 +39,72 @@ export interface PullPlaceOptions {
  */
 export class PullPlace {
   readonly #options: PullPlaceOptions;
-  readonly #fetches = new Set<FetchTurn>();
-  #cancelTimer: (() => void) | undefined;
-  #delayMs = 0;
+  /** How many blobs are being fetched, by what they wait for; those for which something comes last. */
+  readonly #counts = { answer: 0, pause: 0, pull: 0, nothing: 0 };
+  readonly #deadline: Deadline;
+  /** How long it waits to leave, while it does. */
+  #delayMs: number | undefined;
   #isAway = false;
   #hasRoom = false;
   /** The last of its moves, which come one after the other. */
-  #moving: Promise<unknown> = Promise.resolve();
+  #moving: Promise<unknown> | undefined;
 
   constructor(options: PullPlaceOptions) {
     this.#options = options;
+    this.#deadline = new Deadline(options.clock);
   }
 
   /** One more of the pull's blobs is being fetched; `over` in any case. */
   begin(signal: AbortSignal): FetchTurn {
-    const turn = new FetchTurn({
-      changed: () => this.#changed(),
-      held: () => untilAborted(this.#held(), signal),
-      over: () => {
-        this.#fetches.delete(turn);
+    this.#counts.nothing++;
+    return new FetchTurn({
+      changed: (from, to) => {
+        this.#counts[from]--;
+        if (to !== undefined) this.#counts[to]++;
         this.#changed();
       },
+      held: () => this.#held(signal),
     });
-    this.#fetches.add(turn);
-    return turn;
   }
 
   #changed(): void {
-    const waiting = [...this.#fetches].map(({ idleFor }) => idleFor);
-    const isIdle = waiting.length > 0 && !waiting.includes(undefined);
-    const delayMs = waiting.includes("answer") ? ANSWER_MS : 0;
-    if (this.#cancelTimer !== undefined && isIdle && delayMs === this.#delayMs) return;
-    this.#cancelTimer?.();
-    this.#cancelTimer = undefined;
-    if (!isIdle || this.#isAway) return;
+    const { answer, pause, pull, nothing } = this.#counts;
+    const isIdle = nothing === 0 && answer + pause + pull > 0;
+    const delayMs = isIdle && !this.#isAway ? (answer > 0 ? ANSWER_MS : 0) : undefined;
+    if (delayMs === this.#delayMs) return;
     this.#delayMs = delayMs;
-    this.#cancelTimer = this.#options.clock.after(delayMs, () => this.#leave());
+    if (delayMs === undefined) this.#deadline.clear();
+    else this.#deadline.set(delayMs, () => this.#leave());
   }
 
   /** The pull ends. */
   end(): void {
-    this.#cancelTimer?.();
+    this.#deadline.end();
     this.#giveRoomBack();
   }
 
   #leave(): void {
-    this.#cancelTimer = undefined;
+    this.#delayMs = undefined;
     const { room, layers, ask } = this.#options;
     // One that waits for another pull must let go in any case: the other one may be waiting for this place.
-    const waitsForPull = [...this.#fetches].some(({ idleFor }) => idleFor === "pull");
+    const waitsForPull = this.#counts.pull > 0;
     this.#hasRoom ||= room.take(layers);
     if (!this.#hasRoom && !waitsForPull) return;
     this.#isAway = true;
     this.#move(() => ask({ place: "leave" }));
   }
 
-  async #held(): Promise<void> {
+  async #held(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
     if (this.#isAway) {
       this.#isAway = false;
       this.#move(() => this.#options.ask({ place: "take" }).finally(() => this.#giveRoomBack()));
     }
-    await this.#moving;
+    if (this.#moving !== undefined) await untilAborted(this.#moving, signal);
   }
 
   #move(step: () => Promise<unknown>): void {
-    this.#moving = this.#moving.then(step);
+    this.#moving = this.#moving === undefined ? step() : this.#moving.then(step);
     // Told to those who wait for the place; if nobody does, the pull has ended.
     this.#moving.catch(() => undefined);
   }
@@ -114,31 +115,46 @@ export class PullPlace {
   }
 }
 
+/** What a blob waits for; "nothing": something comes for it. */
+type State = Waiting | "nothing";
+
+/** A pull's place, as one of its blobs sees it. */
+interface PlaceOfTurn {
+  /** The blob waits for something else now; undefined: it is over. */
+  readonly changed: (from: State, to: State | undefined) => void;
+  /** Resolves when the pull has its place. */
+  readonly held: () => Promise<void>;
+}
+
 /** One blob's part in its pull's place. */
 export class FetchTurn {
-  readonly #place: { changed(): void; held(): Promise<void>; over(): void };
-  /** What is waited for, while nothing comes. */
-  idleFor: Waiting | undefined;
+  readonly #place: PlaceOfTurn;
+  #state: State | undefined = "nothing";
 
-  constructor(place: { changed(): void; held(): Promise<void>; over(): void }) {
+  constructor(place: PlaceOfTurn) {
     this.#place = place;
   }
 
   /** Nothing comes now. */
   idle(what: Waiting): void {
-    this.idleFor = what;
-    this.#place.changed();
+    this.#become(what);
   }
 
   /** Something is about to come: resolves when the pull has its place; rejects with the signal's reason. */
-  async busy(): Promise<void> {
-    this.idleFor = undefined;
-    this.#place.changed();
-    await this.#place.held();
+  busy(): Promise<void> {
+    this.#become("nothing");
+    return this.#place.held();
   }
 
   /** It ended, one way or the other. */
   over(): void {
-    this.#place.over();
+    this.#become(undefined);
+  }
+
+  #become(state: State | undefined): void {
+    const from = this.#state;
+    if (from === undefined || from === state) return;
+    this.#state = state;
+    this.#place.changed(from, state);
   }
 }

@@ -1,23 +1,39 @@
-import { Semaphore } from "./semaphore.ts";
-
 /** A lock per key: holders of one key come one after the other, holders of different keys do not meet. */
 export class KeyedLock {
-  readonly #locks = new Map<string, { readonly semaphore: Semaphore; users: number }>();
+  /** By key that is held: those who wait for it, in order. */
+  readonly #waiting = new Map<string, (() => void)[]>();
 
   /** Runs `work` while holding `key`; rejects with the signal's reason if that fires while waiting. */
   async run<T>(key: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const lock = this.#locks.get(key) ?? { semaphore: new Semaphore(1), users: 0 };
-    this.#locks.set(key, lock);
-    lock.users++;
+    signal?.throwIfAborted();
+    const waiting = this.#waiting.get(key);
+    if (waiting === undefined) this.#waiting.set(key, []);
+    else await turnIn(waiting, signal);
     try {
-      const release = await lock.semaphore.acquire(signal);
-      try {
-        return await work();
-      } finally {
-        release();
-      }
+      return await work();
     } finally {
-      if (--lock.users === 0) this.#locks.delete(key);
+      this.#pass(key);
     }
   }
+
+  #pass(key: string): void {
+    const next = this.#waiting.get(key)?.shift();
+    if (next === undefined) this.#waiting.delete(key);
+    else next();
+  }
+}
+
+function turnIn(waiting: (() => void)[], signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => {
+      waiting.splice(waiting.indexOf(admit), 1);
+      reject(signal?.reason);
+    };
+    const admit = () => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    };
+    waiting.push(admit);
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
 }

@@ -1,7 +1,6 @@
 import type { Socket } from "node:net";
 import type { SecureContext } from "node:tls";
-import { type Clock, freeBuffers, freeBuffersLater } from "../../base/index.ts";
-import { Deadline } from "./deadline.ts";
+import { type Clock, Deadline, freeBuffers, freeBuffersLater } from "../../base/index.ts";
 import { Exchange } from "./exchange.ts";
 import { formatRequestHead } from "./http-message.ts";
 import type { HttpLimits, HttpRequest, TlsTrust } from "./http-types.ts";

@@ -1,7 +1,6 @@
-import { type Clock, freeBuffers } from "../../base/index.ts";
+import { type Clock, type Deadline, freeBuffers } from "../../base/index.ts";
 import { type BodyDecoder, createBodyDecoder } from "./body-decoder.ts";
 import { BodyPace } from "./body-pace.ts";
-import type { Deadline } from "./deadline.ts";
 import {
   type BodyFraming,
   bodyFramingOf,

@@ -1,4 +1,4 @@
-import type { Clock } from "../../base/index.ts";
+import type { Clock } from "./clock.ts";
 
 /**
  * One thing at a time that has to happen within some time, again and again: to set it anew, or to take it back, touches no

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ManualClock } from "../../../test/registry-client/index.ts";
+import { ManualClock } from "../../test/registry-client/manual-clock.ts";
 import { Deadline } from "./deadline.ts";
 
 test("what is set happens when its time is over, once", () => {
