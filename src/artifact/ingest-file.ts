@@ -52,7 +52,9 @@ export class IngestFile {
 
   constructor(options: IngestOptions) {
     this.path = options.path;
-    const left = openLeft(options);
+    const hasMap = existsSync(ingestMapPath(options.path));
+    const left = hasMap ? openLeft(options) : undefined;
+    if (hasMap && left === undefined) removeIngestMap(options.path);
     this.#fd = left?.fd ?? openAnew(options.path);
     this.there = left?.there ?? [];
     this.#ranges = new ByteRanges(this.there);
@@ -107,10 +109,15 @@ export class IngestFile {
     await this.close();
   }
 
-  /** Closes and removes the file, if it was not renamed away, and what is known of it. */
+  /** Closes and removes the file, and what is known of it. */
   async discard(): Promise<void> {
     await this.close();
     rmSync(this.path, { force: true });
+    this.renamed();
+  }
+
+  /** It is closed, and has another name now: what is known of it goes. */
+  renamed(): void {
     if (this.#hasMap) removeIngestMap(this.path);
     this.#hasMap = false;
   }
@@ -147,7 +154,7 @@ export class IngestFile {
 
 /** What an earlier pull from the same origin left; undefined if nothing of it is of use. */
 function openLeft({ path, sizeBytes, origin }: IngestOptions) {
-  const map = existsSync(ingestMapPath(path)) ? readIngestMap(path) : undefined;
+  const map = readIngestMap(path);
   if (map?.origin !== origin) return undefined;
   let fd: number;
   try {
@@ -166,7 +173,6 @@ function openLeft({ path, sizeBytes, origin }: IngestOptions) {
 }
 
 function openAnew(path: string): number {
-  if (existsSync(ingestMapPath(path))) removeIngestMap(path);
   try {
     return openSync(path, "wx+", 0o600);
   } catch (error) {

@@ -32,8 +32,11 @@ export interface LayerFetcherOptions {
   readonly bandwidth: Bandwidth | undefined;
   readonly onFailedTry: (failedTry: string) => void;
   readonly onHostFailed: (failure: HostFailure) => void;
-  /** Runs a commit unless the cache has the layer by now, from another origin; one at a time for each digest. */
-  readonly commitOnce: (layer: PlacedLayer, commit: () => Promise<void>) => Promise<void>;
+  /**
+   * Runs a commit unless the cache has the layer by now, from another origin; one at a time for each digest. False if it
+   * was not run.
+   */
+  readonly commitOnce: (layer: PlacedLayer, commit: () => Promise<void>) => Promise<boolean>;
   /** Makes an unpacked layer durable and visible. */
   readonly commitLayer: (staged: StagedLayer) => Promise<void>;
 }
@@ -67,8 +70,9 @@ export class LayerFetcher {
     await this.#withIngest(layer, how.signal, async (ingest) => {
       await this.#fetchInto(layer, ingest, noFollower, how);
       await ingest.close();
-      await this.#options.commitOnce(layer, () => blobs.commit(ingest.path, layer.descriptor.digest));
-      await ingest.discard();
+      const commit = () => blobs.commit(ingest.path, layer.descriptor.digest);
+      if (await this.#options.commitOnce(layer, commit)) ingest.renamed();
+      else await ingest.discard();
     });
   }
 

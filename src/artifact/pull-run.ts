@@ -184,7 +184,7 @@ export class PullRun {
         async () => {
           await turn.busy();
           const { digest, size } = layer.descriptor;
-          if (!(await this.#presence.has(layer))) await this.#fetchMissingLayer(layer, unpacking, { signal, turn });
+          if (await this.#lacks(layer)) await this.#fetchMissingLayer(layer, unpacking, { signal, turn });
           else if (this.#unproven.has(digest)) await this.#fetcher.fetchProof(layer, { signal, turn });
           else this.#counts.advance(size);
           if (this.#unproven.delete(digest)) await this.#context.ask({ given: digest });
@@ -197,10 +197,18 @@ export class PullRun {
   }
 
   /** What another origin gave meanwhile stays: trees that link to it would else keep its bytes beside the new ones. */
-  async #commitOnce(layer: PlacedLayer, commit: () => Promise<void>): Promise<void> {
-    const { signal } = this.#context;
-    const commitIfMissing = async () => ((await this.#presence.has(layer)) ? undefined : await commit());
-    await this.#tools.committing.run(layer.descriptor.digest, commitIfMissing, signal);
+  async #commitOnce(layer: PlacedLayer, commit: () => Promise<void>): Promise<boolean> {
+    const commitIfMissing = async () => {
+      const isMissing = await this.#lacks(layer);
+      if (isMissing) await commit();
+      return isMissing;
+    };
+    return await this.#tools.committing.run(layer.descriptor.digest, commitIfMissing, this.#context.signal);
+  }
+
+  /** Whether a layer that was missing still is. Nobody else puts anything into a cache that is thrown away. */
+  async #lacks(layer: PlacedLayer): Promise<boolean> {
+    return !this.#job.isDurable || !(await this.#presence.has(layer));
   }
 
   async #fetchMissingLayer(layer: PlacedLayer, unpacking: PullUnpacking | undefined, how: FetchOptions): Promise<void> {

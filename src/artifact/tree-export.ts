@@ -10,6 +10,7 @@ import {
   readlinkSync,
   renameSync,
   rmSync,
+  type Stats,
   symlinkSync,
 } from "node:fs";
 import { DriverError, errnoOf, withShortPath } from "../base/index.ts";
@@ -35,7 +36,7 @@ const OWNER_ALL = 0o700;
  */
 export function exportTree({ tree, target, how }: TreeExport): void {
   const from = Buffer.from(tree);
-  if (how === "move") openOwn(from, lstatSync(from, { bigint: true }));
+  if (how === "move") openOwn(from, lstatSync(from));
   exportFolder(from, Buffer.from(target), how);
 }
 
@@ -46,20 +47,20 @@ function exportFolder(from: Buffer, to: Buffer, how: TreeExport["how"]): void {
 }
 
 function exportEntry(from: Buffer, to: Buffer, how: TreeExport["how"]): void {
-  const wanted = withShortPath(from, (path) => lstatSync(path, { bigint: true }));
+  const wanted = withShortPath(from, (path) => lstatSync(path));
   const there = lookAt(to);
   if (there !== undefined && there.isDirectory() !== wanted.isDirectory()) throw inTheWay(to, there, wanted);
-  if (!wanted.isDirectory()) exportFile(from, to, { how, wanted });
+  if (!wanted.isDirectory()) exportFile(from, to, how);
   else if (there !== undefined) fillFolder(from, to, { how, wanted, there });
   else if (how === "move") moveFolder(from, to, wanted);
-  else copyFolder(from, to, wanted);
+  else copyFolder(from, to);
 }
 
 /** Both folders may be the user's own and read-only: for all but root a rename writes to each of them. */
 function fillFolder(
   from: Buffer,
   to: Buffer,
-  { how, wanted, there }: { how: TreeExport["how"]; wanted: BigIntStats; there: BigIntStats },
+  { how, wanted, there }: { how: TreeExport["how"]; wanted: Stats; there: Stats },
 ): void {
   // Emptied, it is of no use to anybody.
   if (how === "move") openOwn(from, wanted);
@@ -72,14 +73,14 @@ function fillFolder(
 }
 
 /** A folder has its parent written in it: its own user must be able to write there. */
-function moveFolder(from: Buffer, to: Buffer, wanted: BigIntStats): void {
+function moveFolder(from: Buffer, to: Buffer, wanted: Stats): void {
   const isOpened = openOwn(from, wanted);
   rename(from, to);
   if (isOpened) setMode(to, modeOf(wanted));
 }
 
 /** Lets the user into a folder that is read-only, if it is the user's own. Whether that was necessary. */
-function openOwn(folder: Buffer, stats: BigIntStats): boolean {
+function openOwn(folder: Buffer, stats: Stats): boolean {
   if ((modeOf(stats) & OWNER_ALL) === OWNER_ALL) return false;
   try {
     setMode(folder, modeOf(stats) | OWNER_ALL);
@@ -90,20 +91,21 @@ function openOwn(folder: Buffer, stats: BigIntStats): boolean {
   }
 }
 
-function modeOf({ mode }: BigIntStats): number {
-  return Number(mode & 0o7777n);
+function modeOf({ mode }: Stats): number {
+  return mode & 0o7777;
 }
 
 function setMode(path: Buffer, mode: number): void {
   withShortPath(path, (short) => chmodSync(short, mode));
 }
 
-function exportFile(from: Buffer, to: Buffer, { how, wanted }: { how: TreeExport["how"]; wanted: BigIntStats }): void {
+function exportFile(from: Buffer, to: Buffer, how: TreeExport["how"]): void {
   if (how === "move") rename(from, to);
-  else copyOver(from, to, wanted);
+  else copyOver(from, to);
 }
 
-function copyFolder(from: Buffer, to: Buffer, wanted: BigIntStats): void {
+function copyFolder(from: Buffer, to: Buffer): void {
+  const wanted = factsOf(from);
   withShortPath(to, (path) => mkdirSync(path));
   exportFolder(from, to, "copy");
   // Last: its mode may keep others out, and what is put into it changes its time.
@@ -111,10 +113,10 @@ function copyFolder(from: Buffer, to: Buffer, wanted: BigIntStats): void {
 }
 
 /** A half-copied file has a name of its own. */
-function copyOver(from: Buffer, to: Buffer, wanted: BigIntStats): void {
+function copyOver(from: Buffer, to: Buffer): void {
   const temporary = Buffer.concat([to.subarray(0, to.lastIndexOf(SLASH) + 1), Buffer.from(`.${randomUUID()}.tmp`)]);
   try {
-    withShortPath(from, (source) => withShortPath(temporary, (copy) => copyEntry(source, copy, wanted)));
+    withShortPath(from, (source) => withShortPath(temporary, (copy) => copyEntry(source, copy)));
     rename(temporary, to);
   } catch (error) {
     withShortPath(temporary, (path) => rmSync(path, { force: true }));
@@ -122,7 +124,8 @@ function copyOver(from: Buffer, to: Buffer, wanted: BigIntStats): void {
   }
 }
 
-function copyEntry(source: Buffer, copy: Buffer, wanted: BigIntStats): void {
+function copyEntry(source: Buffer, copy: Buffer): void {
+  const wanted = lstatSync(source, { bigint: true });
   if (wanted.isSymbolicLink()) symlinkSync(readlinkSync(source, { encoding: "buffer" }), copy);
   else {
     copyFileSync(source, copy, constants.COPYFILE_FICLONE);
@@ -130,7 +133,7 @@ function copyEntry(source: Buffer, copy: Buffer, wanted: BigIntStats): void {
   }
 }
 
-function inTheWay(to: Buffer, there: BigIntStats, wanted: BigIntStats): DriverError {
+function inTheWay(to: Buffer, there: Stats, wanted: Stats): DriverError {
   const what = there.isDirectory() ? "a folder" : there.isSymbolicLink() ? "a link, which is not followed," : "a file";
   const kind = wanted.isDirectory() ? "folder" : "file";
   return new DriverError("refused", `${quoteName(to)} is ${what} where the artifact has a ${kind}`);
@@ -140,8 +143,12 @@ function rename(from: Buffer, to: Buffer): void {
   withShortPath(from, (source) => withShortPath(to, (target) => renameSync(source, target)));
 }
 
-function lookAt(path: Buffer): BigIntStats | undefined {
-  return withShortPath(path, (short) => lstatSync(short, { bigint: true, throwIfNoEntry: false }));
+function lookAt(path: Buffer): Stats | undefined {
+  return withShortPath(path, (short) => lstatSync(short, { throwIfNoEntry: false }));
+}
+
+function factsOf(path: Buffer): BigIntStats {
+  return withShortPath(path, (short) => lstatSync(short, { bigint: true }));
 }
 
 function below(folder: Buffer, name: Buffer): Buffer {

@@ -92,9 +92,13 @@ function isBlob(found: Stats | undefined, { size }: Pick<Descriptor, "size">): b
 
 /** Without other threads: a pull may do it thousands of times, and has nothing to wait for. */
 function replaceNow(ingestFile: string, path: string): void {
-  const isInTheWay = lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-  if (isInTheWay) rmSync(path, { recursive: true, force: true });
-  renameSync(ingestFile, path);
+  try {
+    renameSync(ingestFile, path);
+  } catch (error) {
+    if (errnoOf(error) !== "EISDIR") throw error;
+    rmSync(path, { recursive: true, force: true });
+    renameSync(ingestFile, path);
+  }
 }
 
 async function syncFile(path: string): Promise<void> {

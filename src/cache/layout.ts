@@ -51,8 +51,10 @@ export function createLayout(dataDir: string): Layout {
   const [trees, ingest] = [join(dataDir, "trees"), join(dataDir, "ingest")];
   const under = (folder: string, digest: Digest, suffix = "") => {
     const { algorithm, hex } = digestParts(digest);
-    return join(folder, algorithm, hex + suffix);
+    // Both parts are clean: there is nothing to be joined with care, thousands of times.
+    return `${folder}/${algorithm}/${hex}${suffix}`;
   };
+  let lastOrigin = { origin: "", name: hashOf("") };
   return {
     dataDir,
     formatFile: join(dataDir, "format.json"),
@@ -78,8 +80,12 @@ export function createLayout(dataDir: string): Layout {
     treeCleanup: (id) => join(trees, `${id}.cleanup`),
     ingestFile: (digest, origin) => {
       const { algorithm, hex } = digestParts(digest);
-      const of = hash("sha256", origin, "hex").slice(0, ORIGIN_LENGTH);
-      return join(ingest, `${algorithm}-${hex}-${of}`);
+      if (origin !== lastOrigin.origin) lastOrigin = { origin, name: hashOf(origin) };
+      return `${ingest}/${algorithm}-${hex}-${lastOrigin.name}`;
     },
   };
+}
+
+function hashOf(origin: string): string {
+  return hash("sha256", origin, "hex").slice(0, ORIGIN_LENGTH);
 }
