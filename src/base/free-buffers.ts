@@ -5,8 +5,3 @@
 export function freeBuffers(views: Iterable<ArrayBufferView>): void {
   for (const { buffer } of views) if (buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
 }
-
-/** The same, of what `find` gives then, once all is done that goes on in the thread now. */
-export function freeBuffersLater(find: () => Iterable<ArrayBufferView>): void {
-  setImmediate(() => freeBuffers(find()));
-}

@@ -1,3 +1,4 @@
+export { afterTurn } from "./after-turn.ts";
 export { allEnded } from "./all-ended.ts";
 export { type ByteRange, ByteRanges } from "./byte-ranges.ts";
 export { type Clock, sleep, systemClock } from "./clock.ts";
@@ -16,7 +17,7 @@ export {
 export { type FileHash, FileHasher, isUnreadable } from "./file-hasher.ts";
 export { fileStamp } from "./file-stamp.ts";
 export { FileValue } from "./file-value.ts";
-export { freeBuffers, freeBuffersLater } from "./free-buffers.ts";
+export { freeBuffers } from "./free-buffers.ts";
 export { parseGoDuration } from "./go-duration.ts";
 export { KeyedLock } from "./keyed-lock.ts";
 export { labelNewFiles } from "./label-new-files.ts";

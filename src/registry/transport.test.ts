@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
 import { before, test } from "node:test";
+import { createServer } from "node:tls";
 import { failsAs, RawServer, ScriptedServer, useClient } from "../../test/registry-client/index.ts";
 import { type Certificates, createCertificates } from "../../test/registry/index.ts";
 import { digestOf } from "../oci/index.ts";
@@ -104,6 +107,32 @@ test("bytes come whole through TLS and a sink that takes its time", async () => 
     },
   });
   assert.ok(Buffer.concat(got).equals(Buffer.from(sent)));
+});
+
+test("a body that only the end of its TLS connection ends is whole", async () => {
+  const sent = Buffer.alloc(100_000, "0123456789");
+  const server = createServer({ key: tls.key, cert: tls.cert }, (socket) => {
+    socket
+      .on("error", () => undefined)
+      .once("data", () => {
+        socket.write("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n\r\n");
+        socket.end(sent);
+      });
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  try {
+    await using bench = await useClient(() => ({}), { caCertificates: [tls.ca] });
+    const got: Buffer[] = [];
+    await bench.client.fetchBlob({
+      repository: repositoryAt(`127.0.0.1:${(server.address() as AddressInfo).port}`, "https"),
+      credential: anonymous,
+      descriptor: { digest: digestOf(sent), size: sent.length },
+      sink: { restart: () => assert.fail("restarted"), write: (chunk) => void got.push(Buffer.from(chunk)) },
+    });
+    assert.ok(Buffer.concat(got).equals(sent));
+  } finally {
+    server.close();
+  }
 });
 
 test("a connection over TLS that ends while more was decrypted takes nobody's thread", async () => {

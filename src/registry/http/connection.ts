@@ -1,9 +1,10 @@
 import type { Socket } from "node:net";
 import type { SecureContext } from "node:tls";
-import { type Clock, Deadline, freeBuffers, freeBuffersLater } from "../../base/index.ts";
+import { afterTurn, type Clock, Deadline, freeBuffers } from "../../base/index.ts";
 import { Exchange } from "./exchange.ts";
 import { formatRequestHead } from "./http-message.ts";
 import type { HttpLimits, HttpRequest, TlsTrust } from "./http-types.ts";
+import { ReadBuffer } from "./read-buffer.ts";
 import { openSocket, type SocketOptions } from "./socket.ts";
 import { hostLabel, type Origin } from "./target.ts";
 import { TransportError, transportErrorFromSocket } from "./transport-error.ts";
@@ -19,18 +20,16 @@ export interface ConnectionOptions {
   readonly limits: HttpLimits;
 }
 
-// TLS hands over one record of 16 KiB at a time, whatever the buffer's size.
-const tlsBufferBytes = 64 * 1024;
+// TLS hands over one record at a time (RFC 8446, 5.1), whatever the buffer's size.
+const tlsRecordBytes = 16 * 1024;
 
 /** One socket that carries one exchange at a time. All reads go into one buffer, used again and again. */
 export class Connection {
   readonly #options: ConnectionOptions;
-  readonly #usesTls: boolean;
-  #buffer: Buffer;
-  /** Buffers whose bytes a sink still used when others took their place. */
-  readonly #held: Buffer[] = [];
+  readonly #buffer: ReadBuffer;
   /** What used the last exchange's bytes has not said that it is done, and will not. */
   #isBufferLent = false;
+  #isDeliveryDue = false;
   #socket: Socket | undefined;
   #exchange: Exchange | undefined;
   #isOpen = true;
@@ -40,8 +39,9 @@ export class Connection {
 
   private constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.#usesTls = options.origin.scheme === "https" || options.proxy?.proxy.origin.scheme === "https";
-    this.#buffer = this.#newBuffer();
+    const usesTls = options.origin.scheme === "https" || options.proxy?.proxy.origin.scheme === "https";
+    const sizeBytes = options.limits.readBufferBytes;
+    this.#buffer = new ReadBuffer({ sizeBytes, readBytes: usesTls ? tlsRecordBytes : undefined });
     this.#deadline = new Deadline(options.clock);
   }
 
@@ -57,7 +57,7 @@ export class Connection {
         request.connectTimeoutMs ?? Number.POSITIVE_INFINITY,
       ),
       signal: request.signal,
-      nextBuffer: () => connection.#nextBuffer(),
+      nextBuffer: () => connection.#buffer.next(connection.#exchange?.isHolding === true),
       onBytes: (count) => connection.#onBytes(count),
     });
     connection.#attach(socket);
@@ -81,6 +81,8 @@ export class Connection {
   /** Sends a request; `onOver` is called once, when its answer is read or has failed. */
   send(request: HttpRequest, headers: ReadonlyMap<string, string>, onOver: () => void): Exchange {
     const socket = this.#socket;
+    // What came since the last answer's end belongs to no answer.
+    this.#deliver();
     if (socket === undefined || !this.#isOpen) throw this.#cut();
     const head = this.#headOf(request, headers);
     socket.ref();
@@ -129,6 +131,7 @@ export class Connection {
     socket.on("error", (error) => this.#end(transportErrorFromSocket(error, hostLabel(this.#options.origin))));
     // What was read before the peer closed may still wait for its sink: the exchange knows.
     const onClosed = () => {
+      this.#deliver();
       if (this.#exchange === undefined) this.#end(this.#cut());
       else this.#exchange.peerClosed();
     };
@@ -137,6 +140,7 @@ export class Connection {
   }
 
   #end(reason: TransportError): void {
+    this.#deliver();
     const wasIdle = this.#isOpen && this.#exchange === undefined;
     this.#isOpen = false;
     this.#socket?.destroy();
@@ -145,22 +149,27 @@ export class Connection {
     if (wasIdle) this.#onIdleEnd();
   }
 
+  /** Short reads are handed on together, as many as come in one turn: each step costs as much for few bytes as for many. */
   #onBytes(count: number): boolean {
-    if (this.#exchange !== undefined) return this.#exchange.take(this.#buffer.subarray(0, count));
-    // Bytes that no request asked for must never be read as the answer to the next one.
-    this.#end(this.#cut());
+    this.#buffer.filled(count);
+    if (this.#buffer.isFull) return this.#deliver();
+    if (this.#isDeliveryDue) return true;
+    this.#isDeliveryDue = true;
+    afterTurn(() => {
+      this.#isDeliveryDue = false;
+      if (!this.#deliver()) this.#socket?.pause();
+    });
     return true;
   }
 
-  /** The buffer for the next read: another one while a sink still uses bytes of the last (TLS reads on while resting). */
-  #nextBuffer(): Buffer {
-    if (this.#exchange?.isHolding !== true) {
-      freeBuffers(this.#held.splice(0));
-    } else if (this.#usesTls) {
-      this.#held.push(this.#buffer);
-      this.#buffer = this.#newBuffer();
-    }
-    return this.#buffer;
+  /** Hands on what was read; false: let the socket rest. */
+  #deliver(): boolean {
+    const bytes = this.#buffer.take();
+    if (bytes === undefined) return true;
+    if (this.#exchange !== undefined) return this.#exchange.take(bytes);
+    // Bytes that no request asked for must never be read as the answer to the next one.
+    this.#end(this.#cut());
+    return true;
   }
 
   /**
@@ -169,13 +178,7 @@ export class Connection {
    */
   #freeBuffers(): void {
     if (this.#exchange !== undefined || this.#isBufferLent) return;
-    freeBuffersLater(() => [this.#buffer, ...this.#held.splice(0)]);
-  }
-
-  #newBuffer(): Buffer {
-    const { limits } = this.#options;
-    const size = this.#usesTls ? Math.min(tlsBufferBytes, limits.readBufferBytes) : limits.readBufferBytes;
-    return Buffer.allocUnsafeSlow(size);
+    afterTurn(() => freeBuffers(this.#buffer.release()));
   }
 
   #cut(): TransportError {
