@@ -4,6 +4,7 @@ import { join } from "node:path";
 import {
   DriverError,
   fileStamp,
+  lookNow,
   type Memory,
   RecentMap,
   Semaphore,
@@ -232,11 +233,13 @@ export class Resolver {
   /** A manifest from the cache, if this repository once gave it. */
   async #cached(repository: Repository, digest: Digest): Promise<Known | undefined> {
     if (this.#enforceNamespaces && !(await this.#cache.references.wasGiven(repository, digest))) return undefined;
-    const file = await unlessMissing(fs.stat(this.#cache.layout.blob(digest)));
+    const path = this.#cache.layout.blob(digest);
+    const good = this.#good.get(digest);
+    const seen = good && lookNow(path, { follow: true });
+    if (seen !== undefined && fileStamp(seen) === good?.stamp) return { digest, size: good.size, index: undefined };
+    const file = await unlessMissing(fs.stat(path));
     if (file === undefined) return undefined;
     const stamp = fileStamp(file);
-    const good = this.#good.get(digest);
-    if (good?.stamp === stamp) return { digest, size: good.size, index: undefined };
     const done = await this.#turnFor(file.size);
     try {
       const known = await this.#read(digest);

@@ -32,6 +32,7 @@ export {
   type LogLevel,
 } from "./log.ts";
 export { withShortPath } from "./long-path.ts";
+export { lookNow } from "./look-now.ts";
 export { makeFolders } from "./make-folders.ts";
 export { type Collector, createCollector, createMemory, type Memory } from "./memory.ts";
 export { type CacheFigures, Metrics, type PullIncrease, type PullResult } from "./metrics.ts";

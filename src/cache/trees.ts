@@ -1,6 +1,6 @@
-import { promises as fs } from "node:fs";
+import { promises as fs, type Stats } from "node:fs";
 import { join } from "node:path";
-import { type Clock, fileStamp, RecentMap, renameFolder, unlessMissing } from "../base/index.ts";
+import { type Clock, fileStamp, lookNow, RecentMap, renameFolder, unlessMissing } from "../base/index.ts";
 import { type Digest, isJsonObject, type JsonObject, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
@@ -85,28 +85,32 @@ export class Trees {
   /** A tree, if its folder and its record are there; `damage` says whether it is whole, as far as that is known. */
   async find(id: TreeId): Promise<Tree | undefined> {
     const folder = this.#dataDir.layout.treeFolder(id);
-    const known = this.#known.get(id)?.record;
-    // Most often what was known is what is there: all is looked at at once.
-    const [record, found, wrong] = await Promise.all([
-      this.#recordInUse(id),
-      unlessMissing(fs.lstat(folder)),
-      wrongSample(folder, known?.files ?? []),
-    ]);
-    if (record === undefined || found?.isDirectory() !== true) return undefined;
-    const { manifest, bytes, inodes, damage, references, rootTimeMs } = record;
-    // Nobody puts anything into a tree, or takes anything out of it, but by mistake.
-    const isTouched = rootTimeMs !== undefined && Math.floor(found.mtimeMs) !== rootTimeMs;
-    const wrongNow = record === known ? wrong : await wrongSample(folder, record.files ?? []);
-    return { id, folder, manifest, bytes, inodes, damage: damage ?? (isTouched ? TOUCHED : wrongNow), references };
+    const known = this.#knownNow(id);
+    if (known !== undefined) {
+      const lookAt = (path: string) => lookNow(path, { follow: false });
+      const samples = known.files?.map(({ path }) => lookAt(join(folder, path))) ?? [];
+      return treeFrom({ id, folder }, known, { root: lookAt(folder), samples });
+    }
+    const record = await this.#recordInUse(id);
+    if (record === undefined) return undefined;
+    const lookAt = (path: string) => unlessMissing(fs.lstat(path));
+    const samples = await Promise.all(record.files?.map(({ path }) => lookAt(join(folder, path))) ?? []);
+    return treeFrom({ id, folder }, record, { root: await lookAt(folder), samples });
   }
 
-  /** As `record`, and kept in memory for as long as a stat says that its file is the same. */
+  /** The record that was read before, if its file is the same still. */
+  #knownNow(id: TreeId): FoundRecord | undefined {
+    const known = this.#known.get(id);
+    if (known === undefined) return undefined;
+    const file = lookNow(this.#dataDir.layout.treeRecord(id), { follow: true });
+    return file !== undefined && fileStamp(file) === known.stamp ? known.record : undefined;
+  }
+
+  /** As `record`, and kept in memory. */
   async #recordInUse(id: TreeId): Promise<FoundRecord | undefined> {
     const file = await unlessMissing(fs.stat(this.#dataDir.layout.treeRecord(id)));
     if (file === undefined) return undefined;
     const stamp = fileStamp(file);
-    const known = this.#known.get(id);
-    if (known?.stamp === stamp) return known.record;
     const read = await this.record(id);
     if (read === undefined) return undefined;
     const { manifest, bytes, inodes, damage, references, rootTimeMs, files = [] } = read;
@@ -193,11 +197,24 @@ export class Trees {
   }
 }
 
+/** The tree of a record, by what there is of it: its root, and its samples in their order. */
+function treeFrom(
+  place: Pick<Tree, "id" | "folder">,
+  record: FoundRecord,
+  { root, samples }: { readonly root: Stats | undefined; readonly samples: readonly (Stats | undefined)[] },
+): Tree | undefined {
+  if (root?.isDirectory() !== true) return undefined;
+  const { manifest, bytes, inodes, references, rootTimeMs, files = [] } = record;
+  // Nobody puts anything into a tree, or takes anything out of it, but by mistake.
+  const isTouched = rootTimeMs !== undefined && Math.floor(root.mtimeMs) !== rootTimeMs;
+  const damage = record.damage ?? (isTouched ? TOUCHED : wrongSample(files, samples));
+  return { ...place, manifest, bytes, inodes, damage, references };
+}
+
 /** What is wrong with the first file that has not the size that it should have. */
-async function wrongSample(folder: string, files: readonly FileSample[]): Promise<string | undefined> {
-  const found = await Promise.all(files.map(({ path }) => unlessMissing(fs.lstat(join(folder, path)))));
+function wrongSample(files: readonly FileSample[], samples: readonly (Stats | undefined)[]): string | undefined {
   for (const [at, { path, size }] of files.entries()) {
-    const file = found[at];
+    const file = samples[at];
     if (file?.isFile() !== true) return `${path} is missing`;
     if (file.size !== size) return `${path} has ${file.size} bytes instead of ${size}`;
   }
