@@ -97,7 +97,7 @@ export class Artifacts {
   /**
    * The tree that a request means, if memory and cache say so and nobody has to be asked, not even the files that say who
    * could be. Undefined otherwise, whatever is wrong: `present` comes across it again, and tells it. Whoever uses the tree
-   * calls `took`.
+   * calls `link` and `took`.
    */
   async cached(request: ArtifactRequest): Promise<LeasedTree | undefined> {
     try {
@@ -105,6 +105,11 @@ export class Artifacts {
     } catch {
       return undefined;
     }
+  }
+
+  /** Lets people find a tree by what a volume calls it. Never rejects. */
+  link({ namespace, reference }: ArtifactRequest, tree: Tree): Promise<void> {
+    return this.#options.cache.names.link(namespace, reference, tree.id);
   }
 
   /** A volume has the tree that `cached` found for its request. */
@@ -115,7 +120,7 @@ export class Artifacts {
     if (wish !== undefined) wish.lookedUp = true;
     this.#pulls.leave(volume);
     this.#has(volume);
-    await this.#noteNames(request, tree);
+    await this.#name(tree, formatReference(request.reference));
   }
 
   /**
@@ -134,7 +139,8 @@ export class Artifacts {
     });
     const tree = reached instanceof Pull ? await this.#pulls.wait(reached, request.volume, patience) : reached;
     this.#has(request.volume);
-    await this.#noteNames(request, tree);
+    await this.link(request, tree);
+    await this.#name(tree, formatReference(request.reference));
     return tree;
   }
 
@@ -181,11 +187,6 @@ export class Artifacts {
   /** A volume has what it wanted. Another call for it may still be on its way: it gets the same. */
   #has(volume: string): void {
     if (this.#wanted.get(volume)?.searching === 0) this.#wanted.delete(volume);
-  }
-
-  async #noteNames({ namespace, reference }: ArtifactRequest, tree: Tree): Promise<void> {
-    await this.#options.cache.names.link(namespace, reference, tree.id);
-    await this.#name(tree, formatReference(reference));
   }
 
   async #name({ id, references }: Tree, reference: string): Promise<void> {

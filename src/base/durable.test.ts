@@ -4,7 +4,7 @@ import { linkSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, 
 import { join } from "node:path";
 import { test } from "node:test";
 import { useTempFolder } from "../../test/helpers/temp-folder.ts";
-import { syncFolder, writeFileDurably } from "./durable.ts";
+import { FileDraft, syncFolder, writeFileDurably } from "./durable.ts";
 
 test("a new file has its content, is closed to others, and is alone", async (t) => {
   const folder = useTempFolder(t);
@@ -64,6 +64,20 @@ test("a temporary file may be made elsewhere", async (t) => {
   await writeFileDurably(join(folder, "a"), "x", { temporaryFolder });
   await assert.rejects(writeFileDurably(temporaryFolder, "x", { temporaryFolder }), { code: "ENOTEMPTY" });
   assert.deepEqual(readdirSync(temporaryFolder), []);
+});
+
+test("a draft becomes the file, or goes; one that is over is not used again", async (t) => {
+  const folder = useTempFolder(t);
+  const [draft, unused] = [await FileDraft.open(folder, true), await FileDraft.open(folder, true)];
+  assert.equal(readdirSync(folder).length, 2);
+  await writeFileDurably(join(folder, "a"), "one", { draft });
+  await draft.discard();
+  await unused.discard();
+  await writeFileDurably(join(folder, "b"), "two", { draft });
+  await writeFileDurably(join(folder, "c"), "three", { draft: unused });
+  const contents = readdirSync(folder).map((name) => `${name} ${readFileSync(join(folder, name), "utf8")}`);
+  assert.deepEqual(contents, ["a one", "b two", "c three"]);
+  assert.equal(statSync(join(folder, "a")).mode & 0o7777, 0o600);
 });
 
 test("writers at once leave one of their contents, whole", async (t) => {

@@ -1,9 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { promises as fs } from "node:fs";
+import { closeSync, constants, fchmod, promises as fs, fsync, open, write } from "node:fs";
 import { dirname, join } from "node:path";
-import { allEnded } from "./all-ended.ts";
+import { promisify } from "node:util";
 
 const OWN_MODE = 0o600;
+
+const setMode = promisify(fchmod);
+const syncFile = promisify(fsync);
 
 /** How a small file is written. */
 export interface DurableOptions {
@@ -15,35 +18,94 @@ export interface DurableOptions {
   readonly isDurable?: boolean;
   /** Where a crash may leave a temporary file, on the same file system; the file's own folder if left out. */
   readonly temporaryFolder?: string;
+  /** The temporary file, where it was made beforehand, as durable as asked for here; one that is over counts for nothing. */
+  readonly draft?: FileDraft | undefined;
 }
 
 /**
- * Writes a small file so that after a crash it is whole or as it was before: a temporary file, fsync, rename, fsync of
- * the folder. A failure leaves no temporary file.
+ * Writes a small file so that after a crash it is whole or as it was before: a temporary file that is written to disk,
+ * rename, fsync of the folder. A failure leaves no temporary file.
  */
 export async function writeFileDurably(
   path: string,
   content: string | Uint8Array,
-  { mode = OWN_MODE, temporaryFolder = dirname(path), syncName = true, isDurable = true }: DurableOptions = {},
+  { mode = OWN_MODE, temporaryFolder = dirname(path), syncName = true, isDurable = true, draft }: DurableOptions = {},
 ): Promise<void> {
-  const temporary = join(temporaryFolder, `.${randomUUID()}.tmp`);
-  try {
-    const file = await fs.open(temporary, "wx", OWN_MODE);
-    let renamed: Promise<void> | undefined;
-    try {
-      if (mode !== OWN_MODE) await file.chmod(mode);
-      await file.writeFile(content);
-      if (isDurable) await file.sync();
-      // What it holds is on disk: closing it changes nothing any more.
-      renamed = fs.rename(temporary, path);
-    } finally {
-      await allEnded([file.close(), ...(renamed === undefined ? [] : [renamed])]);
-    }
-  } catch (error) {
-    await fs.rm(temporary, { force: true });
-    throw error;
-  }
+  const file = draft?.isOver === false ? draft : await FileDraft.open(temporaryFolder, isDurable);
+  await file.publish(path, content, mode);
   if (syncName && isDurable) await syncFolder(dirname(path));
+}
+
+/** A temporary file, empty yet, that becomes a small file or goes again. Whoever opens it sees to one of the two. */
+export class FileDraft {
+  readonly #path: string;
+  readonly #fd: number;
+  readonly #isDurable: boolean;
+  #isOver = false;
+
+  private constructor(path: string, fd: number, isDurable: boolean) {
+    this.#path = path;
+    this.#fd = fd;
+    this.#isDurable = isDurable;
+  }
+
+  /** Makes it in a folder of the file system that the file will be on. */
+  static async open(folder: string, isDurable: boolean): Promise<FileDraft> {
+    const path = join(folder, `.${randomUUID()}.tmp`);
+    // O_SYNC: each write is followed by what fsync(2) does, in one call.
+    const how = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (isDurable ? constants.O_SYNC : 0);
+    return new FileDraft(path, await makeFile(path, how), isDurable);
+  }
+
+  /** Whether it became a file, failed to, or was discarded. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Writes it to disk, then gives it its name. A failure leaves nothing of it. To be called once. */
+  async publish(path: string, content: string | Uint8Array, mode: number): Promise<void> {
+    this.#isOver = true;
+    try {
+      try {
+        if (mode !== OWN_MODE) await setMode(this.#fd, mode);
+        await this.#write(typeof content === "string" ? Buffer.from(content) : content);
+      } finally {
+        // What it holds is on disk: closing it has nothing to wait for.
+        closeSync(this.#fd);
+      }
+      await fs.rename(this.#path, path);
+    } catch (error) {
+      await fs.rm(this.#path, { force: true });
+      throw error;
+    }
+  }
+
+  /** Takes it away, unless it is over. */
+  async discard(): Promise<void> {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    closeSync(this.#fd);
+    await fs.rm(this.#path, { force: true });
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length; ) at += await writeTo(this.#fd, bytes, at);
+    if (bytes.length === 0 && this.#isDurable) await syncFile(this.#fd);
+  }
+}
+
+// A FileHandle costs more than what is done with it here.
+function makeFile(path: string, flags: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    open(path, flags, OWN_MODE, (error, fd) => (error ? reject(error) : resolve(fd)));
+  });
+}
+
+/** How many bytes were taken. */
+function writeTo(fd: number, bytes: Uint8Array, at: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    write(fd, bytes, at, (error, count) => (error ? reject(error) : resolve(count)));
+  });
 }
 
 /** Makes what was created, renamed or removed in a folder survive a power cut. */

@@ -4,7 +4,7 @@ export { type ByteRange, ByteRanges } from "./byte-ranges.ts";
 export { type Clock, sleep, systemClock } from "./clock.ts";
 export { Deadline } from "./deadline.ts";
 export { DISK_BLOCK_BYTES } from "./disk-reader.ts";
-export { type DurableOptions, syncFolder, writeFileDurably } from "./durable.ts";
+export { type DurableOptions, FileDraft, syncFolder, writeFileDurably } from "./durable.ts";
 export {
   DriverError,
   describeError,

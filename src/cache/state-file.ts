@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import {
   describeError,
   errnoOf,
+  FileDraft,
   KeyedLock,
   type Logger,
   makeFolders,
@@ -27,6 +28,8 @@ export interface StateFilesOptions {
 export interface WriteOptions {
   /** As in `writeFileDurably`. */
   readonly syncName?: boolean;
+  /** What `draft` made for it. */
+  readonly draft?: FileDraft | undefined;
 }
 
 /** Small JSON files that hold the driver's state: whole or absent; a corrupt one is reported and put aside. */
@@ -61,11 +64,24 @@ export class StateFiles {
     }
   }
 
+  /**
+   * Begins a state file whose name and value will be known later: making a file takes as long as a sync. Undefined where
+   * that fails: `write` comes across it again. Whoever has it discards it in the end, whatever became of it.
+   */
+  async draft(): Promise<FileDraft | undefined> {
+    try {
+      return await FileDraft.open(this.#options.temporaryFolder, this.#options.isDurable);
+    } catch {
+      return undefined;
+    }
+  }
+
   /** Writes a state file so that a crash leaves the old one or the new one; `syncName` as in `writeFileDurably`. */
-  async write(path: string, value: JsonObject, { syncName = true }: WriteOptions = {}): Promise<void> {
+  async write(path: string, value: JsonObject, { syncName = true, draft }: WriteOptions = {}): Promise<void> {
     const { temporaryFolder, isDurable } = this.#options;
-    const how = { temporaryFolder, syncName, isDurable };
-    const write = () => writeFileDurably(path, `${JSON.stringify(value)}\n`, how);
+    const how = { temporaryFolder, syncName, isDurable, draft };
+    const text = `${JSON.stringify(value)}\n`;
+    const write = () => writeFileDurably(path, text, how);
     try {
       await write();
     } catch (error) {

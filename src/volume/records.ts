@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
+import type { FileDraft } from "../base/index.ts";
 import { type Cache, type KeepMs, type Lease, type TreeId, textAt } from "../cache/index.ts";
 import type { JsonObject } from "../oci/index.ts";
 import { GroupedRecords } from "./grouped-records.ts";
@@ -25,6 +26,14 @@ export interface VolumeRecord {
   readonly manifest?: string | undefined;
   /** The number of the tree's folder when a writable volume was mounted over it: one that was made anew is another. */
   readonly treeInode?: string | undefined;
+}
+
+/** How a record is put. */
+export interface PutOptions {
+  /** How long the tree stays after the volume. */
+  readonly keepMs?: KeepMs;
+  /** What `draft` made for it. */
+  readonly draft?: FileDraft | undefined;
 }
 
 /** What records need of the cache. */
@@ -110,14 +119,14 @@ export class Records {
 
   /**
    * A power cut takes the mounts away, too. So a read-only volume's record may go with its mount, or come back without
-   * it; a writable one's says whose the writes are that come back. `keepMs` says how long the tree stays after the volume.
+   * it; a writable one's says whose the writes are that come back.
    */
-  async put(record: VolumeRecord, keepMs?: KeepMs): Promise<void> {
+  async put(record: VolumeRecord, { keepMs, draft }: PutOptions = {}): Promise<void> {
     const { cleanups, inventory } = this.#cache;
     const before = this.#byKey.get(record.key);
     if (record.tree !== undefined) await cleanups.begin(record.tree, record.key, keepMs);
     try {
-      await this.#write(record, before !== undefined);
+      await this.#write(record, before !== undefined, draft);
     } catch (error) {
       if (record.tree !== undefined && record.tree !== before?.tree) await cleanups.end(record.tree, record.key);
       throw error;
@@ -126,6 +135,11 @@ export class Records {
     await this.#lease(record);
     if (record.tree !== undefined) inventory.touch(record.tree);
     if (before?.tree !== undefined && before.tree !== record.tree) await cleanups.end(before.tree, record.key);
+  }
+
+  /** Begins the file of a record that is likely to be put soon. See `StateFiles.draft`. */
+  draft(): Promise<FileDraft | undefined> {
+    return this.#cache.dataDir.state.draft();
   }
 
   async delete(key: VolumeKey): Promise<void> {
@@ -155,10 +169,10 @@ export class Records {
   }
 
   /** What a newer driver noted in a record that is there stays in it. */
-  async #write(record: VolumeRecord, isThere: boolean): Promise<void> {
+  async #write(record: VolumeRecord, isThere: boolean, draft: FileDraft | undefined): Promise<void> {
     const { state } = this.#cache.dataDir;
     const file = this.#file(record.key);
-    const options = { syncName: !record.readOnly };
+    const options = { syncName: !record.readOnly, draft };
     if (isThere) await state.merge(file, { ...record }, options);
     else await state.write(file, { ...record }, options);
   }

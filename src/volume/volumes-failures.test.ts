@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { useVolumes, type VolumeBench } from "../../test/helpers/volume-bench.ts";
@@ -84,6 +84,22 @@ for (const readOnly of [true, false]) {
     assert.deepEqual([mounter.calls, leases.count(tree.id)], [[], 0]);
   });
 }
+
+test("a publish of what the cache has leaves no begun record where it is refused, and needs none", async () => {
+  await using bench = await useVolumes();
+  const { artifacts, target, tree, area } = bench;
+  const { layout, leases } = area.cache;
+  artifacts.onCached = async () => ({ tree, lease: await leases.hold(tree.id) });
+  writeFileSync(target, "in the way");
+  await assert.rejects(bench.volumes.publish(bench.request()), { kind: "refused" });
+  assert.deepEqual(readdirSync(layout.tmp), []);
+  assert.equal(leases.count(tree.id), 0);
+  rmSync(target);
+  rmSync(layout.tmp, { recursive: true });
+  assert.equal(await bench.volumes.publish(bench.request()), "published");
+  assert.equal(await bench.volumes.publish(bench.request()), "unchanged");
+  assert.deepEqual(readdirSync(layout.tmp), []);
+});
 
 describe("a mount that fails", () => {
   const rows: readonly { readonly kind: ErrorKind; readonly left: number }[] = [

@@ -5,6 +5,7 @@ import {
   DriverError,
   describeError,
   type ErrorKind,
+  type FileDraft,
   KeyedLock,
   type Logger,
 } from "../base/index.ts";
@@ -39,7 +40,7 @@ import { parseWantedVolume, type WantedVolume } from "./wanted-volume.ts";
 
 /** What volumes need from outside. */
 export interface VolumesOptions {
-  readonly artifacts: Pick<Artifacts, "cached" | "took" | "present" | "leave">;
+  readonly artifacts: Pick<Artifacts, "cached" | "link" | "took" | "present" | "leave">;
   readonly cache: Cache;
   readonly mounter: Mounter;
   /** As in the CSIDriver object: kubelet's own files name it. */
@@ -50,6 +51,15 @@ export interface VolumesOptions {
   readonly concurrency: number;
   readonly clock: Clock;
   readonly log: Logger;
+}
+
+/** A tree that the cache has for a volume. */
+interface Found {
+  readonly tree: Tree;
+  /** The file for its record, not begun where there is a record already. */
+  readonly drafting: Promise<FileDraft | undefined>;
+  /** Ends the tree's lease and takes the file away, if it was not used. */
+  readonly drop: () => Promise<void>;
 }
 
 /** Storage health is asked with a deadline, and a collection may take longer. */
@@ -225,17 +235,29 @@ export class Volumes implements VolumeService {
       const outcome = await this.#locks.run(targetPath, publish, signal);
       if (outcome !== undefined) return outcome;
     } finally {
-      void finding.then((found) => found?.lease.release());
+      await finding.then((found) => found?.drop());
     }
     const { tree, lease } = await this.#leasedTree(wanted, request);
     using _ = lease;
     return await this.#locks.run(targetPath, () => this.#mount(wanted, tree, request), signal);
   }
 
-  /** What the cache has for a volume that no writes bind to an older tree. Never rejects. */
-  async #findCached(wanted: WantedVolume, request: PublishRequest): Promise<LeasedTree | undefined> {
-    if (this.#records.get(wanted.key)?.readOnly === false) return undefined;
-    return this.#options.artifacts.cached(this.#artifactRequest(wanted, request));
+  /** What the cache has for a volume that no writes bind to an older tree, and the file for its record. Never rejects. */
+  async #findCached(wanted: WantedVolume, request: PublishRequest): Promise<Found | undefined> {
+    const before = this.#records.get(wanted.key);
+    if (before?.readOnly === false) return undefined;
+    const found = await this.#options.artifacts.cached(this.#artifactRequest(wanted, request));
+    if (found === undefined) return undefined;
+    // Most often it is published and wants a record: its file is made while the target is looked at.
+    const drafting = before === undefined ? this.#records.draft() : Promise.resolve(undefined);
+    const drop = async () => {
+      found.lease.release();
+      const draft = await drafting;
+      await draft?.discard().catch((error: unknown) => {
+        this.#options.log.warn("cannot remove a temporary file", { reason: describeError(error) });
+      });
+    };
+    return { tree: found.tree, drafting, drop };
   }
 
   /**
@@ -245,7 +267,7 @@ export class Volumes implements VolumeService {
   async #publishCached(
     wanted: WantedVolume,
     request: PublishRequest,
-    finding: Promise<LeasedTree | undefined>,
+    finding: Promise<Found | undefined>,
   ): Promise<PublishOutcome | undefined> {
     const { targetPath } = wanted;
     const look = await this.#targets.look(wanted, request);
@@ -255,9 +277,13 @@ export class Volumes implements VolumeService {
     const found = await finding;
     if (found === undefined) return undefined;
     request.signal.throwIfAborted();
-    // First: if it fails, nothing of the volume is there yet.
-    await this.#options.artifacts.took(this.#artifactRequest(wanted, request), found.tree);
-    await this.#show(wanted, found.tree);
+    const { artifacts } = this.#options;
+    const asked = this.#artifactRequest(wanted, request);
+    const linking = artifacts.link(asked, found.tree);
+    // Before the mount: if it fails, nothing of the volume is there yet.
+    await artifacts.took(asked, found.tree);
+    await this.#show(wanted, found.tree, await found.drafting);
+    await linking;
     return "published";
   }
 
@@ -332,7 +358,7 @@ export class Volumes implements VolumeService {
   }
 
   /** Records the volume and mounts it at its target, where nothing is mounted. */
-  async #show(wanted: WantedVolume, tree: Tree): Promise<void> {
+  async #show(wanted: WantedVolume, tree: Tree, draft?: FileDraft): Promise<void> {
     const { key, volumeId, targetPath, readOnly, identity } = wanted;
     await this.#targets.dropPredecessor(wanted);
     const before = this.#records.get(key);
@@ -348,8 +374,10 @@ export class Volumes implements VolumeService {
       const forPeople = { namespace, pod, reference, manifest: tree.manifest };
       const treeInode = readOnly ? undefined : await inodeOf(tree.folder);
       const record = { key, volumeId, targetPath, tree: tree.id, spec: identity, readOnly, treeInode, ...forPeople };
-      const put = () => this.#records.put(record, wanted.spec.keepMs);
-      const ready = allEnded([prepare(), this.#options.cache.room.write(put)]);
+      const put = () => this.#records.put(record, { keepMs: wanted.spec.keepMs, draft });
+      // First, as it takes longest.
+      const recorded = this.#options.cache.room.write(put);
+      const ready = allEnded([prepare(), recorded]);
       await allEnded([ready, this.#mounts.make(wanted, tree, ready)]);
     } catch (error) {
       if (before === undefined) await this.#undo(wanted, isPrepared);

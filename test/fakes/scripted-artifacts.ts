@@ -4,7 +4,7 @@ import type { Tree } from "../../src/cache/index.ts";
 type Patience = Parameters<Artifacts["present"]>[1];
 
 /** Makes references present as a test says, and remembers who asked and who left. */
-export class ScriptedArtifacts implements Pick<Artifacts, "cached" | "took" | "present" | "leave"> {
+export class ScriptedArtifacts implements Pick<Artifacts, "cached" | "link" | "took" | "present" | "leave"> {
   readonly asked: ArtifactRequest[] = [];
   readonly withCached: string[] = [];
   readonly left: string[] = [];
@@ -23,6 +23,10 @@ export class ScriptedArtifacts implements Pick<Artifacts, "cached" | "took" | "p
 
   /** Whether it can be noted what a cached tree is called. */
   onTook: () => Promise<void> = () => Promise.resolve();
+
+  link(): Promise<void> {
+    return Promise.resolve();
+  }
 
   took({ volume }: ArtifactRequest): Promise<void> {
     this.withCached.push(volume);

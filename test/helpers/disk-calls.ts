@@ -1,4 +1,5 @@
-import { promises as fs } from "node:fs";
+import nodeFs, { constants, promises as fs } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import type { TestContext } from "node:test";
 
 /** What changes a disk, as it is called: one line each. */
@@ -13,7 +14,8 @@ const changing = ["rename", "unlink", "rm", "rmdir", "mkdir", "symlink", "chmod"
 const randomName = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
 
 /**
- * Watches what is done to the files of a folder through node:fs' promises. From the call `failFrom` (0 is the first)
+ * Watches what is done to the files of a folder through node:fs' promises and its callback open and write (a write that is
+ * synced is a "sync"). From the call `failFrom` (0 is the first)
  * on everything fails, as if the process had been killed before it: what was done stays, nothing is cleaned up. What
  * the sweeper does in the background to what was discarded is left out.
  */
@@ -49,10 +51,48 @@ export function watchDisk(t: TestContext, folder: string, failFrom = Number.POSI
     };
     return file;
   });
+  const drafts = watchDrafts(t, note);
   return {
     calls,
     stop() {
-      for (const mocked of [...mocks, mockedOpen]) mocked.mock.restore();
+      for (const mocked of [...mocks, mockedOpen, ...drafts]) mocked.mock.restore();
+      syncBuiltinESMExports();
     },
   };
+}
+
+type Done = (error: unknown, result?: number) => void;
+
+/** Files that are made by open(2) with O_SYNC are on disk when their write ends. */
+function watchDrafts(t: TestContext, note: (name: string, path: unknown) => void) {
+  const synced = new Map<number, unknown>();
+  const open = nodeFs.open as (path: unknown, flags: unknown, mode: unknown, done: Done) => void;
+  const write = nodeFs.write as (fd: number, bytes: unknown, at: unknown, done: Done) => void;
+  const ifNoted = (name: string, path: unknown, done: Done, go: () => void) => {
+    try {
+      note(name, path);
+    } catch (error) {
+      return process.nextTick(done, error);
+    }
+    go();
+  };
+  const mocks = [
+    t.mock.method(nodeFs, "open", (path: unknown, flags: number, mode: unknown, done: Done) => {
+      const opened: Done = (error, fd) => {
+        if (fd !== undefined && (flags & constants.O_SYNC) === constants.O_SYNC) synced.set(fd, path);
+        done(error, fd);
+      };
+      ifNoted("create", path, done, () => open(path, flags, mode, opened));
+    }),
+    t.mock.method(nodeFs, "write", (fd: number, bytes: unknown, at: unknown, done: Done) => {
+      if (!synced.has(fd)) return write(fd, bytes, at, done);
+      ifNoted("sync", synced.get(fd), done, () => write(fd, bytes, at, done));
+    }),
+  ];
+  syncBuiltinESMExports();
+  t.after(() => {
+    for (const mocked of mocks) mocked.mock.restore();
+    syncBuiltinESMExports();
+  });
+  return mocks;
 }
