@@ -1,12 +1,9 @@
-import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
-import {
-  compressionGzip,
-  universalRequestFromNodeRequest,
-  universalResponseToNodeResponse,
-} from "@connectrpc/connect-node";
+import { compressionGzip } from "@connectrpc/connect-node";
 import { describeError, type Logger } from "../base/index.ts";
+import { requestFromStream, respondOnStream } from "./grpc-stream.ts";
 import type { InFlight } from "./in-flight.ts";
 
 /** What answers gRPC requests. */
@@ -27,20 +24,22 @@ const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 const LONGEST_TIMEOUT_S = 2_000_000;
 
 /**
- * A listener for http2 "request" events that answers gRPC, and no other protocol, from the routes. Whatever a peer
+ * A listener for http2 "stream" events that answers gRPC, and no other protocol, from the routes. Whatever a peer
  * sends, nothing is thrown: Connect's own adapter throws on authorities that are no URL host, which would end the
  * process, and reports what fails late on the console.
  */
 export function createGrpcListener(
   options: GrpcListenerOptions,
-): (request: Http2ServerRequest, response: Http2ServerResponse) => void {
+): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void {
   const handlers = handlersFrom(options);
-  return (request, response) => {
+  return (stream, headers) => {
     const endCall = options.calls.begin();
-    const closed = new Promise<void>((resolve) => response.once("close", resolve));
-    const answered = answer(handlers, request, response).catch((reason: unknown) => {
-      options.logger.debug("a call was cut off", { path: request.url, error: describeError(reason) });
-      cut(response, constants.NGHTTP2_INTERNAL_ERROR);
+    const closed = new Promise<void>((resolve) => stream.once("close", resolve));
+    // What it says is told by its closing, too.
+    stream.on("error", () => undefined);
+    const answered = answer(handlers, stream, headers).catch((reason: unknown) => {
+      options.logger.debug("a call was cut off", { path: headers[":path"] ?? "", error: describeError(reason) });
+      cut(stream, constants.NGHTTP2_INTERNAL_ERROR);
     });
     void Promise.all([closed, answered]).then(endCall);
   };
@@ -63,25 +62,18 @@ function handlersFrom(options: GrpcListenerOptions): ReadonlyMap<string, Univers
 /** Resolves when the handler is done and its answer is on the way; the stream may be open a little longer. */
 async function answer(
   handlers: ReadonlyMap<string, UniversalHandler>,
-  request: Http2ServerRequest,
-  response: Http2ServerResponse,
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
 ): Promise<void> {
-  const handler = handlers.get(request.url.split("?", 1)[0] ?? "");
-  if (handler === undefined) return refuseUnknown(request, response);
-  // There is one host here, whatever the caller names it: newer grpc-go sends the socket's path, percent-encoded.
-  request.headers[":authority"] = "localhost";
-  const timeout = request.headers["grpc-timeout"];
-  if (typeof timeout === "string") request.headers["grpc-timeout"] = clampTimeout(timeout);
-  const reply = await handler(universalRequestFromNodeRequest(request, response, undefined, undefined));
-  // Not awaited: it ends only with an "end" event, which a response that was cut off never has.
-  universalResponseToNodeResponse(reply, response).catch(() => {
-    // The peer is gone: the handler's work is done and nobody is left to tell.
-    cut(response, constants.NGHTTP2_CANCEL);
-  });
+  const handler = handlers.get(headers[":path"]?.split("?", 1)[0] ?? "");
+  if (handler === undefined) return refuseUnknown(stream, headers);
+  const timeout = headers["grpc-timeout"];
+  if (typeof timeout === "string") headers["grpc-timeout"] = clampTimeout(timeout);
+  await respondOnStream(stream, await handler(requestFromStream(stream, headers)));
 }
 
-function cut(response: Http2ServerResponse, code: number): void {
-  if (!response.stream.closed && !response.stream.destroyed) response.stream.close(code);
+function cut(stream: ServerHttp2Stream, code: number): void {
+  if (!stream.closed && !stream.destroyed) stream.close(code);
 }
 
 /** A grpc-timeout as the caller sent it, or the longest one that timers bear. */
@@ -93,13 +85,13 @@ function clampTimeout(timeout: string): string {
 }
 
 /** Says UNIMPLEMENTED to gRPC clients, 404 to others. */
-function refuseUnknown(request: Http2ServerRequest, response: Http2ServerResponse): void {
-  const isGrpc = request.headers["content-type"]?.startsWith("application/grpc") === true;
+function refuseUnknown(stream: ServerHttp2Stream, requested: IncomingHttpHeaders): void {
+  const isGrpc = requested["content-type"]?.startsWith("application/grpc") === true;
   const grpcHeaders = {
     "content-type": "application/grpc",
     "grpc-status": "12",
     "grpc-message": "this driver has no such method",
   };
   const headers = isGrpc ? { ":status": 200, ...grpcHeaders } : { ":status": 404 };
-  response.stream.respond(headers, { endStream: true });
+  stream.respond(headers, { endStream: true });
 }

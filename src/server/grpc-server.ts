@@ -62,7 +62,8 @@ export class GrpcServer {
     const { clock, logger, routes, socketPath } = options;
     const calls = new InFlight();
     const stopping = new AbortController();
-    const server = createServer(limits, createGrpcListener({ routes, logger, calls, stopping: stopping.signal }));
+    const server = createServer(limits);
+    server.on("stream", createGrpcListener({ routes, logger, calls, stopping: stopping.signal }));
     const sockets = followConnections(server, logger);
     const socketFile = await listenOnSocketFile(server, {
       path: socketPath,

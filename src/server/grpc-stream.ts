@@ -1,0 +1,138 @@
+import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
+
+/** What an HTTP/2 error code of the caller means for its call (gRPC over HTTP2, "Errors"); others are no error. */
+const codeOfReset: ReadonlyMap<number, Code> = new Map([
+  [constants.NGHTTP2_PROTOCOL_ERROR, Code.Internal],
+  [constants.NGHTTP2_INTERNAL_ERROR, Code.Internal],
+  [constants.NGHTTP2_FLOW_CONTROL_ERROR, Code.Internal],
+  [constants.NGHTTP2_SETTINGS_TIMEOUT, Code.Internal],
+  [constants.NGHTTP2_FRAME_SIZE_ERROR, Code.Internal],
+  [constants.NGHTTP2_COMPRESSION_ERROR, Code.Internal],
+  [constants.NGHTTP2_CONNECT_ERROR, Code.Internal],
+  [constants.NGHTTP2_REFUSED_STREAM, Code.Unavailable],
+  [constants.NGHTTP2_CANCEL, Code.Canceled],
+  [constants.NGHTTP2_ENHANCE_YOUR_CALM, Code.ResourceExhausted],
+  [constants.NGHTTP2_INADEQUATE_SECURITY, Code.PermissionDenied],
+  [constants.NGHTTP2_HTTP_1_1_REQUIRED, Code.PermissionDenied],
+]);
+
+/**
+ * A stream of Node's HTTP/2 server as a request of Connect's handlers. Connect's own adapter wraps the stream in Node's
+ * HTTP/1 objects and its body in generators, which costs a call more than the handler does. The signal fires when the
+ * stream closes before it was answered.
+ */
+export function requestFromStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): UniversalServerRequest {
+  const caller = new AbortController();
+  stream.once("close", () => {
+    const { rstCode, headersSent } = stream;
+    // Connect is through with the signal of a call that was answered, and each reason is an error with a stack.
+    if (rstCode !== constants.NGHTTP2_NO_ERROR || !headersSent) caller.abort(reasonOf(rstCode));
+  });
+  return {
+    httpVersion: "2.0",
+    method: headers[":method"] ?? "",
+    // There is one host here, whatever the caller names it: newer grpc-go sends the socket's path, percent-encoded.
+    url: `http://localhost${headers[":path"] ?? "/"}`,
+    header: headersFrom(headers),
+    body: new RequestBody(stream),
+    signal: caller.signal,
+  };
+}
+
+/** Sends the answer of one of Connect's handlers; resolves when all of it is on its way, or the stream is gone. */
+export async function respondOnStream(stream: ServerHttp2Stream, answer: UniversalServerResponse): Promise<void> {
+  const body = answer.body?.[Symbol.asyncIterator]();
+  // Headers are sent after the first read, as the handler may set them until then.
+  let chunk = await body?.next();
+  if (isGone(stream)) return giveUp(body);
+  const { trailer } = answer;
+  if (trailer !== undefined) stream.once("wantTrailers", () => stream.sendTrailers(headersTo(trailer)));
+  stream.respond({ ":status": answer.status, ...headersTo(answer.header) }, { waitForTrailers: trailer !== undefined });
+  for (; chunk !== undefined && chunk.done !== true; chunk = await body?.next()) {
+    if (!stream.write(chunk.value)) await drained(stream);
+    if (isGone(stream)) return giveUp(body);
+  }
+  stream.end();
+}
+
+function isGone(stream: ServerHttp2Stream): boolean {
+  return stream.destroyed || stream.closed;
+}
+
+/** Tells the handler that nobody waits for the rest. */
+async function giveUp(body: AsyncIterator<Uint8Array> | undefined): Promise<void> {
+  // It answers with that same error.
+  await body?.throw?.(new ConnectError("the caller is gone", Code.Aborted)).catch(() => undefined);
+}
+
+function drained(stream: ServerHttp2Stream): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      stream.off("drain", done);
+      stream.off("close", done);
+      resolve();
+    };
+    stream.on("drain", done);
+    stream.on("close", done);
+  });
+}
+
+function reasonOf(resetCode: number): ConnectError | undefined {
+  const code = codeOfReset.get(resetCode);
+  if (code === undefined) return undefined;
+  return new ConnectError(`the caller ended the call (HTTP/2 code ${resetCode})`, code);
+}
+
+function headersFrom(headers: IncomingHttpHeaders): Headers {
+  const all = new Headers();
+  for (const [name, value] of Object.entries(headers)) {
+    if (name.startsWith(":") || value === undefined) continue;
+    if (typeof value === "string") all.append(name, value);
+    else for (const each of value) all.append(name, each);
+  }
+  return all;
+}
+
+function headersTo(headers: UniversalServerResponse["header"]): OutgoingHttpHeaders {
+  const all: Record<string, string> = {};
+  headers?.forEach((value, name) => {
+    all[name] = value;
+  });
+  return all;
+}
+
+/** What a stream brings, read when it is asked for. One reader, one read at a time. */
+class RequestBody implements AsyncIterableIterator<Uint8Array> {
+  readonly #stream: ServerHttp2Stream;
+  #hasEnded = false;
+  #wake: (() => void) | undefined;
+
+  constructor(stream: ServerHttp2Stream) {
+    this.#stream = stream;
+    const wake = () => this.#wake?.();
+    stream.on("readable", wake);
+    stream.once("end", () => {
+      this.#hasEnded = true;
+      wake();
+    });
+    stream.once("close", wake);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    for (;;) {
+      const value: Uint8Array | null = this.#stream.read();
+      if (value !== null) return { value, done: false };
+      if (this.#hasEnded) return { value: undefined, done: true };
+      if (isGone(this.#stream)) throw new ConnectError("the request was cut off", Code.Aborted);
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+}
