@@ -51,8 +51,6 @@ async function bundleInto(folder: string, sources: readonly string[], options: B
       // CommonJS has none. src/base/runtime.ts knows workers by name and never looks at the URL.
       "import.meta.url": '"file:///oras-csi"',
       ORAS_CSI_COMMIT: JSON.stringify(await currentCommit()),
-      // headers-polyfill looks whether Node's own class is there, which would load it.
-      "globalThis.Headers": "undefined",
     },
     plugins: [emptyModules, unusedPackages],
     logLevel: "warning",
