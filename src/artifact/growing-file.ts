@@ -8,7 +8,8 @@ const RUNNING = 0n;
 const COMPLETE = 1n;
 const ABANDONED = 2n;
 const END_MARK = 1n << 60n;
-const READ_BYTES = 256 * 1024;
+/** Zlib rests from when it has used up a part until the thread that reads has time to give it another one. */
+const READ_BYTES = 1024 * 1024;
 
 /** The writer's side of a file that one thread writes while another reads it: the file is the buffer between them. */
 export class Growth {
