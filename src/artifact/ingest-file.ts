@@ -21,6 +21,8 @@ export interface IngestOptions {
   readonly sizeBytes: number;
   /** Who gives the bytes. What another one gave proves nothing of this one, so it is not gone on with. */
   readonly origin: string;
+  /** Whether what is kept must be right after a power cut, too; if not, only the digest finds out in the end. */
+  readonly isDurable: boolean;
 }
 
 /** Less than this is sooner fetched again than looked after. */
@@ -33,14 +35,15 @@ const syncData = promisify(fdatasync);
 
 /**
  * A blob on its way in. What an earlier pull left is gone on with; a map beside the file says whose bytes those are,
- * and, once they come in parts, which ones are there. A map of parts is written after their bytes were synced. Writing
- * is synchronous: for a worker.
+ * and, once they come in parts, which ones are there. A map of parts is written after their bytes were synced, if they
+ * have to be durable. Writing is synchronous: for a worker.
  */
 export class IngestFile {
   readonly path: string;
   /** What was there when it was opened. */
   readonly there: readonly ByteRange[];
   readonly #origin: string;
+  readonly #isDurable: boolean;
   readonly #fd: number;
   readonly #ranges: ByteRanges;
   #hasMap: boolean;
@@ -61,6 +64,7 @@ export class IngestFile {
     this.#hasMap = left !== undefined;
     this.#isInParts = left?.isInParts === true;
     this.#origin = options.origin;
+    this.#isDurable = options.isDurable;
   }
 
   /** Writes bytes where they belong. A full disk is an error here, though the system call calls it a short write. */
@@ -139,7 +143,7 @@ export class IngestFile {
   async #save(): Promise<void> {
     const parts = this.#ranges.list();
     try {
-      await syncData(this.#fd);
+      if (this.#isDurable) await syncData(this.#fd);
       if (this.#isInParts) this.#writeMap(parts);
     } catch (error) {
       if (errnoOf(error) === undefined) throw error;

@@ -23,7 +23,7 @@ import type { PullJob } from "./worker-calls.ts";
 
 /** What fetching the layers of one pull needs. */
 export interface LayerFetcherOptions {
-  readonly job: Pick<PullJob, "repository" | "reference" | "enforceNamespaces">;
+  readonly job: Pick<PullJob, "repository" | "reference" | "enforceNamespaces" | "isDurable">;
   readonly client: RegistryClient;
   readonly access: PullAccess;
   readonly layout: Layout;
@@ -133,6 +133,7 @@ export class LayerFetcher {
       path: layout.ingestFile(descriptor.digest, origin),
       sizeBytes: descriptor.size,
       origin,
+      isDurable: job.isDurable,
     });
     try {
       return await work(ingest);

@@ -29,6 +29,13 @@ test("ranges that touch or overlap become one", () => {
   assert.equal(ranges.total, 0);
 });
 
+test("a list stays as it was", () => {
+  const ranges = new ByteRanges([{ start: 0, end: 10 }]);
+  const before = ranges.list();
+  ranges.add({ start: 10, end: 20 });
+  assert.deepEqual([before, ranges.list()], [[{ start: 0, end: 10 }], [{ start: 0, end: 20 }]]);
+});
+
 test("any order of any ranges says the same as a list of bytes", () => {
   for (let round = 0; round < 200; round++) {
     const ranges = new ByteRanges();

@@ -15,6 +15,12 @@ export class ByteRanges {
   /** Adds bytes; those that are there already stay. */
   add({ start, end }: ByteRange): void {
     if (start >= end) return;
+    const last = this.#ranges.at(-1);
+    // What comes in order: most of the time.
+    if (last !== undefined && last.start <= start && start <= last.end) {
+      this.#ranges[this.#ranges.length - 1] = { start: last.start, end: Math.max(last.end, end) };
+      return;
+    }
     const [only] = this.#ranges;
     // Most things come from their start to their end.
     if (this.#ranges.length <= 1 && (only === undefined || (only.start <= start && start <= only.end))) {
@@ -46,9 +52,9 @@ export class ByteRanges {
     return first?.start === 0 ? first.end : 0;
   }
 
-  /** The ranges, in order. */
+  /** The ranges, in order, as they are now. */
   list(): readonly ByteRange[] {
-    return this.#ranges;
+    return [...this.#ranges];
   }
 
   /** What is missing of the first `size` bytes, in order. */

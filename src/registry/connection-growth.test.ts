@@ -25,12 +25,28 @@ function grow(more: Partial<DownloadSample> = {}, { linkMBs = 10_000, ticks = 6 
 }
 
 test("while one connection is what limits, there are more and more, up to eight", () => {
-  assert.deepEqual(grow(), [1, 2, 4, 8, 8, 8]);
+  assert.deepEqual(grow(), [1, 1, 2, 4, 8, 8]);
 });
 
 test("a network that gives no more gets no more", () => {
-  assert.deepEqual(grow({}, { linkMBs: 55 }), [1, 2, 2, 2, 2, 2]);
-  assert.deepEqual(grow({}, { linkMBs: 150 }), [1, 2, 4, 8, 8, 8]);
+  assert.deepEqual(grow({}, { linkMBs: 55 }), [1, 1, 2, 2, 2, 2]);
+  assert.deepEqual(grow({}, { linkMBs: 150 }), [1, 1, 2, 4, 8, 8]);
+});
+
+test("one slow moment is no reason", () => {
+  const growth = new ConnectionGrowth();
+  const loads = [0.9, 0.9, 0.1, 0.9, 0.1, 0.9, 0.1, 0.1];
+  const wanted = loads.map((threadLoad, i) =>
+    growth.wanted({
+      nowMs: i * 250,
+      receivedBytes: i * 100 * MB,
+      leftBytes: 5000 * MB,
+      connections: 1,
+      threadLoad,
+      sinkWaited: false,
+    }),
+  );
+  assert.deepEqual(wanted, [1, 1, 1, 1, 1, 1, 1, 2]);
 });
 
 for (const [name, more] of [

@@ -24,6 +24,8 @@ const shortMs = 1_000;
 /** Decides how many connections should serve one blob, while one connection is what limits. */
 export class ConnectionGrowth {
   #last: DownloadSample | undefined;
+  /** The sample before was one of a connection that limits. */
+  #wasSlow = false;
   /** Bytes a millisecond and connections when it last grew. */
   #before: { readonly speed: number; readonly connections: number } | undefined;
 
@@ -34,7 +36,11 @@ export class ConnectionGrowth {
     if (last === undefined) return sample.connections;
     const speed = (sample.receivedBytes - last.receivedBytes) / Math.max(1, sample.nowMs - last.nowMs);
     const isLimited = sample.threadLoad >= busyLoad || sample.sinkWaited || speed <= 0;
-    if (isLimited || sample.leftBytes / speed < shortMs) return sample.connections;
+    const isSlow = !isLimited && sample.leftBytes / speed >= shortMs;
+    const isOnce = isSlow && !this.#wasSlow;
+    this.#wasSlow = isSlow;
+    // Once may be chance: a moment without a processor, or a packet that got lost.
+    if (!isSlow || isOnce) return sample.connections;
     const before = this.#before;
     const hasGrown = before !== undefined && sample.connections > before.connections;
     if (hasGrown && speed < before.speed * worthwhileGain) return sample.connections;
