@@ -189,6 +189,8 @@ function rootNameOf(path: Buffer): string {
 
 /** All that is in a layer whose entries lie at or below its title. Throws "refused" for others. */
 function countWithin(title: Buffer, index: LayerIndexReader): TreeCount {
+  const whole = title.includes(SLASH) ? undefined : index.countBelow(title);
+  if (whole !== undefined) return whole;
   let [bytes, inodes] = [0, 0];
   for (const row of index.rows()) {
     requireWithin(title, row);

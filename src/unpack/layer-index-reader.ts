@@ -63,6 +63,15 @@ type Columns = [
   mtimes: Buffer,
   hashes: Buffer,
 ];
+
+/** Rows that were read at once: `count` of them from row `first` on, their names one after the other. */
+interface RowsPart {
+  readonly first: number;
+  readonly count: number;
+  readonly columns: Columns;
+  readonly names: Buffer;
+}
+
 const CHECK_BYTES = 256 * 1024;
 const SLASH = Buffer.from("/");
 const DOT = 0x2e;
@@ -119,28 +128,31 @@ export class LayerIndexReader implements Disposable {
     }
   }
 
-  /** All rows, a folder before what is in it, the root first. Throws "corrupt" for names that cannot be. */
-  *tarRows(): Generator<TarRow> {
-    const rows = Math.min(ROWS_A_PART, this.#rowCount);
-    const columns = COLUMN_BYTES.map((bytes) => Buffer.allocUnsafeSlow(rows * bytes)) as Columns;
-    const names = Buffer.allocUnsafeSlow(rows * MAX_NAME_BYTES);
-    try {
-      yield* this.#tarRows(columns, names);
-    } finally {
-      freeBuffers([...columns, names]);
+  /**
+   * How many paths are on disk beside the root, and bytes of their files, if all of them lie at or below one name in the
+   * root; undefined if not. Far quicker than to look at the rows: most layers are one folder, of which no more is asked.
+   */
+  countBelow(rootName: Buffer): { readonly bytes: number; readonly inodes: number } | undefined {
+    let [bytes, inodes] = [0, 0];
+    for (const { first, count, columns, names } of this.#parts()) {
+      const [parents, lengths, flags, , sizes] = columns;
+      for (let i = 0, from = 0, end = 0; i < count; i++, from = end) {
+        end = from + (lengths[i] ?? 0);
+        const { type, isHardLink } = readFlags(flags[i] ?? 0);
+        if (first + i === 0 || !isOnDisk(type)) continue;
+        const isInRoot = parents.readUInt32LE(4 * i) === 0;
+        if (isInRoot && names.compare(rootName, 0, rootName.length, from, end) !== 0) return undefined;
+        inodes++;
+        if (!isHardLink) bytes += sizes.readDoubleLE(8 * i);
+      }
     }
+    return { bytes, inodes };
   }
 
-  *#tarRows(columns: Columns, names: Buffer): Generator<TarRow> {
-    const [parents, lengths, flags, ...facts] = columns;
-    let namesAt = this.#start("names");
-    for (let first = 0; first < this.#rowCount; first += ROWS_A_PART) {
-      const count = Math.min(ROWS_A_PART, this.#rowCount - first);
-      for (const [i, bytes] of COLUMN_BYTES.entries())
-        fill(this.#file, columns[i] ?? names, count * bytes, (this.#starts[i] ?? 0) + first * bytes);
-      const nameBytes = sumOf(lengths, count);
-      fill(this.#file, names, nameBytes, namesAt);
-      namesAt += nameBytes;
+  /** All rows, a folder before what is in it, the root first. Throws "corrupt" for names that cannot be. */
+  *tarRows(): Generator<TarRow> {
+    for (const { first, count, columns, names } of this.#parts()) {
+      const [parents, lengths, flags, ...facts] = columns;
       for (let i = 0, from = 0; i < count; i++) {
         const end = from + (lengths[i] ?? 0);
         const name = names.subarray(from, end);
@@ -149,6 +161,27 @@ export class LayerIndexReader implements Disposable {
         if (first + i === 0 ? name.length > 0 : parent >= first + i || !isPlainName(name)) throw wrongName();
         yield { parent, name, ...readFlags(flags[i] ?? 0), ...factsOf(facts, i) };
       }
+    }
+  }
+
+  /** All rows' columns and names, some rows at a time, in buffers that are read into again. */
+  *#parts(): Generator<RowsPart> {
+    const rows = Math.min(ROWS_A_PART, this.#rowCount);
+    const columns = COLUMN_BYTES.map((bytes) => Buffer.allocUnsafeSlow(rows * bytes)) as Columns;
+    const names = Buffer.allocUnsafeSlow(rows * MAX_NAME_BYTES);
+    try {
+      let namesAt = this.#start("names");
+      for (let first = 0; first < this.#rowCount; first += ROWS_A_PART) {
+        const count = Math.min(ROWS_A_PART, this.#rowCount - first);
+        for (const [i, bytes] of COLUMN_BYTES.entries())
+          fill(this.#file, columns[i] ?? names, count * bytes, (this.#starts[i] ?? 0) + first * bytes);
+        const nameBytes = sumOf(columns[1], count);
+        fill(this.#file, names, nameBytes, namesAt);
+        namesAt += nameBytes;
+        yield { first, count, columns, names };
+      }
+    } finally {
+      freeBuffers([...columns, names]);
     }
   }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setFlagsFromString } from "node:v8";
@@ -160,4 +160,28 @@ test("names stop growing before they fill the memory", () => {
     added = table.names.add(0, name);
   }
   assert.ok(table.names.paths.nameBytes <= 128 * 1024 * 1024 && table.names.paths.nameBytes > 127 * 1024 * 1024);
+});
+
+test("what lies below one name of the root is counted, if nothing is beside it", async () => {
+  using area = createUnpackArea();
+  const below = [
+    tarEntry({ name: "t/implied/file", data: "content" }),
+    tarEntry({ name: "t/linked", type: "1", linkName: "t/implied/file" }),
+    tarEntry({ name: "t/symlink", type: "2", linkName: "implied" }),
+    tarEntry({ name: "t/a", data: "another" }),
+    tarEntry({ name: "t/a", data: "one" }),
+  ];
+  const count = async (name: string, ...beside: readonly Buffer[]) => {
+    const root = join(area.root, name);
+    mkdirSync(root);
+    const { index } = await unpackBytes(tarOf(...below, ...beside), root);
+    writeLayerIndex(index, `${root}.index`);
+    using read = new LayerIndexReader(`${root}.index`);
+    return [read.countBelow(Buffer.from("t")), read.countBelow(Buffer.from("tt"))];
+  };
+  const found = { bytes: 10, inodes: 6 };
+  assert.deepEqual(await count("alone"), [found, undefined]);
+  // It is not on disk.
+  assert.deepEqual(await count("fifo", tarEntry({ name: "fifo", type: "6" })), [found, undefined]);
+  assert.deepEqual(await count("beside", tarEntry({ name: "tt", data: "" })), [undefined, undefined]);
 });
