@@ -47,7 +47,8 @@ export class PullPlace {
   #isAway = false;
   #hasRoom = false;
   /** The last of its moves, which come one after the other. */
-  #moving: Promise<unknown> | undefined;
+  #moving: Promise<void> | undefined;
+  readonly #here = Promise.resolve();
 
   constructor(options: PullPlaceOptions) {
     this.#options = options;
@@ -94,17 +95,17 @@ export class PullPlace {
     this.#move(() => ask({ place: "leave" }));
   }
 
-  async #held(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
+  #held(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return Promise.reject(signal.reason);
     if (this.#isAway) {
       this.#isAway = false;
       this.#move(() => this.#options.ask({ place: "take" }).finally(() => this.#giveRoomBack()));
     }
-    if (this.#moving !== undefined) await untilAborted(this.#moving, signal);
+    return this.#moving === undefined ? this.#here : untilAborted(this.#moving, signal);
   }
 
   #move(step: () => Promise<unknown>): void {
-    this.#moving = this.#moving === undefined ? step() : this.#moving.then(step);
+    this.#moving = (this.#moving ?? this.#here).then(step).then(() => undefined);
     // Told to those who wait for the place; if nobody does, the pull has ended.
     this.#moving.catch(() => undefined);
   }

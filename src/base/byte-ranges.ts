@@ -15,16 +15,14 @@ export class ByteRanges {
   /** Adds bytes; those that are there already stay. */
   add({ start, end }: ByteRange): void {
     if (start >= end) return;
-    const last = this.#ranges.at(-1);
-    // What comes in order: most of the time.
-    if (last !== undefined && last.start <= start && start <= last.end) {
-      this.#ranges[this.#ranges.length - 1] = { start: last.start, end: Math.max(last.end, end) };
+    const last = this.#ranges[this.#ranges.length - 1];
+    if (last === undefined) {
+      this.#ranges.push({ start, end });
       return;
     }
-    const [only] = this.#ranges;
-    // Most things come from their start to their end.
-    if (this.#ranges.length <= 1 && (only === undefined || (only.start <= start && start <= only.end))) {
-      this.#ranges = [{ start: only?.start ?? start, end: Math.max(end, only?.end ?? end) }];
+    // What comes in order: most of the time.
+    if (last.start <= start && start <= last.end) {
+      this.#ranges[this.#ranges.length - 1] = { start: last.start, end: Math.max(last.end, end) };
       return;
     }
     const touching = this.#ranges.filter((range) => range.start <= end && start <= range.end);
@@ -48,7 +46,7 @@ export class ByteRanges {
 
   /** How many bytes are there from the first one on without a gap. */
   get prefix(): number {
-    const [first] = this.#ranges;
+    const first = this.#ranges[0];
     return first?.start === 0 ? first.end : 0;
   }
 

@@ -48,6 +48,7 @@ export function presentable<Offer extends CredentialOffer>(
 ): { readonly shown: readonly (Offer | typeof anonymous)[]; readonly withheld: readonly string[] } {
   const isSafe = isSafeForNodeCredentials(endpoint);
   const isShown = (one: Offer) => isSafe || one.kind === "anonymous" || one.owner === "pod";
+  if (credentials.length > 0 && credentials.every(isShown)) return { shown: credentials, withheld: [] };
   const shown = credentials.filter(isShown);
   const how = endpoint.transport === "http" ? "plain http" : "unverified TLS";
   const withheld = credentials.filter((one) => !isShown(one)).map(({ source }) => `${source} (not shown over ${how})`);
