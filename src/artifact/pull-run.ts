@@ -106,7 +106,8 @@ export class PullRun {
     for (;;) {
       await this.#fetchMissing();
       this.#context.signal.throwIfAborted();
-      this.#tools.collectIfGrown();
+      // To put files together takes next to nothing.
+      if (this.#job.layers.some(({ kind }) => kind !== "file")) this.#tools.collectIfGrown();
       this.#counts.tell("assembling");
       try {
         const sources = await this.#fileSources(copies);
@@ -203,6 +204,7 @@ export class PullRun {
       if (isMissing) await commit();
       return isMissing;
     };
+    if (!this.#job.isDurable) return await commitIfMissing();
     return await this.#tools.committing.run(layer.descriptor.digest, commitIfMissing, this.#context.signal);
   }
 

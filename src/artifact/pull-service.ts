@@ -38,11 +38,21 @@ import type {
   UnveilAsk,
 } from "./worker-calls.ts";
 
+/** How calls are served. */
+export interface ServeOptions {
+  /** The process ends after a pull: nobody minds what is left in memory. */
+  readonly isLastWork?: boolean;
+}
+
 /**
  * Serves the calls of the pull worker: all traffic with registries, hashing, and what is written to the cache. What it
  * returns ends connections and threads of its own.
  */
-export function servePulls(port: MessagePort, { maxBandwidth, stallTimeoutMs }: PullWorkerLimits): () => Promise<void> {
+export function servePulls(
+  port: MessagePort,
+  { maxBandwidth, stallTimeoutMs }: PullWorkerLimits,
+  { isLastWork = false }: ServeOptions = {},
+): () => Promise<void> {
   const clock = systemClock;
   const clients = createClients(stallTimeoutMs === undefined ? {} : { stallTimeoutMs });
   const clientFor = clients.clientFor;
@@ -71,7 +81,7 @@ export function servePulls(port: MessagePort, { maxBandwidth, stallTimeoutMs }: 
         return await new PullRun(job, context, tools).run();
       } finally {
         // What it left is nothing that its caller waits for.
-        clock.after(0, isLarge ? collect : collectIfGrown);
+        if (!isLastWork) clock.after(0, isLarge ? collect : collectIfGrown);
       }
     },
   });

@@ -43,7 +43,7 @@ export class PullWorker implements ManifestSource {
     const { maxBandwidth, stallTimeoutMs } = options;
     const limits: PullWorkerLimits = { maxBandwidth, stallTimeoutMs };
     const startThread = () => startWorker("pull-worker", new URL("./pull-worker.ts", import.meta.url), limits);
-    const startHere = () => serveInThisThread((port) => servePulls(port, limits));
+    const startHere = () => serveInThisThread((port) => servePulls(port, limits, { isLastWork: true }));
     const start = options.runsHere === true ? startHere : startThread;
     this.#host = new WorkerHost({ start, idleMs: IDLE_MS, clock });
     this.#options = options;

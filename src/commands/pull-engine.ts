@@ -101,7 +101,8 @@ export class PullEngine implements AsyncDisposable {
     const onEvent = (event: PullProgress | object) => {
       if ("doneBytes" in event) onProgress(event);
     };
-    const memory = createMemory(this.#libc);
+    // The process ends with the pull: nobody minds what is left in memory.
+    const memory = { ...createMemory(this.#libc), collectIfGrown: () => undefined };
     const tools = { cache: this.cache, worker: this.#worker, clock: systemClock, log: this.#log };
     const enforceNamespaces = this.cache.isDurable;
     const options = { ...tools, enforceNamespaces, maxUnpackRatio: DEFAULT_MAX_UNPACK_RATIO, memory };
