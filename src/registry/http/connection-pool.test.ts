@@ -247,6 +247,27 @@ test("a connection reads into one buffer, whoever reads late, and frees it when 
   await soon(async () => assert.equal(buffer?.byteLength, 0));
 });
 
+test("a large body is read into more memory, and what served until then is freed", async () => {
+  const sent = Buffer.alloc(defaultHttpLimits.largeBodyBytes).map((_, i) => (i * 7 + (i >> 13)) & 0xff);
+  await using bench = await useBench(async (peer) => {
+    await peer.readRequest();
+    peer.socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${sent.length}\r\n\r\n`);
+    peer.socket.write(sent);
+  });
+  const buffers = new Set<ArrayBufferLike>();
+  const got: Buffer[] = [];
+  const { body } = await bench.pool.request(bench.request());
+  await body.readInto((chunk) => {
+    buffers.add(chunk.buffer);
+    got.push(Buffer.from(chunk));
+  });
+  assert.ok(Buffer.concat(got).equals(Buffer.from(sent)));
+  assert.deepEqual(
+    [...buffers].map((buffer) => buffer.byteLength),
+    [0, defaultHttpLimits.largeReadBytes],
+  );
+});
+
 test("bytes that a sink still uses when its connection is closed stay", async () => {
   await using bench = await useBench(async (peer) => {
     await peer.answer(ok("x".repeat(1000)));

@@ -26,6 +26,7 @@ const tlsRecordBytes = 16 * 1024;
 /** One socket that carries one exchange at a time. All reads go into one buffer, used again and again. */
 export class Connection {
   readonly #options: ConnectionOptions;
+  readonly #usesTls: boolean;
   readonly #buffer: ReadBuffer;
   /** What used the last exchange's bytes has not said that it is done, and will not. */
   #isBufferLent = false;
@@ -39,9 +40,9 @@ export class Connection {
 
   private constructor(options: ConnectionOptions) {
     this.#options = options;
-    const usesTls = options.origin.scheme === "https" || options.proxy?.proxy.origin.scheme === "https";
+    this.#usesTls = options.origin.scheme === "https" || options.proxy?.proxy.origin.scheme === "https";
     const sizeBytes = options.limits.readBufferBytes;
-    this.#buffer = new ReadBuffer({ sizeBytes, readBytes: usesTls ? tlsRecordBytes : undefined });
+    this.#buffer = new ReadBuffer({ sizeBytes, readBytes: this.#usesTls ? tlsRecordBytes : undefined });
     this.#deadline = new Deadline(options.clock);
   }
 
@@ -57,7 +58,7 @@ export class Connection {
         request.connectTimeoutMs ?? Number.POSITIVE_INFINITY,
       ),
       signal: request.signal,
-      nextBuffer: () => connection.#buffer.next(connection.#exchange?.isHolding === true),
+      nextBuffer: () => connection.#nextBuffer(),
       onBytes: (count) => connection.#onBytes(count),
     });
     connection.#attach(socket);
@@ -147,6 +148,14 @@ export class Connection {
     this.#exchange?.fail(reason);
     this.#deadline.end();
     if (wasIdle) this.#onIdleEnd();
+  }
+
+  /** The larger the reads of a large body, the fewer steps it takes; TLS reads no more at a time, however much it may. */
+  #nextBuffer(): Buffer {
+    const exchange = this.#exchange;
+    const { largeBodyBytes, largeReadBytes } = this.#options.limits;
+    const isLarge = !this.#usesTls && (exchange?.bodyLength ?? 0) >= largeBodyBytes;
+    return this.#buffer.next(exchange?.isHolding === true, isLarge ? largeReadBytes : undefined);
   }
 
   /** Short reads are handed on together, as many as come in one turn: each step costs as much for few bytes as for many. */

@@ -42,6 +42,7 @@ export class Exchange {
   #headBytes: Buffer | undefined;
   #sawByte = false;
   #decoder: BodyDecoder | undefined;
+  #bodyLength: number | undefined;
   #keepsAlive = false;
   /** Bytes of the body that no sink has taken yet. */
   #unread: Buffer[] = [];
@@ -70,6 +71,11 @@ export class Exchange {
   /** True once the peer has answered anything at all. */
   get sawByte(): boolean {
     return this.#sawByte;
+  }
+
+  /** What the head says of the body's length, once it is there. */
+  get bodyLength(): number | undefined {
+    return this.#bodyLength;
   }
 
   /** True while bytes of the read buffer are still to be handed on. */
@@ -137,6 +143,7 @@ export class Exchange {
     const { request, clock, limits } = this.#options;
     const framing = bodyFramingOf(request.method, head);
     this.#decoder = createBodyDecoder(framing);
+    this.#bodyLength = framing.kind === "length" ? framing.length : undefined;
     this.#keepsAlive = keepsAlive(head, framing);
     this.#phase = "body";
     this.#headBytes = undefined;
@@ -153,7 +160,7 @@ export class Exchange {
   }
 
   #bodyOf(framing: BodyFraming): HttpBody {
-    const length = framing.kind === "length" ? framing.length : undefined;
+    const length = this.#bodyLength;
     const readInto = (sink: ChunkSink) => {
       this.#sink = sink;
       this.#pump();

@@ -67,8 +67,11 @@ export interface HttpLimits {
   /** For everything else, beside those. */
   readonly smallConnectionsPerHost: number;
   readonly headBytes: number;
-  /** Size of the one buffer a connection reads into. */
+  /** Size of the one buffer a connection reads into, */
   readonly readBufferBytes: number;
+  /** and what it grows to, without TLS, for a body of at least `largeBodyBytes`. */
+  readonly largeReadBytes: number;
+  readonly largeBodyBytes: number;
 }
 
 /** contract.md, Codes ("10 s for the first byte") and `--stall-timeout`; perf.md, 1 (256 KiB reads). */
@@ -81,4 +84,6 @@ export const defaultHttpLimits: HttpLimits = {
   smallConnectionsPerHost: 8,
   headBytes: 64 * 1024,
   readBufferBytes: 256 * 1024,
+  largeReadBytes: 1024 * 1024,
+  largeBodyBytes: 16 * 1024 * 1024,
 };

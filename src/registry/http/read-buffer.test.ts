@@ -55,6 +55,20 @@ test("a read that may fill the buffer is alone in it", () => {
   assert.equal(taken(buffer), "defghijk");
 });
 
+test("more memory takes the place of what is not in use", () => {
+  const buffer = new ReadBuffer({ sizeBytes: 8 });
+  read(buffer, "abc");
+  const inUse = buffer.take();
+  assert.equal(buffer.next(true, 16).length, 8);
+  assert.equal(inUse?.toString("latin1"), "abc");
+  assert.equal(buffer.next(false, 16).length, 8);
+  read(buffer, "defghijk");
+  assert.equal(taken(buffer), "defghijk");
+  assert.equal(buffer.next(false, 16).length, 16);
+  assert.equal(inUse.length, 0);
+  assert.equal(buffer.next(false).length, 16);
+});
+
 test("nothing is left to take of memory that was given up", () => {
   const buffer = new ReadBuffer({ sizeBytes: 8, readBytes: 4 });
   read(buffer, "abc");

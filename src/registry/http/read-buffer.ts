@@ -25,14 +25,11 @@ export class ReadBuffer {
     this.#buffer = Buffer.allocUnsafeSlow(options.sizeBytes);
   }
 
-  /** Where the next read goes; `isInUse`: what was handed on must stay as it is. */
-  next(isInUse: boolean): Buffer {
+  /** Where the next read goes; `isInUse`: what was handed on must stay as it is. More memory is taken if it is `wanted`. */
+  next(isInUse: boolean, wantedBytes = 0): Buffer {
     if (!isInUse && this.#held.length > 0) freeBuffers(this.#held.splice(0));
     if (this.isFull) {
-      if (isInUse && this.#options.readBytes !== undefined) {
-        this.#held.push(this.#buffer);
-        this.#buffer = Buffer.allocUnsafeSlow(this.#options.sizeBytes);
-      }
+      if (isInUse ? this.#mayReadOn : wantedBytes > this.#buffer.length) this.#replace(isInUse, wantedBytes);
       this.#filled = 0;
       this.#taken = 0;
     }
@@ -46,8 +43,8 @@ export class ReadBuffer {
 
   /** No other read fits in: `take` has to be called before the next one. */
   get isFull(): boolean {
-    const { sizeBytes, readBytes } = this.#options;
-    return readBytes === undefined ? this.#filled > 0 : sizeBytes - this.#filled < readBytes;
+    const { readBytes } = this.#options;
+    return readBytes === undefined ? this.#filled > 0 : this.#buffer.length - this.#filled < readBytes;
   }
 
   /** What was read since it was last called, a view; undefined if that is nothing. */
@@ -61,5 +58,16 @@ export class ReadBuffer {
   release(): Buffer[] {
     this.#taken = this.#filled;
     return [this.#buffer, ...this.#held.splice(0)];
+  }
+
+  /** Whether a read may come while bytes are in use. */
+  get #mayReadOn(): boolean {
+    return this.#options.readBytes !== undefined;
+  }
+
+  #replace(isInUse: boolean, wantedBytes: number): void {
+    if (isInUse) this.#held.push(this.#buffer);
+    else freeBuffers([this.#buffer]);
+    this.#buffer = Buffer.allocUnsafeSlow(Math.max(this.#buffer.length, wantedBytes));
   }
 }
