@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { rmSync } from "node:fs";
+import { chmodSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { useCache } from "../../test/helpers/cache-area.ts";
 import { artifact, EmbeddedRegistry, fileLayer, index, push } from "../../test/registry/index.ts";
 import { createMemory, systemClock } from "../base/index.ts";
-import { parsePlatform, parseReference } from "../oci/index.ts";
+import { parseDigest, parsePlatform, parseReference } from "../oci/index.ts";
 import { type ArtifactRequest, Artifacts } from "./artifacts.ts";
 import { CredentialFinder } from "./credential-finder.ts";
 import { PullWorker } from "./pull-worker-host.ts";
@@ -95,4 +95,17 @@ test("a tree is found by an index, one that is not all there is not", async () =
   found.lease.release();
   rmSync(used.cache.layout.blob(used.tree.manifest));
   assert.equal(await used.cached(), undefined);
+});
+
+test("an index is read once, as long as its file is the same", async (t) => {
+  const pushed = index([{ manifest: thing, platform: { os: "linux", architecture: "amd64" } }]);
+  await using used = await use(pushed);
+  const read = t.mock.method(used.cache.blobs, "read");
+  for (let i = 0; i < 2; i++) (await used.cached())?.lease.release();
+  assert.equal(read.mock.callCount(), 0, "it is known since it was fetched");
+  const file = used.cache.layout.blob(parseDigest(pushed.digest));
+  chmodSync(file, 0o600);
+  writeFileSync(file, "something else");
+  assert.equal(await used.cached(), undefined);
+  assert.equal(read.mock.callCount(), 1);
 });

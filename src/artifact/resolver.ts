@@ -66,6 +66,9 @@ export interface ManifestSource {
 const MAX_INDEX_DEPTH = 4;
 /** How many manifests need not be read again as long as they lie there unchanged. */
 const KNOWN_MANIFESTS = 12_288;
+/** The same of indexes, which are kept whole: those of images have 2 to 10 KB. */
+const KNOWN_INDEXES = 64;
+const KNOWN_INDEX_BYTES = 16 * 1024;
 
 /** Indexes without a platform in one that has nothing for it: so many are looked into. */
 const MAX_NESTED_INDEXES = 16;
@@ -103,8 +106,9 @@ export class Resolver {
   readonly #memory: Memory;
   readonly #flights = new SingleFlight<Resolved>();
   readonly #largeTurn = new Semaphore(1);
-  /** Manifests in the cache that were read and are good: what their files looked like. No indexes. */
+  /** Manifests in the cache that were read and are good: what their files looked like. */
   readonly #good = new RecentMap<Digest, { readonly stamp: string; readonly size: number }>(KNOWN_MANIFESTS);
+  readonly #goodIndexes = new RecentMap<Digest, { readonly stamp: string; readonly known: Known }>(KNOWN_INDEXES);
 
   constructor(options: {
     readonly cache: Cache;
@@ -234,20 +238,36 @@ export class Resolver {
   async #cached(repository: Repository, digest: Digest): Promise<Known | undefined> {
     if (this.#enforceNamespaces && !(await this.#cache.references.wasGiven(repository, digest))) return undefined;
     const path = this.#cache.layout.blob(digest);
-    const good = this.#good.get(digest);
-    const seen = good && lookNow(path, { follow: true });
-    if (seen !== undefined && fileStamp(seen) === good?.stamp) return { digest, size: good.size, index: undefined };
+    const good = this.#goodNow(digest, path);
+    if (good !== undefined) return good;
     const file = await unlessMissing(fs.stat(path));
     if (file === undefined) return undefined;
     const stamp = fileStamp(file);
     const done = await this.#turnFor(file.size);
     try {
       const known = await this.#read(digest);
-      if (known !== undefined && known.index === undefined) this.#good.set(digest, { stamp, size: known.size });
+      if (known !== undefined) this.#keepGood(known, stamp);
       return known;
     } finally {
       done();
     }
+  }
+
+  /** What was read before, if its file is the same still. */
+  #goodNow(digest: Digest, path: string): Known | undefined {
+    const manifest = this.#good.get(digest);
+    const index = manifest === undefined ? this.#goodIndexes.get(digest) : undefined;
+    const stamp = manifest?.stamp ?? index?.stamp;
+    if (stamp === undefined) return undefined;
+    const file = lookNow(path, { follow: true });
+    if (file === undefined || fileStamp(file) !== stamp) return undefined;
+    return manifest === undefined ? index?.known : { digest, size: manifest.size, index: undefined };
+  }
+
+  #keepGood(known: Known, stamp: string): void {
+    const { digest, size, index } = known;
+    if (index === undefined) this.#good.set(digest, { stamp, size });
+    else if (size <= KNOWN_INDEX_BYTES) this.#goodIndexes.set(digest, { stamp, known });
   }
 
   async #read(digest: Digest): Promise<Known | undefined> {
@@ -310,8 +330,9 @@ export class Resolver {
     });
     const size = bytes.length;
     const written = await unlessMissing(fs.stat(this.#cache.layout.blob(digest)));
-    if (index === undefined && written !== undefined) this.#good.set(digest, { stamp: fileStamp(written), size });
-    return { digest, size, index };
+    const known = { digest, size, index };
+    if (written !== undefined) this.#keepGood(known, fileStamp(written));
+    return known;
   }
 }
 

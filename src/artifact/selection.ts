@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { TreeId } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
 import { matchesGlob } from "./glob.ts";
@@ -32,5 +32,5 @@ export function selects(selection: Selection, mediaType: string, title: string):
 export function treeIdOf(manifest: Digest, selection: Selection): TreeId {
   const sorted = (texts: readonly string[]) => [...new Set(texts)].sort();
   const parts = [LAYOUT_VERSION, manifest, sorted(selection.mediaTypes), sorted(selection.titles)];
-  return createHash("sha256").update(JSON.stringify(parts)).digest("hex") as TreeId;
+  return hash("sha256", JSON.stringify(parts), "hex") as TreeId;
 }

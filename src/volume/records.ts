@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
 import type { FileDraft } from "../base/index.ts";
@@ -51,7 +51,7 @@ const BATCH = 16;
 
 /** The key of a volume. */
 export function volumeKeyOf(volumeId: string, targetPath: string): VolumeKey {
-  return createHash("sha256").update(`${volumeId}\0${targetPath}`).digest("hex") as VolumeKey;
+  return hash("sha256", `${volumeId}\0${targetPath}`, "hex") as VolumeKey;
 }
 
 /** The records of published volumes: in memory, and one file each in `volumes/`. Each holds a lease of its tree. */
