@@ -9,6 +9,8 @@ export interface MountAttributes {
 
 /** Where a mount is; `sharedGroup` is undefined for one that is not shared. */
 export interface MountPlace {
+  /** The kernel's number of it: unique among present mounts. */
+  readonly mountId: number;
   readonly mountPoint: string;
   readonly sharedGroup: number | undefined;
 }
@@ -49,11 +51,15 @@ export function mountRequestFrom(attributes: Buffer): Buffer | undefined {
   return request;
 }
 
-/** struct statmount: what is told at 8, the propagation at 72, the peer group at 80, the mount point's offset at 108. */
+/**
+ * struct statmount: what is told at 8, the number that is used again at 56, the propagation at 72, the peer group at 80, the
+ * mount point's offset at 108.
+ */
 export function mountFrom(answer: Buffer): MountPlace | undefined {
   if ((answer.readBigUInt64LE(8) & STATMOUNT_WANTED) !== STATMOUNT_WANTED) return undefined;
   const start = STATMOUNT_TEXTS + answer.readUInt32LE(108);
   const mountPoint = answer.toString("utf8", start, answer.indexOf(0, start));
   const isShared = (answer.readBigUInt64LE(72) & MS_SHARED) !== 0n;
-  return { mountPoint, sharedGroup: isShared ? Number(answer.readBigUInt64LE(80)) : undefined };
+  const sharedGroup = isShared ? Number(answer.readBigUInt64LE(80)) : undefined;
+  return { mountId: answer.readUInt32LE(56), mountPoint, sharedGroup };
 }

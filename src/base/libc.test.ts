@@ -75,8 +75,8 @@ test("where a mount is, and whom it is shared with, is told as the table of moun
     const [id] = /(?<=^mnt_id:\s*)\d+/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1")) ?? [];
     const line = new RegExp(`^${id} .*$`, "m").exec(readFileSync("/proc/self/mountinfo", "latin1"))?.[0] ?? "";
     const sharedGroup = /(?<= shared:)\d+/.exec(line)?.[0];
-    const expected = { mountPoint, sharedGroup: sharedGroup === undefined ? undefined : Number(sharedGroup) };
-    assert.deepEqual(libc.mountOf(fd), expected, line);
+    const group = sharedGroup === undefined ? undefined : Number(sharedGroup);
+    assert.deepEqual(libc.mountOf(fd), { mountId: Number(id), mountPoint, sharedGroup: group }, line);
     closeSync(fd);
   }
   assert.throws(() => libc.mountOf(-1), { code: "EBADF", syscall: "statx" });

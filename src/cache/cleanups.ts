@@ -58,10 +58,15 @@ export class Cleanups {
     else having.add(volume);
   }
 
-  /** A volume is about to have a tree. */
-  async begin(id: TreeId, volume: string, keepMs: KeepMs): Promise<void> {
+  /** A volume is about to have a tree. Undefined where there is nothing to wait for: most volumes ask for nothing. */
+  begin(id: TreeId, volume: string, keepMs: KeepMs): Promise<void> | undefined {
     const isFirst = this.#having.get(id) === undefined;
     this.resume(id, volume);
+    if (keepMs === undefined && this.#isLoaded && !this.#entries.has(id)) return undefined;
+    return this.#begin(id, isFirst, keepMs);
+  }
+
+  async #begin(id: TreeId, isFirst: boolean, keepMs: KeepMs): Promise<void> {
     const before = await this.#entryOf(id);
     this.#stopTimer(id);
     if (keepMs === undefined) {

@@ -52,7 +52,8 @@ export async function mountAt(libc: LookLibc, path: string): Promise<MountAt | u
 async function lookAt(libc: LookLibc, path: string): Promise<PathLook> {
   const look = await ifThere(() =>
     withPathHandle(dirname(path), { follow: true, folder: true }, async (parent) => {
-      const folder = { mountId: mountIdOfHandle(parent), about: aboutMount(libc, parent) };
+      const about = aboutMount(libc, parent);
+      const folder = { mountId: about?.mountId ?? mountIdOfHandle(parent), about };
       const found = await ifThere(() => mountInFolder(libc, { parent, folder }, basename(path)));
       return found ?? { mount: undefined, isThere: false, folder };
     }),

@@ -124,7 +124,8 @@ export class Records {
   async put(record: VolumeRecord, { keepMs, draft }: PutOptions = {}): Promise<void> {
     const { cleanups, inventory } = this.#cache;
     const before = this.#byKey.get(record.key);
-    if (record.tree !== undefined) await cleanups.begin(record.tree, record.key, keepMs);
+    const beginning = record.tree === undefined ? undefined : cleanups.begin(record.tree, record.key, keepMs);
+    if (beginning !== undefined) await beginning;
     try {
       await this.#write(record, before !== undefined, draft);
     } catch (error) {

@@ -79,14 +79,20 @@ export class Targets {
     );
   }
 
-  /** Forgets a volume that was at the target before: nothing is mounted there, and its target is another's now. */
-  async dropPredecessor({ key, targetPath }: WantedVolume): Promise<void> {
+  /**
+   * Forgets a volume that was at the target before: nothing is mounted there, and its target is another's now. Undefined if
+   * there was none.
+   */
+  dropPredecessor({ key, targetPath }: WantedVolume): Promise<void> | undefined {
+    const other = this.#options.records.otherAtTarget(targetPath, key);
+    return other && this.#drop(other);
+  }
+
+  async #drop(other: VolumeRecord): Promise<void> {
     const { records, uppers, log } = this.#options;
-    const other = records.otherAtTarget(targetPath, key);
-    if (other === undefined) return;
     log.info("a volume whose mount is gone is forgotten: another one is published at its target", {
       volumeId: other.volumeId,
-      targetPath,
+      targetPath: other.targetPath,
     });
     await uppers.discard(other.key);
     await records.delete(other.key);

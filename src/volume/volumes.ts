@@ -279,11 +279,11 @@ export class Volumes implements VolumeService {
     request.signal.throwIfAborted();
     const { artifacts } = this.#options;
     const asked = this.#artifactRequest(wanted, request);
-    const linking = artifacts.link(asked, found.tree);
+    const draft = await found.drafting;
     // Before the mount: if it fails, nothing of the volume is there yet.
     await artifacts.took(asked, found.tree);
-    await this.#show(wanted, found.tree, await found.drafting);
-    await linking;
+    const showing = this.#show(wanted, found.tree, draft);
+    await allEnded([showing, artifacts.link(asked, found.tree)]);
     return "published";
   }
 
@@ -360,7 +360,8 @@ export class Volumes implements VolumeService {
   /** Records the volume and mounts it at its target, where nothing is mounted. */
   async #show(wanted: WantedVolume, tree: Tree, draft?: FileDraft): Promise<void> {
     const { key, volumeId, targetPath, readOnly, identity } = wanted;
-    await this.#targets.dropPredecessor(wanted);
+    const dropping = this.#targets.dropPredecessor(wanted);
+    if (dropping !== undefined) await dropping;
     const before = this.#records.get(key);
     if (before?.tree !== undefined && before.tree !== tree.id) await this.#uppers.discard(key);
     let isPrepared = false;
@@ -375,7 +376,7 @@ export class Volumes implements VolumeService {
       const treeInode = readOnly ? undefined : await inodeOf(tree.folder);
       const record = { key, volumeId, targetPath, tree: tree.id, spec: identity, readOnly, treeInode, ...forPeople };
       const put = () => this.#records.put(record, { keepMs: wanted.spec.keepMs, draft });
-      // First, as it takes longest.
+      // First, as it takes longest: it is on its way before anything else is asked of other threads.
       const recorded = this.#options.cache.room.write(put);
       const ready = allEnded([prepare(), recorded]);
       await allEnded([ready, this.#mounts.make(wanted, tree, ready)]);
