@@ -198,12 +198,11 @@ export class ConnectionPool {
   }
 
   #headersOf(request: HttpRequest): ReadonlyMap<string, string> {
-    const headers = new Map([
-      ["Host", hostLabel(request.target)],
-      ["User-Agent", this.#options.userAgent],
-      ["Accept-Encoding", "identity"],
-      ...request.headers,
-    ]);
+    const headers = new Map<string, string>();
+    headers.set("Host", hostLabel(request.target));
+    headers.set("User-Agent", this.#options.userAgent);
+    headers.set("Accept-Encoding", "identity");
+    for (const [name, value] of request.headers) headers.set(name, value);
     if (request.body !== undefined) headers.set("Content-Length", String(Buffer.byteLength(request.body, "latin1")));
     return headers;
   }

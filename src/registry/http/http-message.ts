@@ -34,8 +34,8 @@ export function formatRequestHead(method: string, path: string, headers: Readonl
 
 /** Reads a head: status line and fields, without the empty line at its end. Throws `HttpSyntaxError`. */
 export function parseResponseHead(text: string): ResponseHead {
-  const [first = "", ...lines] = text.split("\r\n");
-  const status = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: |$)/.exec(first);
+  const lines = text.split("\r\n");
+  const status = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: |$)/.exec(lines.shift() ?? "");
   if (status === null) throw new HttpSyntaxError("the answer is not HTTP/1.1");
   const headers = new Map<string, string[]>();
   let last: string[] | undefined;
@@ -82,6 +82,8 @@ export function keepsAlive(head: ResponseHead, framing: BodyFraming): boolean {
 
 function listOf(values: readonly string[] | undefined): string[] {
   if (values === undefined) return [];
+  const only = values.length === 1 ? values[0]?.trim().toLowerCase() : undefined;
+  if (only && !only.includes(",")) return [only];
   return values
     .join(",")
     .split(",")
