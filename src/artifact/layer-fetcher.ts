@@ -45,6 +45,10 @@ export interface LayerFetcherOptions {
 export interface FetchOptions {
   readonly signal: AbortSignal;
   readonly turn: FetchTurn;
+  /** Called when all bytes are there, */
+  readonly onFetched?: () => void;
+  /** and when a tar layer is unpacked: to make it durable takes a while. */
+  readonly onUnpacked?: () => void;
 }
 
 /** After these a later pull may need what came so far. */
@@ -80,6 +84,7 @@ export class LayerFetcher {
   async fetchTar(layer: PlacedLayer, unpacking: PullUnpacking, how: FetchOptions): Promise<number> {
     return await this.#withIngest(layer, how.signal, async (ingest) => {
       const { staged, skippedEntries } = await this.#unpackWhileFetching(layer, ingest, unpacking, how);
+      how.onUnpacked?.();
       await this.#options.commitOnce(layer, () => this.#options.commitLayer(staged));
       await ingest.discard();
       return skippedEntries;
@@ -191,6 +196,7 @@ export class LayerFetcher {
         const isElsewhere = hasUrls && error instanceof DriverError && error.kind === "not-found";
         throw isElsewhere ? errorDuring(`pull ${job.reference}`, foreignLayer(path)) : error;
       });
+    how.onFetched?.();
     // What follows, like the commit, is work again.
     await turn.busy();
   }

@@ -10,6 +10,7 @@ import { diskErrorFrom } from "./disk-error.ts";
 import { downloadOrigin } from "./download-origin.ts";
 import { errorDuring } from "./error-during.ts";
 import { type FetchOptions, LayerFetcher } from "./layer-fetcher.ts";
+import { LayerPace, type LayerSteps } from "./layer-pace.ts";
 import { LayerPresence } from "./layer-presence.ts";
 import type { LayerUnpacker, PullUnpacking } from "./layer-unpacker.ts";
 import { ImageLinker } from "./image-linker.ts";
@@ -132,6 +133,7 @@ export class PullRun {
     const hasTars = missing.some((layer) => layer.kind !== "file");
     const tars = { staging, maxUnpackRatio, isDurable, limits: this.#limits };
     const unpacking = hasTars ? this.#tools.unpacker.beginPull(tars) : undefined;
+    const pace = hasTars ? new LayerPace(concurrency) : undefined;
     const stop = new AbortController();
     const onAbort = () => stop.abort(this.#context.signal.reason);
     this.#context.signal.addEventListener("abort", onAbort, { once: true });
@@ -141,10 +143,12 @@ export class PullRun {
       const fetchNext = async () => {
         for (const layer of queue) {
           stop.signal.throwIfAborted();
-          await this.#fetchOnce(layer, unpacking, stop.signal);
+          const begin = (steps?: LayerSteps) => this.#fetchOnce(layer, unpacking, { signal: stop.signal, ...steps });
+          await (pace === undefined ? begin() : pace.run(stop.signal, begin));
         }
       };
-      const fetches = Array.from({ length: Math.min(concurrency, missing.length) }, fetchNext);
+      const atOnce = Math.min(pace?.size ?? concurrency, missing.length);
+      const fetches = Array.from({ length: atOnce }, fetchNext);
       // The first failure stops the others; all of them have let go before the pull ends.
       for (const fetch of fetches) fetch.catch((error: unknown) => stop.abort(error));
       const failed = (await Promise.allSettled(fetches)).some((fetch) => fetch.status === "rejected");
@@ -176,7 +180,12 @@ export class PullRun {
   }
 
   /** Fetches a layer unless another pull did so meanwhile: one ingest file for an origin's blob, so one fetch at a time. */
-  async #fetchOnce(layer: PlacedLayer, unpacking: PullUnpacking | undefined, signal: AbortSignal): Promise<void> {
+  async #fetchOnce(
+    layer: PlacedLayer,
+    unpacking: PullUnpacking | undefined,
+    how: Omit<FetchOptions, "turn">,
+  ): Promise<void> {
+    const { signal } = how;
     const turn = this.#place.begin(signal);
     try {
       turn.idle("pull");
@@ -185,8 +194,8 @@ export class PullRun {
         async () => {
           await turn.busy();
           const { digest, size } = layer.descriptor;
-          if (await this.#lacks(layer)) await this.#fetchMissingLayer(layer, unpacking, { signal, turn });
-          else if (this.#unproven.has(digest)) await this.#fetcher.fetchProof(layer, { signal, turn });
+          if (await this.#lacks(layer)) await this.#fetchMissingLayer(layer, unpacking, { ...how, turn });
+          else if (this.#unproven.has(digest)) await this.#fetcher.fetchProof(layer, { ...how, turn });
           else this.#counts.advance(size);
           if (this.#unproven.delete(digest)) await this.#context.ask({ given: digest });
         },
