@@ -156,7 +156,7 @@ test("the socket of a driver that was killed is no obstacle, nor is a data dir w
     const driver = sandbox.launchDriver({ dataDir });
     await driver.ready();
     assert.equal((await cache.run("pin", "abcdef")).code, 1);
-    assert.match(driver.output, /administration failed/, "the driver answered");
+    await driver.said(/administration failed/);
     assert.equal(lstatSync(join(dataDir, "admin.sock")).mode & 0o777, 0o600);
     await driver.stop("SIGKILL");
     assert.deepEqual(await cache.json("ls"), []);

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { EventEmitter, once } from "node:events";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -49,6 +50,7 @@ export class Driver implements AsyncDisposable {
   /** Resolves when the process is gone. */
   readonly exited: Promise<DriverExit>;
   readonly #child: ChildProcess;
+  readonly #printed = new EventEmitter();
   #output = "";
 
   private constructor(options: DriverOptions) {
@@ -70,6 +72,7 @@ export class Driver implements AsyncDisposable {
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.setEncoding("utf8").on("data", (text: string) => {
         this.#output += text;
+        this.#printed.emit("text");
       });
     }
     // A test process that ends early must not leave a driver behind.
@@ -107,6 +110,14 @@ export class Driver implements AsyncDisposable {
   /** All that it has printed so far. */
   get output(): string {
     return this.#output;
+  }
+
+  /** Waits until it has printed what matches: a line may come after the answer that it is about. */
+  async said(pattern: RegExp): Promise<void> {
+    const ended = this.exited.then(({ code, signal }) => {
+      if (!pattern.test(this.#output)) throw new Error(`the driver ended with ${code ?? signal}:\n${this.#output}`);
+    });
+    while (!pattern.test(this.#output)) await Promise.race([once(this.#printed, "text"), ended]);
   }
 
   /** A connection of its own; close it, or bind it with `using`. */

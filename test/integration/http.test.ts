@@ -206,7 +206,7 @@ test("a taken port stops nothing, and is taken when it is free", REAL, async () 
   await once(other, "listening");
   const driver = await sandbox.startDriver([...node.httpFlags, ...node.registrationFlags]);
   await node.plugins.register(node.registrationSocket);
-  assert.match(driver.output, /cannot serve health and metrics, trying again/);
+  await driver.said(/cannot serve health and metrics, trying again/);
   other.close();
   assert.equal(await untilStatus(port, "/readyz", 200), "ok");
 });

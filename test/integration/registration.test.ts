@@ -35,7 +35,7 @@ test("kubelet registers the driver without a sidecar, and again after each resta
   const { info, nodeId } = await plugins.register(path);
   assert.equal(info.endpoint, sandbox.socketPath);
   assert.equal(nodeId, "test-node");
-  assert.match(first.output, /kubelet registered the driver/);
+  await first.said(/kubelet registered the driver/);
 
   // A kubelet that restarts finds the socket that is there and asks again.
   await plugins.register(path);
