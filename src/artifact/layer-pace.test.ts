@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LayerPace, type LayerSteps } from "./layer-pace.ts";
+import { UNPACK_PLACES } from "./unpack-places.ts";
 
 /** Layers that are begun in order, and how far each is. */
 function begin(pace: LayerPace, count: number, signal = new AbortController().signal) {
@@ -19,19 +20,29 @@ function begin(pace: LayerPace, count: number, signal = new AbortController().si
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-test("another layer is fetched while one that came is unpacked, and no more than that", async () => {
+test("another layer is fetched while those that came are unpacked, as long as it can be unpacked beside them", async () => {
   const { steps } = begin(new LayerPace(2), 8);
   await settled();
   assert.equal(steps.length, 2);
-  steps[0]?.onFetched();
-  await settled();
-  assert.equal(steps.length, 3);
-  steps[1]?.onFetched();
-  await settled();
-  assert.equal(steps.length, 3);
+  for (let fetched = 1; fetched <= UNPACK_PLACES; fetched++) {
+    steps[fetched - 1]?.onFetched();
+    await settled();
+    assert.equal(steps.length, Math.min(fetched + 2, UNPACK_PLACES));
+  }
   steps[0]?.onUnpacked();
   await settled();
-  assert.equal(steps.length, 4);
+  assert.equal(steps.length, UNPACK_PLACES + 1);
+});
+
+test("no more layers than are fetched at once are unpacked where that is more than there are places", async () => {
+  const { steps } = begin(new LayerPace(UNPACK_PLACES + 1), 8);
+  await settled();
+  steps[0]?.onFetched();
+  await settled();
+  assert.equal(steps.length, UNPACK_PLACES + 1);
+  steps[0]?.onUnpacked();
+  await settled();
+  assert.equal(steps.length, UNPACK_PLACES + 2);
 });
 
 test("a layer that ends gives back what it had, whatever it told", async () => {

@@ -1,15 +1,14 @@
 import { Semaphore } from "../base/index.ts";
 import type { FetchOptions } from "./layer-fetcher.ts";
+import { UNPACK_PLACES } from "./unpack-places.ts";
 
-/** Layers whose bytes are there and that are still unpacked while others are fetched. */
-const UNPACKED_LATER = 1;
 /** Layers that are unpacked and are still made durable while others are fetched and unpacked. */
 const COMMITTED_LATER = 2;
 
 /**
  * How many layers of one pull are on their way at once: of those that are fetched as many as was asked for, and a few
- * behind them that only have to be unpacked or synced, so that no connection rests for that. No more: what waits too long
- * to be unpacked has to make way for others (unpack-places.ts).
+ * behind them that only have to be unpacked or synced, so that no connection rests for that. No pull begins more layers
+ * than can be unpacked beside each other if it need not: one that came whole would push out one that is half unpacked.
  */
 export class LayerPace {
   /** How many layers may be begun at once. */
@@ -18,9 +17,10 @@ export class LayerPace {
   readonly #unpacking: Semaphore;
 
   constructor(concurrency: number) {
+    const unpacking = Math.max(concurrency, UNPACK_PLACES);
     this.#fetching = new Semaphore(concurrency);
-    this.#unpacking = new Semaphore(concurrency + UNPACKED_LATER);
-    this.size = concurrency + UNPACKED_LATER + COMMITTED_LATER;
+    this.#unpacking = new Semaphore(unpacking);
+    this.size = unpacking + COMMITTED_LATER;
   }
 
   /** Runs `begin` when it is a layer's turn, and has it tell how far it is; rejects with the signal's reason before. */

@@ -58,6 +58,7 @@ export class PullPlace {
   /** One more of the pull's blobs is being fetched; `over` in any case. */
   begin(signal: AbortSignal): FetchTurn {
     this.#counts.nothing++;
+    this.#changed();
     return new FetchTurn({
       changed: (from, to) => {
         this.#counts[from]--;

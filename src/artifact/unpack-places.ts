@@ -9,7 +9,7 @@ export interface PlaceSeeker {
 }
 
 /** Layers that are unpacked at once: each takes a few megabytes, and all of them share one thread. */
-const PLACES = 4;
+export const UNPACK_PLACES = 4;
 
 /**
  * Who may unpack when: so many layers at once, of which one is zstd. A layer that is still being fetched may be unpacked
@@ -52,7 +52,7 @@ export class UnpackPlaces {
   }
 
   #hasPlace(seeker: PlaceSeeker): boolean {
-    return this.#unpacking.size < PLACES && !(seeker.isZstd && this.#zstd() !== undefined);
+    return this.#unpacking.size < UNPACK_PLACES && !(seeker.isZstd && this.#zstd() !== undefined);
   }
 
   #letIn(seeker: PlaceSeeker): void {

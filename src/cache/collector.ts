@@ -190,7 +190,7 @@ export class Collector {
       await this.#reduce(gone, () => this.#overMaxBytes(), "max-bytes");
       await this.#judge();
       await this.#pruneReferences();
-      await this.#options.clock.note();
+      await this.#noteClock();
     });
   }
 
@@ -261,6 +261,16 @@ export class Collector {
       await this.collect();
     } catch (error) {
       this.#options.log.warn("cannot collect what the cache need not keep", { reason: describeError(error) });
+    }
+  }
+
+  /** A disk that takes no file for it is no reason to end a collection early. */
+  async #noteClock(): Promise<void> {
+    const { clock, log } = this.#options;
+    try {
+      await clock.note();
+    } catch (error) {
+      log.warn("cannot note what the node's clocks say", { reason: describeError(error) });
     }
   }
 

@@ -18,8 +18,10 @@ export interface CsiOptions extends IdentityOptions, NodeOptions {
 export function createCsiRoutes(options: CsiOptions): (router: ConnectRouter) => void {
   const { observer, logger, clock } = options;
   const interceptors = [createRpcLog(logger, clock), createRpcMetrics(observer, clock), statusInterceptor];
+  // What is left out here is what Connect takes as a default, whatever the router says.
+  const serving = { interceptors, grpc: true, grpcWeb: false, connect: false };
   return (router) => {
-    router.service(Identity, createIdentityService(options), { interceptors });
-    router.service(Node, createNodeService(options), { interceptors });
+    router.service(Identity, createIdentityService(options), serving);
+    router.service(Node, createNodeService(options), serving);
   };
 }

@@ -33,6 +33,7 @@ function routes(router: ConnectRouter): void {
 
 const servers: Http2Server[] = [];
 const sockets: string[] = [];
+const calls = new InFlight();
 let folder: string;
 
 before(async () => {
@@ -40,7 +41,7 @@ before(async () => {
   const theirs = createServer(connectNodeAdapter({ routes, grpcWeb: false, connect: false, ...limits }));
   const ours = createServer();
   const stopping = new AbortController().signal;
-  ours.on("stream", createGrpcListener({ routes, logger: createSilentLogger(), calls: new InFlight(), stopping }));
+  ours.on("stream", createGrpcListener({ routes, logger: createSilentLogger(), calls, stopping }));
   servers.push(theirs, ours);
   folder = await mkdtemp(join(tmpdir(), "oras-csi-streams-"));
   for (const [at, server] of servers.entries()) {
@@ -87,10 +88,19 @@ const cases: readonly Case[] = [
   { name: "another content type", headers: { "content-type": "text/plain" } },
   { name: "JSON", headers: { "content-type": "application/grpc+json" }, parts: [framed(Buffer.from("{}"))] },
   { name: "GET", headers: { ":method": "GET" } },
+  {
+    name: "a large message that nobody reads",
+    headers: { "content-type": "text/plain" },
+    parts: [Buffer.alloc(200_000)],
+  },
 ];
 
-/** All that a client sees. */
-async function ask(socketPath: string, { headers, parts = [empty] }: Case): Promise<Record<string, unknown>> {
+/** All that a client sees; `seenAll` is waited for while its connection is still open. */
+async function ask(
+  socketPath: string,
+  { headers, parts = [empty] }: Case,
+  seenAll: () => Promise<void>,
+): Promise<Record<string, unknown>> {
   const session = connectHttp2("http://localhost", { createConnection: () => connect(socketPath) });
   const usual = { ":method": "POST", ":path": "/csi.v1.Identity/Probe", "content-type": "application/grpc" };
   const stream = session.request({ ...usual, te: "trailers", ...headers }, { endStream: false });
@@ -102,13 +112,17 @@ async function ask(socketPath: string, { headers, parts = [empty] }: Case): Prom
   for (const part of parts) stream.write(part);
   stream.end();
   await once(stream, "end");
+  await seenAll();
   session.destroy();
   return { ...seen, body: Buffer.concat(body).toString("hex") };
 }
 
 for (const each of cases) {
-  test(`${each.name}: the answer is that of Connect's own adapter`, async () => {
-    const [theirs, ours] = await Promise.all(sockets.map((path) => ask(path, each)));
-    assert.deepEqual(ours, theirs);
+  test(`${each.name}: the answer is that of Connect's own adapter, and the call is over`, {
+    timeout: 60_000,
+  }, async () => {
+    const [theirs = "", ours = ""] = sockets;
+    const seen = await ask(ours, each, () => calls.idle());
+    assert.deepEqual(seen, await ask(theirs, each, async () => undefined));
   });
 }

@@ -41,8 +41,19 @@ export function requestFromStream(stream: ServerHttp2Stream, headers: IncomingHt
   };
 }
 
-/** Sends the answer of one of Connect's handlers; resolves when all of it is on its way, or the stream is gone. */
+/**
+ * Sends the answer of one of Connect's handlers; resolves when all of it is on its way, or the stream is gone. What the
+ * caller sent and nobody read to its end is dropped: it would keep the stream open. (Node drops what nobody began to read.)
+ */
 export async function respondOnStream(stream: ServerHttp2Stream, answer: UniversalServerResponse): Promise<void> {
+  try {
+    await respond(stream, answer);
+  } finally {
+    if (stream.listenerCount("readable") > 0) stream.removeAllListeners("readable").resume();
+  }
+}
+
+async function respond(stream: ServerHttp2Stream, answer: UniversalServerResponse): Promise<void> {
   const body = answer.body?.[Symbol.asyncIterator]();
   // Headers are sent after the first read, as the handler may set them until then.
   let chunk = await body?.next();
@@ -51,9 +62,10 @@ export async function respondOnStream(stream: ServerHttp2Stream, answer: Univers
   if (trailer !== undefined) stream.once("wantTrailers", () => stream.sendTrailers(headersTo(trailer)));
   stream.respond({ ":status": answer.status, ...headersTo(answer.header) }, { waitForTrailers: trailer !== undefined });
   for (; chunk !== undefined && chunk.done !== true; chunk = await body?.next()) {
-    if (!stream.write(chunk.value)) await drained(stream);
     if (isGone(stream)) return giveUp(body);
+    if (!stream.write(chunk.value)) await drained(stream);
   }
+  if (isGone(stream)) return giveUp(body);
   stream.end();
 }
 
@@ -69,6 +81,7 @@ async function giveUp(body: AsyncIterator<Uint8Array> | undefined): Promise<void
 
 function drained(stream: ServerHttp2Stream): Promise<void> {
   return new Promise((resolve) => {
+    if (isGone(stream)) return resolve();
     const done = () => {
       stream.off("drain", done);
       stream.off("close", done);
@@ -106,18 +119,25 @@ function headersTo(headers: UniversalServerResponse["header"]): OutgoingHttpHead
 /** What a stream brings, read when it is asked for. One reader, one read at a time. */
 class RequestBody implements AsyncIterableIterator<Uint8Array> {
   readonly #stream: ServerHttp2Stream;
+  #hasBegun = false;
   #hasEnded = false;
   #wake: (() => void) | undefined;
 
   constructor(stream: ServerHttp2Stream) {
     this.#stream = stream;
+  }
+
+  /** Only for who reads: a stream that somebody waits for does not end by itself when it is not read. */
+  #begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
     const wake = () => this.#wake?.();
-    stream.on("readable", wake);
-    stream.once("end", () => {
+    this.#stream.on("readable", wake);
+    this.#stream.once("end", () => {
       this.#hasEnded = true;
       wake();
     });
-    stream.once("close", wake);
+    this.#stream.once("close", wake);
   }
 
   [Symbol.asyncIterator](): this {
@@ -125,6 +145,7 @@ class RequestBody implements AsyncIterableIterator<Uint8Array> {
   }
 
   async next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    this.#begin();
     for (;;) {
       const value: Uint8Array | null = this.#stream.read();
       if (value !== null) return { value, done: false };

@@ -79,7 +79,7 @@ export class ConnectionPool {
       // It may have fired between the place and this.
       request.signal?.throwIfAborted();
       if (this.#isClosed) throw new TransportError("cut", hostLabel(request.target), "the client is closed");
-      const kept = mayReuse ? host.idle.pop() : undefined;
+      const kept = mayReuse ? keptFor(host) : undefined;
       const used = kept ?? (await this.#connect(request));
       connection = used;
       const exchange = used.send(request, this.#headersOf(request), () => {
@@ -184,7 +184,7 @@ export class ConnectionPool {
   }
 
   #giveBack(host: Host, connection: Connection): void {
-    if (!connection.isOpen || this.#isClosed) {
+    if (!connection.isUsable() || this.#isClosed) {
       this.#connections.delete(connection);
       return;
     }
@@ -222,6 +222,12 @@ function createContext(
     const message = "the certificates given for it, beside the built-in roots, cannot be used";
     throw new TransportError("certificate", host, message, error);
   }
+}
+
+/** A connection that was kept and is still of use. */
+function keptFor({ idle }: Host): Connection | undefined {
+  for (let kept = idle.pop(); kept !== undefined; kept = idle.pop()) if (kept.isUsable()) return kept;
+  return undefined;
 }
 
 function placesFor({ places }: Host, { takesLong }: HttpRequest): Semaphore {

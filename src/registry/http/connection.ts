@@ -20,8 +20,8 @@ export interface ConnectionOptions {
   readonly limits: HttpLimits;
 }
 
-// TLS hands over one record at a time (RFC 8446, 5.1), whatever the buffer's size.
-const tlsRecordBytes = 16 * 1024;
+// TLS hands over one record of 16 KiB at a time (RFC 8446, 5.1), whatever the buffer's size; Deno up to 64 KiB.
+const tlsReadBytes = 64 * 1024;
 
 /** One socket that carries one exchange at a time. All reads go into one buffer, used again and again. */
 export class Connection {
@@ -42,7 +42,7 @@ export class Connection {
     this.#options = options;
     this.#usesTls = options.origin.scheme === "https" || options.proxy?.proxy.origin.scheme === "https";
     const sizeBytes = options.limits.readBufferBytes;
-    this.#buffer = new ReadBuffer({ sizeBytes, readBytes: this.#usesTls ? tlsRecordBytes : undefined });
+    this.#buffer = new ReadBuffer({ sizeBytes, readBytes: this.#usesTls ? tlsReadBytes : undefined });
     this.#deadline = new Deadline(options.clock);
   }
 
@@ -65,8 +65,9 @@ export class Connection {
     return connection;
   }
 
-  /** False once the connection cannot serve a request. */
-  get isOpen(): boolean {
+  /** Whether it can serve a request: not where bytes came that no request asked for. */
+  isUsable(): boolean {
+    if (this.#exchange === undefined) this.#deliver();
     return this.#isOpen;
   }
 
@@ -82,9 +83,7 @@ export class Connection {
   /** Sends a request; `onOver` is called once, when its answer is read or has failed. */
   send(request: HttpRequest, headers: ReadonlyMap<string, string>, onOver: () => void): Exchange {
     const socket = this.#socket;
-    // What came since the last answer's end belongs to no answer.
-    this.#deliver();
-    if (socket === undefined || !this.#isOpen) throw this.#cut();
+    if (socket === undefined || !this.isUsable()) throw this.#cut();
     const head = this.#headOf(request, headers);
     socket.ref();
     const exchange = new Exchange({

@@ -67,9 +67,9 @@ export interface HttpLimits {
   /** For everything else, beside those. */
   readonly smallConnectionsPerHost: number;
   readonly headBytes: number;
-  /** Size of the one buffer a connection reads into, */
+  /** Size of the one buffer a connection reads into. */
   readonly readBufferBytes: number;
-  /** and what it grows to, without TLS, for a body of at least `largeBodyBytes`. */
+  /** What that buffer grows to, without TLS, for a body of at least `largeBodyBytes`. */
   readonly largeReadBytes: number;
   readonly largeBodyBytes: number;
 }

@@ -39,6 +39,7 @@ export class ReadBuffer {
   /** So many bytes were read. */
   filled(count: number): void {
     this.#filled += count;
+    if (this.#filled > this.#buffer.length) throw new Error("a read brought more than there was room for");
   }
 
   /** No other read fits in: `take` has to be called before the next one. */
