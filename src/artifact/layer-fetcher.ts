@@ -45,9 +45,9 @@ export interface LayerFetcherOptions {
 export interface FetchOptions {
   readonly signal: AbortSignal;
   readonly turn: FetchTurn;
-  /** Called when all bytes are there, */
+  /** Called when all bytes are there. */
   readonly onFetched?: () => void;
-  /** and when a tar layer is unpacked: to make it durable takes a while. */
+  /** Called when a tar layer is unpacked: to make it durable takes a while. */
   readonly onUnpacked?: () => void;
 }
 
