@@ -21,7 +21,8 @@ export { freeBuffers } from "./free-buffers.ts";
 export { parseGoDuration } from "./go-duration.ts";
 export { KeyedLock } from "./keyed-lock.ts";
 export { labelNewFiles } from "./label-new-files.ts";
-export { type Koffi, type Libc, type MountCall, openLibc, type SystemCallError } from "./libc.ts";
+export { type Libc, type MountCall, openLibc } from "./libc.ts";
+export type { Koffi, SystemCallError } from "./libc-calls.ts";
 export type { MountAttributes, MountPlace } from "./libc-structs.ts";
 export {
   createLogger,

@@ -1,5 +1,13 @@
 import { constants } from "node:os";
 import {
+  createCallers,
+  cString,
+  type Koffi,
+  type Library,
+  type NativeCall,
+  type SystemCallError,
+} from "./libc-calls.ts";
+import {
   identityFrom,
   MOUNT_ATTR_SIZE,
   type MountAttributes,
@@ -12,16 +20,6 @@ import {
   STATX_SIZE,
 } from "./libc-structs.ts";
 import { Semaphore } from "./semaphore.ts";
-
-/** The FFI library, handed in: this module loads nothing, so that workers can import its folder. */
-export type Koffi = typeof import("koffi");
-
-/** A failed system call: `code` is errno's name (`EBUSY`), `errno` its number, `syscall` the call that failed. */
-export interface SystemCallError extends Error {
-  readonly code: string;
-  readonly errno: number;
-  readonly syscall: string;
-}
 
 /** The arguments of mount(2); what is left out is NULL. */
 export interface MountCall {
@@ -85,14 +83,6 @@ export interface Libc {
   closeInBackground(fd: number): Promise<void>;
 }
 
-type NativeFunction = ReturnType<ReturnType<Koffi["load"]>["func"]>;
-
-/** A C function under the name that errors show. */
-interface NativeCall {
-  readonly name: string;
-  readonly run: NativeFunction;
-}
-
 // The same numbers on x64 and arm64 (all calls newer than 5.0 share one table).
 const SYS_OPEN_TREE = 428;
 const SYS_MOVE_MOUNT = 429;
@@ -123,10 +113,7 @@ const LOCK_UN = 8;
 export function openLibc(koffi: Koffi): Libc {
   const library = koffi.load(null);
   const native = bindFunctions(library);
-  const strerror = library.func("const char *strerror(int number)");
-  const nameOf = errnoNames(koffi);
-  const fail = (name: string, errno: number) => systemCallError(name, errno, nameOf(errno), String(strerror(errno)));
-  const { callSync, callAsync } = createCallers(koffi, fail);
+  const { callSync, callAsync } = createCallers(koffi, library);
   const mounting = new Semaphore(2);
   const syncing = new Semaphore(1);
   const empty = cString("", "open_tree");
@@ -186,8 +173,6 @@ export function openLibc(koffi: Koffi): Libc {
     },
   };
 }
-
-type Library = ReturnType<Koffi["load"]>;
 
 function bindFunctions(library: Library) {
   const bind = (name: string, declaration: string): NativeCall => ({ name, run: library.func(declaration) });
@@ -254,55 +239,4 @@ function createLooks(
       return isTold ? mountFrom(answer) : undefined;
     },
   };
-}
-
-/** The two ways to call: both read errno first thing after the call, because anything else may overwrite it. */
-function createCallers(koffi: Koffi, fail: (name: string, errno: number) => SystemCallError) {
-  // koffi keeps the addresses of the buffers it is given, not the buffers.
-  const inFlight = new Set<readonly unknown[]>();
-  return {
-    callSync({ name, run }: NativeCall, args: readonly unknown[]): number {
-      const result = Number(run(...args));
-      if (result === -1) throw fail(name, koffi.errno());
-      return result;
-    },
-    async callAsync(gate: Semaphore, { name, run }: NativeCall, args: readonly unknown[]): Promise<number> {
-      const release = await gate.acquire();
-      inFlight.add(args);
-      try {
-        return await new Promise<number>((resolve, reject) => {
-          run.async(...args, (failure: unknown, result: unknown) => {
-            const errno = koffi.errno();
-            if (failure) reject(failure);
-            else if (Number(result) === -1) reject(fail(name, errno));
-            else resolve(Number(result));
-          });
-        });
-      } finally {
-        inFlight.delete(args);
-        release();
-      }
-    },
-  };
-}
-
-/** The text as C wants it. C would silently stop at a NUL inside: that is an error here. */
-function cString(text: string | Uint8Array, syscall: string): Buffer {
-  const bytes = typeof text === "string" ? Buffer.from(text) : text;
-  if (bytes.includes(0))
-    throw systemCallError(syscall, constants.errno.EINVAL, "EINVAL", "argument with a NUL byte in it");
-  return Buffer.concat([bytes, Buffer.alloc(1)]);
-}
-
-function systemCallError(syscall: string, errno: number, code: string, reason: string): SystemCallError {
-  return Object.assign(new Error(`${syscall}: ${reason} (${code})`), { code, errno, syscall });
-}
-
-/** The names of errno's values: Node's, and koffi's for what Node has none for (EUCLEAN, say). */
-function errnoNames(koffi: Koffi): (errno: number) => string {
-  const names = new Map<number, string>();
-  for (const table of [constants.errno, koffi.os.errno]) {
-    for (const [name, errno] of Object.entries(table)) if (!names.has(errno)) names.set(errno, name);
-  }
-  return (errno) => names.get(errno) ?? `E${errno}`;
 }
