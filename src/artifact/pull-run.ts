@@ -1,10 +1,11 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { type CallContext, type Clock, DriverError, errnoOf, type KeyedLock } from "../base/index.ts";
+import { type CallContext, type Clock, DriverError, type KeyedLock } from "../base/index.ts";
 import { Blobs, createLayout, type Layout } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { Admission, HostFailure, RegistryClient } from "../registry/index.ts";
-import { UnpackBudget, type UnpackLimits } from "../unpack/index.ts";
+import type { UnpackLimits } from "../unpack/index.ts";
+import { assembleTree, LostLayer } from "./assemble-tree.ts";
 import type { Bandwidth } from "./bandwidth.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { downloadOrigin } from "./download-origin.ts";
@@ -13,15 +14,12 @@ import { type FetchOptions, LayerFetcher } from "./layer-fetcher.ts";
 import { LayerPace, type LayerSteps } from "./layer-pace.ts";
 import { LayerPresence } from "./layer-presence.ts";
 import type { LayerUnpacker, PullUnpacking } from "./layer-unpacker.ts";
-import { ImageLinker } from "./image-linker.ts";
 import { ModeCopies } from "./mode-copies.ts";
 import type { PlacedLayer } from "./placed-layer.ts";
 import { PullAccess } from "./pull-access.ts";
 import { PullCounts } from "./pull-counts.ts";
 import { type AwayRoom, PullPlace } from "./pull-place.ts";
-import { spentLayersOf } from "./spent-layers.ts";
-import { TreeLinker } from "./tree-linker.ts";
-import { ALL_TAR_LAYERS, unpackLimits } from "./unpack-limits.ts";
+import { unpackLimits } from "./unpack-limits.ts";
 import type { PullJob, PullWorkerCalls, StagedTree } from "./worker-calls.ts";
 
 /** What all pulls of the worker share. */
@@ -112,8 +110,10 @@ export class PullRun {
       this.#counts.tell("assembling");
       try {
         const sources = await this.#fileSources(copies);
-        const count = this.#assemble(join(this.#job.staging, `tree-${refetched.size}`), sources);
-        return { ...count, skippedEntries: this.#skippedEntries, refetched: [...refetched] };
+        const folder = join(this.#job.staging, `tree-${refetched.size}`);
+        const { layers, isDurable } = this.#job;
+        const tree = assembleTree(folder, { layers, isDurable, sources, layout: this.#layout, limits: this.#limits });
+        return { ...tree, skippedEntries: this.#skippedEntries, refetched: [...refetched] };
       } catch (error) {
         if (!(error instanceof LostLayer) || refetched.has(error.digest)) {
           throw errorDuring(`pull ${this.#job.reference}`, error);
@@ -237,62 +237,4 @@ export class PullRun {
     }
     return sources;
   }
-
-  #assemble(
-    folder: string,
-    sources: ReadonlyMap<PlacedLayer, string>,
-  ): Pick<StagedTree, "folder" | "bytes" | "inodes"> {
-    const budget = new UnpackBudget(this.#limits, ALL_TAR_LAYERS);
-    if (this.#job.layers.some(({ kind }) => kind === "image")) return this.#assembleImage(folder, budget);
-    const linker = new TreeLinker(folder, budget);
-    const spent = this.#job.isDurable ? undefined : spentLayersOf(this.#job.layers);
-    for (const layer of this.#job.layers) {
-      const { kind, descriptor, path } = layer;
-      const source = sources.get(layer) ?? this.#layout.blob(descriptor.digest);
-      if (kind === "file") linker.addFile(path, source, descriptor.size);
-      else this.#addLayer(linker, layer, spent?.has(layer) === true);
-    }
-    return { folder, ...linker.finish() };
-  }
-
-  #addLayer(linker: TreeLinker, layer: PlacedLayer, isSpent: boolean): void {
-    const { path, movesBelow } = layer;
-    const { digest } = layer.descriptor;
-    try {
-      const index = this.#layout.layerIndex(digest, "artifact");
-      const folder = this.#layout.layerFolder(digest, "artifact");
-      linker.addLayer({ index, folder, title: path, isSpent, ...(movesBelow === undefined ? {} : { movesBelow }) });
-    } catch (error) {
-      throw isLoss(error) ? new LostLayer(digest, this.#layout.layerIndex(digest, "artifact"), error) : error;
-    }
-  }
-
-  #assembleImage(folder: string, budget: UnpackBudget): Pick<StagedTree, "folder" | "bytes" | "inodes"> {
-    const layers = this.#job.layers.map(({ descriptor: { digest } }) => ({
-      name: digest,
-      index: this.#layout.layerIndex(digest, "image"),
-      folder: this.#layout.layerFolder(digest, "image"),
-    }));
-    using linker = new ImageLinker(layers, budget, ({ name, index }, error) =>
-      isLoss(error) ? new LostLayer(name, index, error) : error,
-    );
-    return { folder, ...linker.link(folder) };
-  }
-}
-
-/** Something of a cached layer is not there any more, or is not what was written. */
-class LostLayer extends DriverError {
-  readonly digest: Digest;
-  readonly indexFile: string;
-
-  constructor(digest: Digest, indexFile: string, cause: unknown) {
-    super("corrupt", `the node's disk has lost something of the unpacked layer ${digest}`, cause);
-    this.digest = digest;
-    this.indexFile = indexFile;
-  }
-}
-
-function isLoss(error: unknown): boolean {
-  if (error instanceof DriverError) return error.kind === "corrupt";
-  return ["ENOENT", "ENOTDIR", "EISDIR"].includes(errnoOf(error) ?? "");
 }
