@@ -28,7 +28,7 @@ test(
     const { code, output, error } = await runProgram(pullArguments(sandbox, reference, "--namespace=prod"));
     assert.deepEqual([code, error], [0, ""]);
     assert.match(output, new RegExp(`^Pulled ${reference} into the cache\nDigest: sha256:[0-9a-f]{64}\nSize: `));
-    assert.match(sandbox.driver.output, /the cache was administered/);
+    await sandbox.driver.said(/the cache was administered/);
 
     registry.log.clear();
     const volume = (namespace: string) => sandbox.kubelet.volume({ attributes: never(reference), namespace });
@@ -131,7 +131,7 @@ test(
     );
     kill.abort();
     await killed;
-    await soon(async () => assert.match(sandbox.driver.output, /pull cancelled/));
+    await sandbox.driver.said(/pull cancelled/);
 
     registry.fault = undefined;
     registry.log.clear();
@@ -162,7 +162,7 @@ test("a command that is stopped says so, and ends its pull", REAL, async () => {
   const { code, error } = await stopped;
   const says = "oras-csi: stopped; what came so far is kept, and the next pull goes on with it\n";
   assert.deepEqual([code, error], [130, says]);
-  await soon(async () => assert.match(sandbox.driver.output, /pull cancelled/));
+  await sandbox.driver.said(/pull cancelled/);
 });
 
 test(

@@ -47,7 +47,7 @@ describe("a driver that finds all its state files corrupt", REAL, () => {
       const third = sandbox.kubelet.volume({ attributes: asked });
       await third.publish();
       assert.deepEqual(await textFiles(third.targetPath), shown);
-      assert.match(driver.output, /state file is corrupt/);
+      await driver.said(/state file is corrupt/);
       assert.doesNotMatch(driver.output, /unexpected driver failure/);
       for (const volume of [...volumes, third]) await volume.unpublish();
       await assertNothingLeft(sandbox);

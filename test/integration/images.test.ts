@@ -188,5 +188,5 @@ test("a layer in the cache that is not whole any more is fetched anew", REAL, as
   const volume = sandbox.kubelet.volume({ attributes: attributes(second) });
   await volume.publish();
   assert.deepEqual(read(volume.targetPath), made);
-  assert.match(sandbox.driver.output, /was not whole any more/);
+  await sandbox.driver.said(/was not whole any more/);
 });

@@ -59,7 +59,7 @@ async function forgetsNothing(isThere: boolean): Promise<void> {
   await rename(podsFolder, `${podsFolder}-hidden`);
   if (isThere) await mkdir(podsFolder);
   const blind = await sandbox.startDriver();
-  while (!blind.output.includes("no pod's folder can be seen")) await new Promise(setImmediate);
+  await blind.said(/no pod's folder can be seen/);
   await blind.stop("SIGKILL");
   await rm(podsFolder, { recursive: true, force: true });
   await rename(`${podsFolder}-hidden`, podsFolder);
