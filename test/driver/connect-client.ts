@@ -12,7 +12,14 @@ import {
   VolumeHealthErrorTypeSchema,
   VolumeUsage_UnitSchema,
 } from "../../gen/csi/v1/csi_pb.js";
-import { type CallOptions, type CsiClient, CsiError, DEFAULT_TIMEOUT_MS, type PublishRequest } from "./csi-client.ts";
+import {
+  type CallOptions,
+  type CsiClient,
+  CsiError,
+  DEFAULT_TIMEOUT_MS,
+  GRACE_MS,
+  type PublishRequest,
+} from "./csi-client.ts";
 
 /** A CSI client by Connect: the library that the driver's server is made with. */
 export function createConnectClient(socketPath: string): CsiClient {
@@ -69,8 +76,8 @@ export function createConnectClient(socketPath: string): CsiClient {
   };
 }
 
-function limits(options: CallOptions = {}): { timeoutMs: number } {
-  return { timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS };
+function limits({ timeoutMs = DEFAULT_TIMEOUT_MS }: CallOptions = {}) {
+  return { headers: { "grpc-timeout": `${timeoutMs}m` }, signal: AbortSignal.timeout(timeoutMs + GRACE_MS) };
 }
 
 function publishMessage(request: PublishRequest) {

@@ -20,6 +20,9 @@ import { createConnectClient, createGrpcJsClient, CsiError } from "./index.ts";
 let folder: string;
 let server: Http2Server;
 const published: NodePublishVolumeRequest[] = [];
+const toldMs: (number | undefined)[] = [];
+/** So long a publish keeps the process from all else. */
+let busyMs = 0;
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "oras-csi-clients-"));
@@ -27,8 +30,11 @@ before(async () => {
     routes(router) {
       router.service(Identity, { probe: () => ({}), getPluginInfo: () => ({ name: "csi.test", vendorVersion: "1" }) });
       router.service(Node, {
-        nodePublishVolume(request) {
+        nodePublishVolume(request, context) {
           published.push(request);
+          toldMs.push(context.timeoutMs());
+          const until = performance.now() + busyMs;
+          while (performance.now() < until);
           return {};
         },
         nodeUnpublishVolume() {
@@ -76,6 +82,16 @@ for (const create of [createConnectClient, createGrpcJsClient]) {
       );
       const [{ status, reason, message } = {}] = await client.storageHealth();
       assert.deepEqual([status, reason, message], ["STORAGE_DEGRADED", "Why", "m"]);
+    });
+
+    test("tells the server its time, and takes an answer that it had no time to read before that was over", async () => {
+      using client = create(join(folder, "csi.sock"));
+      await client.probe();
+      busyMs = 2500;
+      const request = { volumeId: "v", targetPath: "/t", readonly: true, volumeContext: {} };
+      await client.publish(request, { timeoutMs: 2000 }).finally(() => (busyMs = 0));
+      const told = toldMs.pop() ?? 0;
+      assert.ok(told > 0 && told <= 2000, String(told));
     });
 
     test("sends a publish request whole and reports errors by gRPC's names", async () => {

@@ -32,7 +32,10 @@ export interface HealthRow {
   readonly message: string;
 }
 
-/** How long a call may take; the client tells the server by grpc-timeout, as kubelet does. */
+/**
+ * How long a call may take; the client tells the server by grpc-timeout, as kubelet does, and itself waits longer by
+ * `GRACE_MS`: that a test had no time to read an answer is no fault of the driver's, whose server ends late calls itself.
+ */
 export interface CallOptions {
   readonly timeoutMs?: number;
 }
@@ -65,3 +68,6 @@ export class CsiError extends Error {
 
 /** The call's time limit when a caller names none: kubelet's. */
 export const DEFAULT_TIMEOUT_MS = 120_000;
+
+/** By so much a client waits longer than it tells the server. */
+export const GRACE_MS = 20_000;

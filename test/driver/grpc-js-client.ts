@@ -1,7 +1,14 @@
 import { join } from "node:path";
 import { Client, credentials, Metadata, type MethodDefinition, type ServiceError, status } from "@grpc/grpc-js";
 import { loadSync, type ServiceDefinition } from "@grpc/proto-loader";
-import { type CallOptions, type CsiClient, CsiError, DEFAULT_TIMEOUT_MS, type PublishRequest } from "./csi-client.ts";
+import {
+  type CallOptions,
+  type CsiClient,
+  CsiError,
+  DEFAULT_TIMEOUT_MS,
+  GRACE_MS,
+  type PublishRequest,
+} from "./csi-client.ts";
 
 const PROTO_FOLDER = join(import.meta.dirname, "../../proto");
 
@@ -71,16 +78,19 @@ interface Typed {
 type Caller = (service: ServiceDefinition, method: string, request: object, options?: CallOptions) => Promise<unknown>;
 
 function createCaller(client: Client): Caller {
-  return (service, name, request, options) => {
+  return (service, name, request, { timeoutMs = DEFAULT_TIMEOUT_MS } = {}) => {
     const method = service[name] as MethodDefinition<object, object>;
-    const deadline = Date.now() + (options?.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    const metadata = new Metadata();
+    metadata.set("grpc-timeout", `${timeoutMs}m`);
     return new Promise((resolve, reject) => {
       const { path, requestSerialize, responseDeserialize } = method;
       const done = (error: ServiceError | null, answer?: object) => {
+        clearTimeout(timer);
         if (error === null) resolve(answer);
         else reject(new CsiError(codeName(error.code), decodeDetails(error.details)));
       };
-      client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, new Metadata(), { deadline }, done);
+      const called = client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, metadata, done);
+      const timer = setTimeout(() => called.cancel(), timeoutMs + GRACE_MS).unref();
     });
   };
 }

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 
-const SETTLE_DEADLINE_MS = 20_000;
+const SETTLE_DEADLINE_MS = 60_000;
 const LOOK_EVERY_MS = 50;
 
 /** Tries again until it holds, or throws what was wrong the last time: for what goes on in the background. */
