@@ -68,11 +68,18 @@ export interface PruneReport {
   readonly left: number;
 }
 
+/** Something that is wrong, in one sentence; `tree` where it is a tree. */
+export interface ToldFault {
+  readonly kind: string;
+  readonly says: string;
+  readonly tree?: TreeId;
+}
+
 /** What a verification found, and what became of it. */
 export interface VerifyOutcome {
   readonly counts: VerifyCounts;
-  /** One sentence each. */
-  readonly faults: readonly { readonly kind: string; readonly says: string }[];
+  /** What was found to be wrong now, mended or not, and the trees that were known to be damaged and are not mended yet. */
+  readonly faults: readonly ToldFault[];
   /** Trees that were put together again. */
   readonly mended: readonly TreeId[];
   /** Trees that stay damaged, and why. */

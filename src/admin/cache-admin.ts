@@ -1,7 +1,7 @@
 import type { Artifacts } from "../artifact/index.ts";
 import { DriverError } from "../base/index.ts";
 import { type Cache, sumOfUses, type TreeId } from "../cache/index.ts";
-import { describeFault, type Verifier } from "../verify/index.ts";
+import { describeFault, type Fault, type Verifier } from "../verify/index.ts";
 import type { VolumeRecord } from "../volume/index.ts";
 import type {
   Admin,
@@ -13,6 +13,7 @@ import type {
   PruneReport,
   PullArgument,
   PulledTree,
+  ToldFault,
   TreeOutcome,
   TreesArgument,
   VerifyOutcome,
@@ -99,9 +100,10 @@ export class CacheAdmin implements Admin {
     const { verifier, artifacts } = this.#options;
     const watch = onProgress === undefined ? {} : { onProgress };
     const { counts, faults } = await verifier.verify({ movesAside: repair, signal, ...watch });
+    // Only then is known what stays damaged.
     const { mended, left } = repair ? await artifacts.mendAll(signal) : { mended: [], left: [] };
-    const told = faults.map((fault) => ({ kind: fault.kind, says: describeFault(fault) }));
-    return { counts, faults: told, mended, left } satisfies VerifyOutcome;
+    const all = [...faults, ...(await verifier.standingDamage(faults))];
+    return { counts, faults: all.map(toldFault), mended, left } satisfies VerifyOutcome;
   }
 
   async #pull({ namespace, ...wanted }: PullArgument, options: AdminCallOptions<AdminCalls["pull"]["progress"]>) {
@@ -157,4 +159,9 @@ export class CacheAdmin implements Admin {
     const more = names.length > MOST_HOLDERS ? [`${names.length - MOST_HOLDERS} more`] : [];
     return names.length === 0 ? ["a pull or a publish under way"] : [...names.slice(0, MOST_HOLDERS), ...more];
   }
+}
+
+function toldFault(fault: Fault): ToldFault {
+  const says = describeFault(fault);
+  return fault.kind === "tree" ? { kind: fault.kind, says, tree: fault.id } : { kind: fault.kind, says };
 }

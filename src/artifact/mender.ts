@@ -45,7 +45,7 @@ export class Mender {
     try {
       for (const id of await cache.trees.ids()) {
         signal.throwIfAborted();
-        if ((await cache.trees.find(id))?.damage === undefined) continue;
+        if (!(await this.#isDamaged(id))) continue;
         try {
           await this.#mend(id, signal);
           mended.push(id);
@@ -59,6 +59,13 @@ export class Mender {
       done();
     }
     return { mended, left };
+  }
+
+  /** A folder that is gone is damage, too; a tree that was evicted meanwhile has no record either. */
+  async #isDamaged(id: TreeId): Promise<boolean> {
+    const { trees } = this.#options.cache;
+    const tree = await trees.find(id);
+    return tree === undefined ? (await trees.record(id)) !== undefined : tree.damage !== undefined;
   }
 
   async #mend(id: TreeId, signal: AbortSignal): Promise<void> {

@@ -65,8 +65,11 @@ export function verifyText({ counts, faults, mended, left }: VerifyOutcome): str
     lines.push(
       `${unknownFiles} files cannot be verified: the layers that they came from are gone, or of an older driver`,
     );
+  if (faults.some(({ tree }) => tree !== undefined && !mended.includes(tree)))
+    lines.push("damaged trees are mended by the next publish that may fetch, or by oras-csi pull --data-dir");
   const read = `read ${formatBytes(bytes)}: ${blobs} blobs, ${layers} unpacked layers, ${trees} trees`;
-  lines.push(faults.length === 0 ? `${read}: all as it should be` : `${read}: ${faults.length} faults`);
+  const found = faults.length === 1 ? "1 fault" : `${faults.length} faults`;
+  lines.push(`${read}: ${faults.length === 0 ? "all as it should be" : found}`);
   return `${lines.join("\n")}\n`;
 }
 

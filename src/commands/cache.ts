@@ -63,7 +63,7 @@ export function runCachePrune(context: CommandContext): Promise<number> {
   });
 }
 
-/** `oras-csi cache verify`: exit code 1 if anything is wrong that was not mended. */
+/** `oras-csi cache verify`: exit code 1 if anything was found to be wrong, also if it was mended at once. */
 export function runCacheVerify(context: CommandContext): Promise<number> {
   return runOn(context, cacheVerifyOptions, async (ask, { repair }) => {
     const outcome = await ask("verify", { repair }, progressTeller(context));

@@ -3,6 +3,7 @@ import { promises as fs } from "node:fs";
 import { join } from "node:path";
 import { type Clock, errnoOf, type Logger, startWorker, unlessMissing, WorkerHost } from "../base/index.ts";
 import type { Cache, TreeId, TreeRecord } from "../cache/index.ts";
+import { findStandingDamage } from "./standing-damage.ts";
 import { checkReferences, UNREADABLE } from "./state-check.ts";
 import type { Fault, MeasuredKind, VerifyCounts, VerifyEvent, VerifyWorkerCalls } from "./verify-calls.ts";
 
@@ -60,9 +61,15 @@ export class Verifier {
     });
     const counts = await this.#host.call("verify", { dataDir, trees }, { signal, onEvent });
     const faults: Fault[] = [];
-    for (const fault of found) if (await this.#note(fault, records, movesAside)) faults.push(fault);
+    for (const fault of found) faults.push(...(await this.#note(fault, records, movesAside)));
     for (const id of healed) await this.#unmark(id, records);
     return { counts, faults };
+  }
+
+  /** What is known to be wrong with other trees than those that are told of. */
+  standingDamage(told: readonly Fault[]): Promise<readonly Fault[]> {
+    const ids = told.flatMap((fault) => (fault.kind === "tree" ? fault.id : []));
+    return findStandingDamage(this.#cache, new Set(ids));
   }
 
   /** What everything in the data dir takes on disk, by kind, each file once. */
@@ -88,21 +95,22 @@ export class Verifier {
     return records;
   }
 
-  /** Notes a fault; false for that of a tree which was made anew, or mended, while it was searched for. */
-  async #note(fault: Fault, before: KnownTrees, movesAside: boolean): Promise<boolean> {
+  /** Notes a fault; what there is to tell: nothing of a tree which was made anew, or mended, while faults were searched for. */
+  async #note(fault: Fault, before: KnownTrees, movesAside: boolean): Promise<readonly Fault[]> {
     const { trees, leases } = this.#cache;
-    if (fault.kind === "state") return true;
+    if (fault.kind === "state") return [fault];
     if (fault.kind === "tree") {
       using _ = await leases.hold(fault.id);
-      if ((await trees.record(fault.id))?.createdAt !== before.get(fault.id)?.createdAt) return false;
+      const record = await trees.record(fault.id);
+      if (record?.createdAt !== before.get(fault.id)?.createdAt) return [];
       this.#log.error("a tree shows wrong files", { tree: fault.id, reason: fault.says });
       await trees.markDamaged(fault.id, fault.says);
-      return true;
+      return [{ ...fault, reference: record?.references.at(-1) }];
     }
     const moved = movesAside ? await this.#moveAside(fault) : [];
     const what = fault.kind === "blob" ? "a blob is wrong" : "an unpacked layer is wrong";
     this.#log.error(what, { digest: fault.digest, reason: fault.says, moved });
-    return true;
+    return [fault];
   }
 
   /** Takes the mark from a tree whose files are right by now, unless it is another mark than when they were read. */
@@ -149,7 +157,8 @@ export function describeFault(fault: Fault): string {
   if (fault.kind === "blob") return `blob ${fault.digest} ${fault.says}`;
   if (fault.kind === "state") return `${fault.path} ${fault.says}`;
   if (fault.kind === "layer") return `the unpacked layer ${fault.digest} ${fault.says}`;
-  return `tree ${shortId(fault.id)}: ${fault.says}`;
+  const name = fault.reference === undefined ? "" : ` (${fault.reference})`;
+  return `tree ${shortId(fault.id)}${name}: ${fault.says}`;
 }
 
 function shortId(id: TreeId): string {

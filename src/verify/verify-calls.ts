@@ -31,7 +31,8 @@ export type Fault =
       readonly files: readonly string[];
       readonly says: string;
     }
-  | { readonly kind: "tree"; readonly id: TreeId; readonly says: string }
+  /** `reference`: what people call the tree, where that is known. */
+  | { readonly kind: "tree"; readonly id: TreeId; readonly reference?: string | undefined; readonly says: string }
   /** A state file; its path from the data dir. */
   | { readonly kind: "state"; readonly path: string; readonly says: string };
 
@@ -44,7 +45,7 @@ export interface VerifyCounts {
   readonly trees: number;
   /** Bytes that were read. */
   readonly bytes: number;
-  /** Files of trees of which nothing in the cache says any more what they should be. */
+  /** Files of trees, none of them marked before, of which nothing in the cache says any more what they should be. */
   readonly unknownFiles: number;
 }
 

@@ -110,7 +110,8 @@ export class VerifyRun {
     this.#counts.trees++;
     const [sound, wrong] = [this.#sound, this.#wrong];
     const outcome = await checkTree({ tree, layout: this.#layout, sound, wrong, hasher: this.#hasher });
-    this.#counts.unknownFiles += outcome.unknownFiles;
+    // What is damaged as a whole is told so: that nothing is there to compare it with is no news.
+    if (!tree.isMarked) this.#counts.unknownFiles += outcome.unknownFiles;
     if (lookAt(folder)?.ino !== before.ino) return;
     if (outcome.says !== undefined) this.#tell({ kind: "tree", id: tree.id, says: outcome.says });
     else if (tree.isMarked && outcome.unknownFiles === 0) this.#context.emit({ healed: tree.id });

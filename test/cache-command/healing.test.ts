@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { closeSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Sandbox, unmountBelow } from "../driver/index.ts";
+import { runProgram, Sandbox, unmountBelow } from "../driver/index.ts";
 import { attributes, pushThing, REAL } from "../integration/support.ts";
 import { artifact, type BuiltLayer, EmbeddedRegistry, fileLayer, folderLayer } from "../registry/index.ts";
 import { flipByte } from "../verify/verify-bench.ts";
@@ -25,6 +25,7 @@ async function useVolumes() {
   const at = (path: string) => join(sandbox.dataDir, path);
   return {
     registry,
+    reference,
     sandbox,
     volume,
     shared,
@@ -65,7 +66,7 @@ async function findsAndMends(isStopped: boolean): Promise<void> {
   assert.equal(code, 1);
   assert.match(output, /^blob sha256:[0-9a-f]{64} has other bytes than its digest says$/m);
   assert.match(output, /^the unpacked layer sha256:.* holds "conf\/sub\/a", which has other bytes than were written$/m);
-  assert.match(output, /^tree [0-9a-f]{12}: ".*" and 1 more have wrong bytes$/m);
+  assert.match(output, /^tree [0-9a-f]{12} \(.*\): ".*" and 1 more have wrong bytes$/m);
   assert.match(output, /^tree [0-9a-f]{12}: not mended yet: /m);
   if (isStopped) await sandbox.startDriver();
   for (const volume of [shared, own]) {
@@ -87,6 +88,71 @@ async function findsAndMends(isStopped: boolean): Promise<void> {
   assert.equal(first.toString(), "l", "who has it open keeps what he has");
   assert.equal((await cache.run("verify")).code, 0);
 }
+
+for (const isStopped of [false, true]) {
+  const when = isStopped ? "while no driver runs" : "beside the driver";
+  test(`a tree that could not be mended is told by each verification until it is ${when}`, REAL, () =>
+    tellsUntilMended(isStopped),
+  );
+}
+
+async function tellsUntilMended(isStopped: boolean): Promise<void> {
+  await using area = await useVolumes();
+  const { cache, shared, own, sandbox } = area;
+  const [tree] = await cache.json("ls");
+  const short = tree?.id.slice(0, 12);
+  if (isStopped) await sandbox.driver.stop();
+  flipByte(area.blob);
+  assert.equal((await cache.run("verify --repair")).code, 1);
+
+  const says = new RegExp(
+    `^tree ${short} \\(.*/team/thing:v1\\): found damaged at 2\\d{3}-.*Z: "model" has wrong bytes$`,
+  );
+  for (const command of ["verify", "verify --repair"]) {
+    const { code, output } = await cache.run(command);
+    assert.equal(code, 1, `${command}: ${output}`);
+    assert.match(output, new RegExp(says.source, "m"));
+    assert.match(
+      output,
+      /^damaged trees are mended by the next publish that may fetch, or by oras-csi pull --data-dir$/m,
+    );
+    assert.match(output, /: 1 fault\n$/);
+    assert.doesNotMatch(output, /as it should be|cannot be verified/);
+    const printed = await cache.run(command, "--json");
+    const { faults, left } = JSON.parse(printed.output);
+    assert.deepEqual([printed.code, faults.length, faults[0]?.kind, faults[0]?.tree], [1, 1, "tree", tree?.id]);
+    assert.match(faults[0]?.says, says);
+    assert.equal(left.length, command === "verify" ? 0 : 1);
+  }
+
+  if (isStopped) await sandbox.startDriver();
+  const pull = ["pull", "--plain-http", `--data-dir=${sandbox.dataDir}`, area.reference];
+  assert.equal((await runProgram(pull)).code, 0);
+  for (const volume of [shared, own]) assert.equal(readIn(volume, "model"), MODEL);
+  if (isStopped) await sandbox.driver.stop();
+  for (const command of ["verify", "verify --repair"] as const) {
+    const { code, output } = await cache.run(command);
+    assert.equal(code, 0, output);
+    assert.match(output, /: all as it should be\n$/);
+    assert.deepEqual((await cache.json(command)).faults, []);
+  }
+}
+
+test("a tree whose folder somebody removed is told, and made anew from what the cache has", REAL, async () => {
+  await using area = await useVolumes();
+  const { cache, sandbox, shared, own } = area;
+  for (const volume of [shared, own]) await volume.unpublish();
+  const [tree] = await cache.json("ls");
+  const folder = join(sandbox.dataDir, "trees", tree?.id ?? "");
+  rmSync(folder, { recursive: true });
+  const { code, output } = await cache.run("verify");
+  assert.equal(code, 1);
+  assert.match(output, /^tree [0-9a-f]{12} \(.*\): its folder is gone$/m);
+  const repaired = await cache.json("verify --repair");
+  assert.deepEqual([repaired.mended, repaired.left, repaired.faults], [[tree?.id], [], []]);
+  assert.equal(readFileSync(join(folder, "model"), "utf8"), MODEL);
+  assert.equal((await cache.run("verify")).code, 0);
+});
 
 test("what a pod wrote before a reboot is shown over the right files again", REAL, async () => {
   await using area = await useVolumes();

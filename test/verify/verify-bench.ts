@@ -52,7 +52,7 @@ export async function useVerifier(options: { readonly parent?: string } = {}) {
     /** Verifies everything; what was found, in words. */
     async verify(movesAside = false): Promise<readonly string[]> {
       const { faults } = await verifier.verify({ movesAside, signal });
-      return faults.map(describeFault);
+      return [...faults, ...(await verifier.standingDamage(faults))].map(describeFault);
     },
     counts: async () => (await verifier.verify({ movesAside: false, signal })).counts,
     async [Symbol.asyncDispose]() {
