@@ -1,16 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { join } from "node:path";
-import {
-  DriverError,
-  fileStamp,
-  lookNow,
-  type Memory,
-  RecentMap,
-  Semaphore,
-  SingleFlight,
-  unlessMissing,
-} from "../base/index.ts";
+import { DriverError, type Memory, SingleFlight } from "../base/index.ts";
 import type { Cache } from "../cache/index.ts";
 import {
   type Descriptor,
@@ -21,12 +12,11 @@ import {
   type Platform,
   parseManifest,
   type Reference,
-  selectPlatform,
-  nestedIndexes,
 } from "../oci/index.ts";
 import type { CredentialOffer, FetchedManifest, HostAccess, Repository } from "../registry/index.ts";
+import { CachedManifests, indexIn, type KnownManifest } from "./cached-manifests.ts";
 import { errorDuring } from "./error-during.ts";
-import { LARGE_MANIFEST_BYTES, releaseManifest } from "./large-work.ts";
+import { manifestFor } from "./platform-manifest.ts";
 import { revokeIfRefused } from "./revoke-if-refused.ts";
 import type { GetManifest, HandedManifest, ManifestRequest } from "./worker-calls.ts";
 
@@ -62,53 +52,19 @@ export interface ManifestSource {
   headManifest(request: ManifestRequest): Promise<Digest | undefined>;
 }
 
-/** An index in an index in an index is still followed; more is a loop or a joke. */
-const MAX_INDEX_DEPTH = 4;
-/** How many manifests need not be read again as long as they lie there unchanged. */
-const KNOWN_MANIFESTS = 12_288;
-/** The same of indexes, which are kept whole: those of images have 2 to 10 KB. */
-const KNOWN_INDEXES = 64;
-const KNOWN_INDEX_BYTES = 16 * 1024;
-
-/** Indexes without a platform in one that has nothing for it: so many are looked into. */
-const MAX_NESTED_INDEXES = 16;
-
 /** What is to be resolved without asking anybody. */
 export type CachedRequest = Pick<ResolveRequest, "reference" | "repository" | "namespace" | "platform">;
 
 /** A manifest that a reference leads to is not in the cache. */
 class NotCached extends Error {}
 
-/** One resolving of a reference. */
-interface Search {
-  readonly platform: Platform;
-  /** Reads what an index names. */
-  readonly find: (entry: Descriptor) => Promise<Known>;
-  /** What messages call the reference. */
-  readonly what: string;
-  /** Indexes that may still be looked into. */
-  left: number;
-}
-
-interface Known {
-  readonly digest: Digest;
-  /** Bytes. */
-  readonly size: number;
-  /** Undefined for a manifest. */
-  readonly index: Index | undefined;
-}
-
 /** Turns references into manifests and decides whether a namespace may have them. */
 export class Resolver {
   readonly #cache: Cache;
   readonly #source: ManifestSource;
   readonly #enforceNamespaces: boolean;
-  readonly #memory: Memory;
+  readonly #manifests: CachedManifests;
   readonly #flights = new SingleFlight<Resolved>();
-  readonly #largeTurn = new Semaphore(1);
-  /** Manifests in the cache that were read and are good: what their files looked like. */
-  readonly #good = new RecentMap<Digest, { readonly stamp: string; readonly size: number }>(KNOWN_MANIFESTS);
-  readonly #goodIndexes = new RecentMap<Digest, { readonly stamp: string; readonly known: Known }>(KNOWN_INDEXES);
 
   constructor(options: {
     readonly cache: Cache;
@@ -119,7 +75,7 @@ export class Resolver {
     this.#cache = options.cache;
     this.#source = options.source;
     this.#enforceNamespaces = options.enforceNamespaces;
-    this.#memory = options.memory;
+    this.#manifests = new CachedManifests(options.cache, options.memory);
   }
 
   /** Resolves for one caller; equal requests that come meanwhile share the answer. */
@@ -139,7 +95,7 @@ export class Resolver {
       return found;
     };
     try {
-      return { digest: await this.#descend(known, searchFor(reference, platform, find), 0) };
+      return { digest: await manifestFor(known, { reference, platform, find }) };
     } catch (error) {
       if (error instanceof NotCached) return undefined;
       throw error;
@@ -147,41 +103,13 @@ export class Resolver {
   }
 
   async #resolve(request: ResolveRequest): Promise<Resolved> {
+    const { reference, platform } = request;
     const find = (entry: Descriptor) => this.#entry(request, entry);
-    const search = searchFor(request.reference, request.platform, find);
-    return { digest: await this.#descend(await this.#top(request), search, 0) };
-  }
-
-  /** The manifest that is meant: the index's for the platform, or the first of one that is in an index in it. */
-  async #descend({ digest, index }: Known, search: Search, depth: number): Promise<Digest> {
-    if (index === undefined) return digest;
-    const { what } = search;
-    if (depth === MAX_INDEX_DEPTH)
-      throw new DriverError("refused", `${what} is an index of indexes, too deep to follow`);
-    // Not the index itself: it may be large, and the registry slow.
-    const { entry, missing, nested } = entriesFor(index, search);
-    const next = async (one: Descriptor) => {
-      const known = await search.find(one);
-      requireSize(known, one, what);
-      return this.#descend(known, search, depth + 1);
-    };
-    if (entry !== undefined) return await next(entry);
-    let why = missing;
-    for (const one of nested) {
-      if (search.left-- <= 0) break;
-      try {
-        return await next(one);
-      } catch (error) {
-        if (!isNotFound(error)) throw error;
-        // It says what there is.
-        why = error;
-      }
-    }
-    throw why;
+    return { digest: await manifestFor(await this.#top(request), { reference, platform, find }) };
   }
 
   /** What the reference itself names: a manifest or an index. */
-  async #top(request: ResolveRequest): Promise<Known> {
+  async #top(request: ResolveRequest): Promise<KnownManifest> {
     const { reference, repository, policy, namespace } = request;
     const allowed = await this.#isLetIn(repository, namespace);
     const last = await this.#lastDigest(reference, repository);
@@ -210,7 +138,7 @@ export class Resolver {
     return digest ?? (await this.#cache.references.digestOfTag(repository, tag));
   }
 
-  async #entry(request: ResolveRequest, entry: Descriptor): Promise<Known> {
+  async #entry(request: ResolveRequest, entry: Descriptor): Promise<KnownManifest> {
     const cached = await this.#cached(request.repository, entry.digest);
     if (cached !== undefined) return cached;
     if (request.policy === "Never") {
@@ -227,7 +155,7 @@ export class Resolver {
   async #isUnchanged(
     request: ResolveRequest,
     digest: Digest,
-    fromCache: () => Promise<Known | undefined>,
+    fromCache: () => Promise<KnownManifest | undefined>,
   ): Promise<boolean> {
     if ((await fromCache()) === undefined) return false;
     const { digest: named, tag = "latest" } = request.reference;
@@ -235,50 +163,12 @@ export class Resolver {
   }
 
   /** A manifest from the cache, if this repository once gave it. */
-  async #cached(repository: Repository, digest: Digest): Promise<Known | undefined> {
+  async #cached(repository: Repository, digest: Digest): Promise<KnownManifest | undefined> {
     if (this.#enforceNamespaces && !(await this.#cache.references.wasGiven(repository, digest))) return undefined;
-    const path = this.#cache.layout.blob(digest);
-    const good = this.#goodNow(digest, path);
-    if (good !== undefined) return good;
-    const file = await unlessMissing(fs.stat(path));
-    if (file === undefined) return undefined;
-    const stamp = fileStamp(file);
-    const done = await this.#turnFor(file.size);
-    try {
-      const known = await this.#read(digest);
-      if (known !== undefined) this.#keepGood(known, stamp);
-      return known;
-    } finally {
-      done();
-    }
+    return this.#manifests.knownNow(digest) ?? this.#manifests.read(digest);
   }
 
-  /** What was read before, if its file is the same still. */
-  #goodNow(digest: Digest, path: string): Known | undefined {
-    const manifest = this.#good.get(digest);
-    const index = manifest === undefined ? this.#goodIndexes.get(digest) : undefined;
-    const stamp = manifest?.stamp ?? index?.stamp;
-    if (stamp === undefined) return undefined;
-    const file = lookNow(path, { follow: true });
-    if (file === undefined || fileStamp(file) !== stamp) return undefined;
-    return manifest === undefined ? index?.known : { digest, size: manifest.size, index: undefined };
-  }
-
-  #keepGood(known: Known, stamp: string): void {
-    const { digest, size, index } = known;
-    if (index === undefined) this.#good.set(digest, { stamp, size });
-    else if (size <= KNOWN_INDEX_BYTES) this.#goodIndexes.set(digest, { stamp, known });
-  }
-
-  async #read(digest: Digest): Promise<Known | undefined> {
-    const bytes = await this.#cache.blobs.read(digest);
-    if (bytes === undefined) return undefined;
-    return this.#released(bytes, () => {
-      return { digest, size: bytes.length, index: indexIn(parseManifest(bytes, undefined)) };
-    });
-  }
-
-  async #askRegistry(request: ResolveRequest, tagOrDigest: string): Promise<Known> {
+  async #askRegistry(request: ResolveRequest, tagOrDigest: string): Promise<KnownManifest> {
     const largeFile = join(this.#cache.layout.tmp, `manifest-${randomUUID()}`);
     let handed: HandedManifest;
     try {
@@ -289,32 +179,17 @@ export class Resolver {
     }
     const { bytes } = handed;
     if (bytes !== undefined) return this.#take(request, tagOrDigest, { ...handed, bytes });
-    const done = await this.#turnFor((await fs.stat(largeFile)).size);
     try {
-      const large = await fs.readFile(largeFile);
-      return await this.#released(large, () => this.#take(request, tagOrDigest, { ...handed, bytes: large }));
+      return await this.#manifests.withFile(largeFile, (large) =>
+        this.#take(request, tagOrDigest, { ...handed, bytes: large }),
+      );
     } finally {
-      done();
       await fs.rm(largeFile, { force: true });
     }
   }
 
-  /** Large manifests are read one after the other, small ones at once. What is returned lets the next one in. */
-  async #turnFor(sizeBytes: number): Promise<() => void> {
-    return sizeBytes < LARGE_MANIFEST_BYTES ? () => undefined : this.#largeTurn.acquire();
-  }
-
-  /** Does what needs a manifest's bytes, then lets go of them. */
-  async #released<T>(bytes: Uint8Array, use: () => T | Promise<T>): Promise<T> {
-    try {
-      return await use();
-    } finally {
-      await releaseManifest(bytes, this.#memory);
-    }
-  }
-
   /** Reads what the registry gave, keeps it, and notes what it proves. */
-  async #take(request: ResolveRequest, tagOrDigest: string, fetched: FetchedManifest): Promise<Known> {
+  async #take(request: ResolveRequest, tagOrDigest: string, fetched: FetchedManifest): Promise<KnownManifest> {
     const { repository, namespace, reference } = request;
     const { references, blobs, dataDir, room } = this.#cache;
     const { digest, bytes } = fetched;
@@ -328,45 +203,10 @@ export class Resolver {
       }
       if (namespace !== undefined) await references.allow(repository, namespace);
     });
-    const size = bytes.length;
-    const written = await unlessMissing(fs.stat(this.#cache.layout.blob(digest)));
-    const known = { digest, size, index };
-    if (written !== undefined) this.#keepGood(known, fileStamp(written));
+    const known = { digest, size: bytes.length, index };
+    await this.#manifests.added(known);
     return known;
   }
-}
-
-/** An index that is wrong about the size of what it names is as wrong as one that misses its digest. */
-function requireSize({ digest, size }: Known, entry: Descriptor, what: string): void {
-  if (size === entry.size) return;
-  throw new DriverError(
-    "corrupt",
-    `cannot pull ${what}: the manifest ${digest} has ${size} bytes where its index says ${entry.size}`,
-  );
-}
-
-function searchFor(reference: Reference, platform: Platform, find: Search["find"]): Search {
-  return { platform, find, what: formatReference(reference), left: MAX_NESTED_INDEXES };
-}
-
-/** The entry for the platform, or why there is none and where else it may be. */
-function entriesFor(
-  index: Index,
-  { platform, what }: Search,
-): { readonly entry?: Descriptor; readonly missing?: unknown; readonly nested: readonly Descriptor[] } {
-  try {
-    return { entry: selectPlatform(index, platform, what), nested: [] };
-  } catch (missing) {
-    return { missing, nested: nestedIndexes(index).slice(0, MAX_NESTED_INDEXES) };
-  }
-}
-
-function isNotFound(error: unknown): boolean {
-  return error instanceof DriverError && error.kind === "not-found";
-}
-
-function indexIn(content: Manifest | Index): Index | undefined {
-  return content.kind === "index" ? content : undefined;
 }
 
 function readManifest({ bytes, contentType }: FetchedManifest, reference: Reference): Manifest | Index {
