@@ -1,10 +1,12 @@
 export { BLOB_MODE, Blobs } from "./blobs.ts";
 export { Cache, type CacheOptions } from "./cache.ts";
+export type { CacheUsage, Fullness } from "./cache-usage.ts";
 export type { Cleanups, KeepMs } from "./cleanups.ts";
-export type { CacheUsage, Collected, Collector, Fullness } from "./collector.ts";
+export type { Collector } from "./collector.ts";
 export type { DataDir } from "./data-dir.ts";
 export { lockDataDir } from "./data-dir-lock.ts";
 export { type DiskSpace, type DiskUse, nothingUsed, sumOfUses } from "./disk-space.ts";
+export type { Collected } from "./eviction-run.ts";
 export type { Eviction, EvictionObserver, EvictReason } from "./evictor.ts";
 export { folderUse } from "./folder-use.ts";
 export type { Inventory, StoredTree } from "./inventory.ts";
