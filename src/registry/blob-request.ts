@@ -1,14 +1,16 @@
 import { type ByteRange, DriverError } from "../base/index.ts";
-import { type Descriptor, digestParts } from "../oci/index.ts";
+import { digestParts } from "../oci/index.ts";
 import { type RegistryRequest, requestAuthorized } from "./authorized-request.ts";
 import { isPage, noBlob, rangeHeader, usefulPart } from "./blob-answer.ts";
 import { BlobHelpers, SHARED_BLOB_BYTES } from "./blob-helpers.ts";
-import { BlobProgress, type ReadBack } from "./blob-progress.ts";
-import { type Asker, type ClientTools, createRetrier, presentable, type Turn } from "./client-tools.ts";
-import { contentCodingOf, decodeInto } from "./content-coding.ts";
+import { BlobProgress } from "./blob-progress.ts";
+import { type BlobQuery, blobPurpose, type FetchedBlob } from "./blob-query.ts";
+import { type ClientTools, createRetrier, presentable } from "./client-tools.ts";
+import { contentCodingOf, decodeInto, isDecodingError } from "./content-coding.ts";
 import { anonymous, type Credential } from "./credential.ts";
-import { type Endpoint, endpointOf, type Repository, targetIn } from "./endpoint.ts";
+import { type Endpoint, endpointOf, targetIn } from "./endpoint.ts";
 import { failureFrom, opening, type Purpose } from "./failure.ts";
+import { HashFollower } from "./hash-follower.ts";
 import type { HttpBody, HttpResponse } from "./http/http-types.ts";
 import { hostLabel } from "./http/target.ts";
 import { TransportError } from "./http/transport-error.ts";
@@ -17,50 +19,6 @@ import { RangeForms } from "./range-forms.ts";
 import { type PartReception, receivePart } from "./receive-part.ts";
 import type { Retrier } from "./retry.ts";
 import { statusErrorFrom } from "./status-error.ts";
-
-/** What fetching a blob from one host is for, in messages. */
-export function blobPurpose(
-  { repository, descriptor }: Pick<BlobQuery, "repository" | "descriptor">,
-  endpoint: Endpoint,
-  tried: readonly string[],
-): Purpose {
-  const subject = `${descriptor.digest} of ${repository.registry}/${repository.repository}`;
-  return { action: "fetch blob", subject, repository, host: hostLabel(endpoint.base), tried };
-}
-
-/** Where a blob's bytes go, never more than its size. */
-export interface BlobSink {
-  /**
-   * Takes bytes that belong at `offset`. The chunk is valid during the call, or until the promise settles; meanwhile
-   * its connection brings no more.
-   */
-  write(chunk: Buffer, offset: number): void | Promise<void>;
-  /** Everything handed over so far is void, what was there before included. */
-  restart(): void | Promise<void>;
-  /** Reads back what was written; without it bytes come in order, from the first one on. */
-  readonly read?: ReadBack;
-  /** So many bytes from the start are there and were hashed. */
-  readonly hashed?: (bytes: number) => void;
-}
-
-/** Which blob, and where it goes. */
-export interface BlobQuery extends Asker {
-  readonly repository: Repository;
-  readonly descriptor: Pick<Descriptor, "digest" | "size">;
-  /** The host that is asked; undefined: the registry itself. */
-  readonly endpoint?: Endpoint | undefined;
-  readonly credential: Credential;
-  readonly sink: BlobSink;
-  readonly turn?: Turn | undefined;
-  /** What the sink has already, and what comes now; to be handed in again where another request goes on. */
-  readonly progress?: BlobProgress | undefined;
-}
-
-/** How a blob came. */
-export interface FetchedBlob {
-  /** Bytes that came over the wire, those of restarts included. */
-  readonly transferredBytes: number;
-}
 
 // So much of a blob between two failures shows that the host is alive: its tries are counted anew.
 const progressBytes = 1024 * 1024;
@@ -82,10 +40,8 @@ class BlobDownload {
   readonly #claims: PartClaims;
   readonly #ranges: RangeForms;
   readonly #helpers: BlobHelpers | undefined;
-  /** The hash on its way to the bytes that came before it or out of order. */
-  #catchingUp: Promise<void> | undefined;
-  /** Of the hash that follows. */
-  #failed: AbortController | undefined;
+  /** Set once bytes came, or were there, that the hash has not seen. */
+  #follower: HashFollower | undefined;
   /** Where there are helpers: fires when the caller gives up, or when one connection's failure ends the others. */
   readonly #stop: AbortController | undefined;
   readonly #signal: AbortSignal | undefined;
@@ -134,7 +90,6 @@ class BlobDownload {
     } catch (error) {
       if (!(error instanceof DriverError && error.kind === "corrupt" && this.#claimsCoding)) throw error;
       this.#decodes = this.#decodes !== true;
-      this.#failed = undefined;
       await this.#restart();
       await this.#fetch();
     }
@@ -147,12 +102,11 @@ class BlobDownload {
       if (size === 0 || !this.#progress.isComplete) await this.#download();
       while (this.#progress.isBehind) {
         this.#followWithHash();
-        await this.#catchingUp;
+        await this.#follower?.arrived();
         this.#signal?.throwIfAborted();
       }
     } catch (error) {
-      this.#failed?.abort();
-      await this.#catchingUp?.catch(() => undefined);
+      await this.#follower?.stop();
       throw error;
     } finally {
       await this.#helpers?.stop();
@@ -318,33 +272,22 @@ class BlobDownload {
     });
   }
 
-  /** Hashes what was there before, or came out of order, beside what comes. */
   #followWithHash(): void {
     const { read, hashed } = this.#query.sink;
-    if (this.#catchingUp !== undefined || read === undefined || !this.#progress.isBehind) return;
-    const onHashed = () => hashed?.(this.#progress.hashedBytes);
-    this.#failed ??= new AbortController();
-    const following = this.#progress.catchUp(read, onHashed, this.#failed.signal).finally(() => {
-      this.#catchingUp = undefined;
-    });
-    // What cannot be read now is read once more at the end of the download, and told then.
-    following.catch(() => undefined);
-    this.#catchingUp = following;
+    if (read === undefined || !this.#progress.isBehind) return;
+    this.#follower ??= new HashFollower({ progress: this.#progress, read, hashed });
+    this.#follower.follow();
   }
 
   async #restart(): Promise<void> {
     await this.#helpers?.stop();
     this.#progress.restart();
     // It may still read what is about to go.
-    await this.#catchingUp?.catch(() => undefined);
+    await this.#follower?.rest();
     await this.#query.sink.restart();
   }
 
   #corrupt(why: string): DriverError {
     return new DriverError("corrupt", `${opening(this.#purpose)}: ${why}`);
   }
-}
-
-function isDecodingError(error: unknown): boolean {
-  return error instanceof Error && /^(Z_|ERR_|ZSTD_)/.test(String((error as NodeJS.ErrnoException).code));
 }

@@ -55,6 +55,11 @@ export async function decodeInto(body: HttpBody, coding: string, sink: ChunkSink
   await taken;
 }
 
+/** True for what a decoder says of bytes that are not of its coding. */
+export function isDecodingError(error: unknown): boolean {
+  return error instanceof Error && /^(Z_|ERR_|ZSTD_)/.test(String((error as NodeJS.ErrnoException).code));
+}
+
 /** The decoded form of a small body; undefined if it has none of at most `maxBytes`. */
 export function decodeWhole(bytes: Uint8Array, coding: string, maxBytes: number): Buffer | undefined {
   try {

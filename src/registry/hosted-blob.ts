@@ -1,7 +1,8 @@
 import { DriverError } from "../base/index.ts";
 import { Admission, NotLetIn } from "./admission.ts";
 import { BlobProgress } from "./blob-progress.ts";
-import { type BlobQuery, blobPurpose, type FetchedBlob, fetchBlob } from "./blob-request.ts";
+import { type BlobQuery, blobPurpose, type FetchedBlob } from "./blob-query.ts";
+import { fetchBlob } from "./blob-request.ts";
 import type { ClientTools } from "./client-tools.ts";
 import { failureFrom } from "./failure.ts";
 import { type AskedHost, askHosts, type HostsQuery } from "./first-host.ts";

@@ -1,6 +1,6 @@
 export { Admission } from "./admission.ts";
 export { BlobProgress, type ReadBack } from "./blob-progress.ts";
-export type { BlobQuery, BlobSink, FetchedBlob } from "./blob-request.ts";
+export type { BlobQuery, BlobSink, FetchedBlob } from "./blob-query.ts";
 export { parseCaCertificates } from "./ca-certificates.ts";
 export {
   anonymous,

@@ -1,6 +1,7 @@
 import { type Clock, KeyedLock, type Logger, proxyVariables, ThreadLoad } from "../base/index.ts";
 import { Authorizer } from "./auth/authorizer.ts";
-import { type BlobQuery, type FetchedBlob, fetchBlob } from "./blob-request.ts";
+import type { BlobQuery, FetchedBlob } from "./blob-query.ts";
+import { fetchBlob } from "./blob-request.ts";
 import { HostRest } from "./host-rest.ts";
 import { fetchHostedBlob, type HostedBlobQuery } from "./hosted-blob.ts";
 import { ConnectionPool } from "./http/connection-pool.ts";
