@@ -1,35 +1,27 @@
-import { type Clock, DriverError, errorFromData, type Logger, type Memory, Semaphore } from "../base/index.ts";
-import type { Cache, FileSample, Lease, Tree, TreeId } from "../cache/index.ts";
-import { type Digest, formatReference } from "../oci/index.ts";
-import type { Repository } from "../registry/index.ts";
+import { type Clock, DriverError, type Logger, type Memory } from "../base/index.ts";
+import type { Cache, FileSample, Lease, Tree } from "../cache/index.ts";
+import { formatReference } from "../oci/index.ts";
+import { answerPull } from "./answer-pull.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { downloadOrigin } from "./download-origin.ts";
+import { GivenContent } from "./given-content.ts";
 import { MANY_LAYERS } from "./large-work.ts";
 import { copiedBytes } from "./mode-copies.ts";
 import { formOf, type PlacedLayer } from "./placed-layer.ts";
+import { PlanMaker, type TreeRequest } from "./plan-maker.ts";
 import type { PullWork, RunningPull } from "./pull.ts";
 import { requireSettled, withPullRoom } from "./pull-room.ts";
 import type { PullWorker } from "./pull-worker-host.ts";
-import { MissingConfig, type ReadPlan, readPlan } from "./read-plan.ts";
+import type { ReadPlan } from "./read-plan.ts";
 import { requireSize } from "./require-size.ts";
-import type { Resolved, ResolveRequest } from "./resolver.ts";
-import { revokeIfRefused } from "./revoke-if-refused.ts";
-import { type Selection, treeIdOf } from "./selection.ts";
+import type { ResolveRequest } from "./resolver.ts";
+import { treeIdOf } from "./selection.ts";
 import { recipeToJson } from "./tree-recipe.ts";
 import type { PullAsk } from "./worker-calls.ts";
 
 /** Each sample is looked at with each publish. */
 const MOST_SAMPLES = 8;
 const LONGEST_SAMPLE = 1000;
-
-/** What a tree is made from, and for whom. */
-export interface TreeRequest {
-  readonly resolving: ResolveRequest;
-  readonly resolved: Resolved;
-  readonly selection: Selection;
-  /** Blobs at once. */
-  readonly concurrency: number;
-}
 
 /** Which tree is wanted, and for which repository's volumes. */
 export interface WantedTree extends Pick<TreeRequest, "resolved" | "selection"> {
@@ -52,22 +44,16 @@ export interface TreeMakerOptions {
   readonly onMended: () => void;
 }
 
-/** For which pull the worker asks something. */
-interface Answering {
-  readonly repository: Repository;
-  readonly reference: string;
-  /** Undefined for what is fetched for one volume alone. */
-  readonly pull?: RunningPull | undefined;
-}
-
 /** Finds trees that a repository's volumes may have, and makes those that are missing. */
 export class TreeMaker {
   readonly #options: TreeMakerOptions;
-  /** One after the other: a manifest may be large. */
-  readonly #planning = new Semaphore(1);
+  readonly #given: GivenContent;
+  readonly #plans: PlanMaker;
 
   constructor(options: TreeMakerOptions) {
     this.#options = options;
+    this.#given = new GivenContent(options);
+    this.#plans = new PlanMaker({ ...options, given: this.#given });
   }
 
   /** As `find`, under a lease that was taken before: what was seen stays true. */
@@ -85,7 +71,7 @@ export class TreeMaker {
   /** The tree, if it is there and whole, and this repository once gave all that it is made of. */
   async find({ resolving, resolved, selection }: WantedTree): Promise<Tree | undefined> {
     const id = treeIdOf(resolved.digest, selection);
-    if (!(await this.#wasGiven(resolving, id))) return undefined;
+    if (!(await this.#given.has(resolving.repository, id))) return undefined;
     const tree = await this.#options.cache.trees.find(id);
     return tree?.damage === undefined ? tree : undefined;
   }
@@ -95,7 +81,7 @@ export class TreeMaker {
     const { memory, log } = this.#options;
     const { resolving } = request;
     const reference = formatReference(resolving.reference);
-    await this.#withPlan(request, async (plan) => {
+    await this.#plans.use(request, async (plan) => {
       if (plan.layers.length === 0) log.warn("no layer is left: the volume will be empty", { reference });
       if (plan.skipped > 0)
         log.info("layers with neither a title nor a known meaning are left out", { reference, layers: plan.skipped });
@@ -110,7 +96,7 @@ export class TreeMaker {
         const { hosts, credentials = [] } = (await pull.offer()) ?? {};
         const offered = { ...bare, resolving: { ...bare.resolving, hosts, credentials } };
         // Made again: a plan may be large, and many pulls may wait for their turn.
-        const plan = await this.#withPlan(offered, async (made) => made, pull);
+        const plan = await this.#plans.use(offered, async (made) => made, pull);
         if (plan.layers.length > MANY_LAYERS) await memory.trim();
         return await this.#makeWithRoom(offered, plan, pull);
       } catch (error) {
@@ -120,77 +106,6 @@ export class TreeMaker {
         await memory.trim();
       }
     };
-  }
-
-  /**
-   * Makes the plan and uses it, one at a time. Layers of some kinds are named by the artifact's config, which this
-   * repository must have given, too: what is lacking is fetched before, while others have their turn.
-   */
-  async #withPlan<T>(request: TreeRequest, use: (plan: ReadPlan) => Promise<T>, pull?: RunningPull): Promise<T> {
-    for (let lacked: MissingConfig | undefined; ; ) {
-      const done = await this.#planning.acquire();
-      try {
-        const plan = await this.#planOf(request);
-        if (!(plan instanceof MissingConfig)) return await use(plan);
-        if (lacked !== undefined) throw plan;
-        lacked = plan;
-      } finally {
-        done();
-      }
-      await this.#fetchConfig(request, lacked.config, pull);
-    }
-  }
-
-  /** The plan, or which config has to be fetched for it. */
-  async #planOf({ resolving, resolved, selection }: TreeRequest): Promise<ReadPlan | MissingConfig> {
-    const { cache, memory } = this.#options;
-    const reference = formatReference(resolving.reference);
-    try {
-      const plan = await readPlan({ cache, memory, reference, manifest: resolved.digest, selection });
-      const { config } = plan;
-      if (config === undefined || (await this.#wasGiven(resolving, config.digest))) return plan;
-      return new MissingConfig(reference, config);
-    } catch (error) {
-      if (error instanceof MissingConfig) return error;
-      throw error;
-    }
-  }
-
-  /**
-   * A pull of the config alone, whose tree is thrown away. Within a pull it is asked for with what its volumes offer: each
-   * answers for its own refusal.
-   */
-  async #fetchConfig(
-    { resolving }: TreeRequest,
-    config: PlacedLayer["descriptor"],
-    pull: RunningPull | undefined,
-  ): Promise<void> {
-    const { cache, worker, enforceNamespaces, maxUnpackRatio } = this.#options;
-    const { repository, hosts, credentials, caCertificates, policy } = resolving;
-    const reference = formatReference(resolving.reference);
-    const layers = [{ kind: "file", descriptor: config, path: "config", uncompressedDigest: undefined }] as const;
-    const how = {
-      enforceNamespaces,
-      isDurable: cache.isDurable,
-      maxUnpackRatio,
-      concurrency: 1,
-      isThorough: false,
-      isForOneCaller: pull === undefined || pull.isForOneCaller === true,
-      isOffline: policy === "Never",
-    };
-    const unproven = await this.#unproven(resolving, layers);
-    const fetch = (staging: string) => {
-      const from = { repository, hosts, credentials, caCertificates, dataDir: cache.layout.dataDir };
-      const job = { ...from, ...how, staging, reference, layers, unproven };
-      const onAsk = (ask: PullAsk) => this.#answer(ask, { repository, reference, pull });
-      return worker.pull(job, { onAsk, ...(pull && { signal: pull.signal }) });
-    };
-    try {
-      await cache.room.write(() => cache.withStaging(fetch));
-    } catch (error) {
-      if (pull === undefined) await revokeIfRefused(cache.references, resolving, error);
-      throw diskErrorFrom(error, `pull ${reference}`);
-    }
   }
 
   #makeWithRoom(request: TreeRequest, plan: ReadPlan, pull: RunningPull): Promise<Tree> {
@@ -221,7 +136,7 @@ export class TreeMaker {
     const { dataDir } = cache.layout;
     const reference = formatReference(resolving.reference);
     const treeId = treeIdOf(resolved.digest, selection);
-    const unproven = await this.#unproven(resolving, layers);
+    const unproven = await this.#given.unproven(repository, layers);
     const access = { repository, hosts, credentials, caCertificates };
     const damage = (await cache.trees.find(treeId))?.damage;
     if (damage !== undefined) log.warn("the tree in the cache is damaged: it is made anew", { reference, damage });
@@ -237,7 +152,7 @@ export class TreeMaker {
     const tree = await cache.withStaging(async (staging) => {
       const job = { ...access, ...how, dataDir, staging, reference, layers, unproven };
       const { signal, onEvent } = pull;
-      const onAsk = (ask: PullAsk) => this.#answer(ask, { repository, reference, pull });
+      const onAsk = (ask: PullAsk) => answerPull(ask, { cache, memory, repository, reference, pull });
       const { bytes, inodes, skippedEntries, refetched, folder } = await worker.pull(job, { signal, onEvent, onAsk });
       memory.collectIfGrown();
       for (const layer of refetched)
@@ -270,40 +185,10 @@ export class TreeMaker {
     return tree;
   }
 
-  /** What the disk says must be understood here: on the worker's side it would be a failure like any other. */
-  async #answer(ask: PullAsk, { repository, reference, pull }: Answering): Promise<unknown> {
-    if ("offer" in ask) {
-      const { refused } = ask.offer;
-      return pull?.offer(refused && { id: refused.id, error: errorFromData(refused.error) });
-    }
-    if ("place" in ask) return ask.place === "leave" ? pull?.leavePlace() : pull?.takePlace();
-    try {
-      if ("given" in ask) return await this.#options.cache.references.rememberGiven(repository, ask.given);
-      await this.#options.cache.commitLayer(ask);
-      // What a large layer took would else stay with its thread.
-      await this.#options.memory.trim();
-    } catch (error) {
-      throw diskErrorFrom(error, `pull ${reference}`);
-    }
-    return undefined;
-  }
-
-  async #unproven(resolving: ResolveRequest, layers: readonly PlacedLayer[]): Promise<readonly Digest[]> {
-    const unproven: Digest[] = [];
-    for (const digest of new Set(layers.map((layer) => layer.descriptor.digest))) {
-      if (!(await this.#wasGiven(resolving, digest))) unproven.push(digest);
-    }
-    return unproven;
-  }
-
-  async #wasGiven({ repository }: WantedTree["resolving"], content: Digest | TreeId): Promise<boolean> {
-    return !this.#options.enforceNamespaces || (await this.#options.cache.references.wasGiven(repository, content));
-  }
-
   async #requireCached(resolving: ResolveRequest, layers: readonly PlacedLayer[]): Promise<void> {
     for (const { descriptor, kind } of layers) {
       const isThere = await this.#options.cache.hasContent(descriptor, formOf(kind));
-      if (isThere && (await this.#wasGiven(resolving, descriptor.digest))) continue;
+      if (isThere && (await this.#given.has(resolving.repository, descriptor.digest))) continue;
       throw new DriverError(
         "not-found",
         `layer ${descriptor.digest} of ${formatReference(resolving.reference)} is not in this node's cache ` +
