@@ -1,7 +1,7 @@
 import { Column } from "./column.ts";
 import { wrongName } from "./corrupt-index.ts";
 import type { LayerEntryType } from "./layer-index.ts";
-import type { TarRow } from "./layer-index-reader.ts";
+import type { TarRow } from "./layer-row.ts";
 import { PathTable } from "./path-table.ts";
 
 const SLASH = Buffer.from("/");

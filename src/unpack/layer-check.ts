@@ -1,6 +1,7 @@
 import { lstatSync, type Stats } from "node:fs";
 import { DriverError, describeError, errnoOf, type FileHasher, isUnreadable, withShortPath } from "../base/index.ts";
-import { LayerIndexReader, type LayerRow } from "./layer-index-reader.ts";
+import { LayerIndexReader } from "./layer-index-reader.ts";
+import type { LayerRow } from "./layer-row.ts";
 
 /** One thing in an unpacked layer that is not what its index says. */
 export interface LayerFault {

@@ -1,5 +1,6 @@
 import { Column } from "./column.ts";
-import type { LayerIndexReader, TarRow } from "./layer-index-reader.ts";
+import type { LayerIndexReader } from "./layer-index-reader.ts";
+import type { TarRow } from "./layer-row.ts";
 import { resolveLowerLinks } from "./lower-links.ts";
 import { MAX_ALL_NAMES_BYTES, NameTable } from "./name-table.ts";
 import { refuseTar } from "./refusal.ts";
