@@ -1,14 +1,16 @@
+import { type Waiting, waitTurn } from "./wait-turn.ts";
+
 /** A lock per key: holders of one key come one after the other, holders of different keys do not meet. */
 export class KeyedLock {
   /** By key that is held: those who wait for it, in order. */
-  readonly #waiting = new Map<string, (() => void)[]>();
+  readonly #waiting = new Map<string, Waiting[]>();
 
   /** Runs `work` while holding `key`; rejects with the signal's reason if that fires while waiting. */
   async run<T>(key: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
     const waiting = this.#waiting.get(key);
     if (waiting === undefined) this.#waiting.set(key, []);
-    else await turnIn(waiting, signal);
+    else await waitTurn(waiting, {}, signal);
     try {
       return await work();
     } finally {
@@ -19,21 +21,6 @@ export class KeyedLock {
   #pass(key: string): void {
     const next = this.#waiting.get(key)?.shift();
     if (next === undefined) this.#waiting.delete(key);
-    else next();
+    else next.admit();
   }
-}
-
-function turnIn(waiting: (() => void)[], signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => {
-      waiting.splice(waiting.indexOf(admit), 1);
-      reject(signal?.reason);
-    };
-    const admit = () => {
-      signal?.removeEventListener("abort", onAbort);
-      resolve();
-    };
-    waiting.push(admit);
-    signal?.addEventListener("abort", onAbort, { once: true });
-  });
 }

@@ -1,8 +1,4 @@
-interface Waiting {
-  readonly admit: () => void;
-  readonly isUrgent: boolean;
-  readonly group: string;
-}
+import { type Waiting, waitTurn } from "./wait-turn.ts";
 
 /** How somebody waits for a place. */
 export interface Wait {
@@ -12,12 +8,16 @@ export interface Wait {
   readonly group: string;
 }
 
+type GroupMember = Waiting & Pick<Wait, "group">;
+
 const PLAIN: Wait = { isUrgent: false, group: "" };
 
 /** Lets at most `size` holders in at once; the others wait, those of one group in the order they came. */
 export class Semaphore {
   #free: number;
-  readonly #waiting: Waiting[] = [];
+  /** Those in a hurry. */
+  readonly #urgent: GroupMember[] = [];
+  readonly #waiting: GroupMember[] = [];
   /** By group: when one of it was let in last, as a count of all who were, since nobody waited. */
   readonly #turns = new Map<string, number>();
 
@@ -27,7 +27,7 @@ export class Semaphore {
 
   /** How many wait for a place. */
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#urgent.length + this.#waiting.length;
   }
 
   /** Waits for a place and returns what gives it back (once); rejects with the signal's reason if that fires first. */
@@ -37,7 +37,7 @@ export class Semaphore {
       this.#free--;
       this.#tookTurn(wait.group);
     } else {
-      await this.#wait(signal, wait);
+      await waitTurn(wait.isUrgent ? this.#urgent : this.#waiting, { group: wait.group }, signal);
     }
     return this.#held();
   }
@@ -58,28 +58,8 @@ export class Semaphore {
     };
   }
 
-  #wait(signal: AbortSignal | undefined, { isUrgent, group }: Wait): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const onAbort = () => {
-        this.#waiting.splice(this.#waiting.indexOf(entry), 1);
-        reject(signal?.reason);
-      };
-      const entry = {
-        isUrgent,
-        group,
-        admit: () => {
-          signal?.removeEventListener("abort", onAbort);
-          resolve();
-        },
-      };
-      const rest = isUrgent ? this.#waiting.findIndex((other) => !other.isUrgent) : -1;
-      this.#waiting.splice(rest < 0 ? this.#waiting.length : rest, 0, entry);
-      signal?.addEventListener("abort", onAbort, { once: true });
-    });
-  }
-
   #release(): void {
-    const [next] = this.#waiting.splice(this.#next(), 1);
+    const next = this.#next();
     if (next === undefined) {
       this.#free++;
       return;
@@ -89,15 +69,17 @@ export class Semaphore {
   }
 
   /** Who is let in next: the first of those in a hurry, else the first of the group that has waited longest for a turn. */
-  #next(): number {
-    if (this.#waiting[0]?.isUrgent) return 0;
+  #next(): GroupMember | undefined {
+    const urgent = this.#urgent.shift();
+    if (urgent !== undefined || this.#waiting.length === 0) return urgent;
     const lastTurns = this.#waiting.map(({ group }) => this.#turns.get(group) ?? 0);
-    return lastTurns.reduce((best, turn, at) => (turn < (lastTurns[best] ?? 0) ? at : best), 0);
+    const first = lastTurns.reduce((best, turn, at) => (turn < (lastTurns[best] ?? 0) ? at : best), 0);
+    return this.#waiting.splice(first, 1)[0];
   }
 
   #tookTurn(group: string): void {
-    const count = this.#waiting.length === 0 ? 0 : Math.max(0, ...this.#turns.values());
-    if (this.#waiting.length === 0) this.#turns.clear();
+    const count = this.waiting === 0 ? 0 : Math.max(0, ...this.#turns.values());
+    if (this.waiting === 0) this.#turns.clear();
     this.#turns.set(group, count + 1);
   }
 }
