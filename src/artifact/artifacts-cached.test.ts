@@ -2,63 +2,21 @@ import assert from "node:assert/strict";
 import { chmodSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { useCache } from "../../test/helpers/cache-area.ts";
-import { artifact, EmbeddedRegistry, fileLayer, index, push } from "../../test/registry/index.ts";
-import { createMemory, systemClock } from "../base/index.ts";
-import { parseDigest, parsePlatform, parseReference } from "../oci/index.ts";
-import { type ArtifactRequest, Artifacts } from "./artifacts.ts";
-import { CredentialFinder } from "./credential-finder.ts";
-import { PullWorker } from "./pull-worker-host.ts";
+import { useArtifacts } from "../../test/helpers/artifacts-bench.ts";
+import { artifact, fileLayer, index } from "../../test/registry/index.ts";
+import { parseDigest } from "../oci/index.ts";
+import type { ArtifactRequest } from "./artifacts.ts";
 
 const thing = artifact([fileLayer("a", "1")]);
 
 /** What `Artifacts.cached` says, after one volume of namespace blue has had `pushed`. */
 async function use(pushed = thing) {
-  const clock = systemClock;
-  const area = await useCache({ clock });
-  const registry = await EmbeddedRegistry.start();
-  const { cache, log } = area;
-  const artifacts = new Artifacts({
-    cache,
-    worker: new PullWorker(clock),
-    credentials: new CredentialFinder({ dockerConfig: undefined, caFile: undefined, clock, log }),
-    enforceNamespaces: true,
-    maxPulls: 2,
-    maxUnpackRatio: 200,
-    allowRegistry: [],
-    memory: createMemory({ trimMemory: () => Promise.resolve() }),
-    clock,
-    log,
-  });
-  const requestOf = (changes: Partial<ArtifactRequest> = {}): ArtifactRequest => ({
-    volume: "v1",
-    namespace: "blue",
-    reference: parseReference(`${registry.host}/team/thing:v1`),
-    transport: "http",
-    selection: { mediaTypes: [], titles: [] },
-    platform: parsePlatform("linux/amd64"),
-    policy: "IfNotPresent",
-    concurrency: 4,
-    secrets: {},
-    ...changes,
-  });
-  await push(registry, "team/thing", pushed, "v1");
-  assert.equal(await artifacts.cached(requestOf()), undefined);
-  const deadlineMs = clock.monotonicMs() + 100_000;
-  const patience = { deadlineMs, timeoutMs: 100_000, signal: new AbortController().signal };
-  const tree = await artifacts.present(requestOf(), patience);
-  registry.log.clear();
-  return {
-    cache,
-    registry,
-    tree,
-    cached: (changes?: Partial<ArtifactRequest>) => artifacts.cached(requestOf(changes)),
-    async [Symbol.asyncDispose]() {
-      await artifacts.close();
-      await registry.close();
-      await area[Symbol.asyncDispose]();
-    },
-  };
+  const used = await useArtifacts();
+  await used.pushThing(pushed);
+  assert.equal(await used.cached(), undefined);
+  const tree = await used.present();
+  used.registry.log.clear();
+  return { ...used, cache: used.area.cache, tree };
 }
 
 test("what the cache has is found, under a lease, only for whom nothing has to be asked", async () => {
