@@ -6,8 +6,7 @@ import { describe, test } from "node:test";
 import { CacheCommand } from "../cache-command/support.ts";
 import { Sandbox } from "../driver/index.ts";
 import { Prng } from "../helpers/prng.ts";
-import { soon } from "../helpers/soon.ts";
-import { assertNothingLeft, REAL } from "../integration/support.ts";
+import { assertNothingLeft, REAL, untilSwept } from "../integration/support.ts";
 import { EmbeddedRegistry } from "../registry/index.ts";
 import { assertShows, createWorkload, type WorkVolume, workUntilGone } from "./workload.ts";
 
@@ -87,7 +86,7 @@ async function assertWhole(sandbox: Sandbox, volumes: readonly WorkVolume[]): Pr
   assert.deepEqual((await cache.json("verify")).faults, []);
   // A lease that was left over would keep its tree.
   assert.equal((await cache.json("prune")).left, 0);
-  await soon(async () => assert.deepEqual(await sandbox.dataNames("tmp"), []));
+  await untilSwept(sandbox);
   assert.doesNotMatch(driver.output, /unexpected driver failure|"level":"error"/);
 }
 

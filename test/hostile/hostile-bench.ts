@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { lstat, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { Sandbox } from "../driver/index.ts";
 import {
   assertBlobsWhole,
@@ -12,14 +11,12 @@ import {
   pushThing,
   rejectsWith,
   textFiles,
+  untilSwept,
 } from "../integration/support.ts";
 import { artifact, type BuiltManifest, EmbeddedRegistry, fileLayer } from "../registry/index.ts";
 
 /** A layer that is beside the hostile ones, and all of the artifact that is served at the end. */
 export const good = fileLayer("good", "good\n");
-
-const TMP_DEADLINE_MS = 20_000;
-const TMP_LOOK_MS = 20;
 
 /** How a hostile artifact is to be turned down. */
 export interface Refusal {
@@ -100,7 +97,7 @@ export class HostileBench implements AsyncDisposable {
     await assertNothingLeft(sandbox);
     await assertBlobsWhole(sandbox);
     assert.deepEqual(await filesBelow(join(sandbox.dataDir, "ingest")), []);
-    await this.#assertTmpEmptied();
+    await untilSwept(sandbox);
     assert.deepEqual(await surveyOf(this.canary), this.#untouched);
     for (const path of [
       "/escaped",
@@ -110,17 +107,6 @@ export class HostileBench implements AsyncDisposable {
     ]) {
       assert.equal(existsSync(path), false, `${path} was made`);
     }
-  }
-
-  /** The driver takes away what it staged in the background. */
-  async #assertTmpEmptied(): Promise<void> {
-    const deadline = performance.now() + TMP_DEADLINE_MS;
-    let names = await this.sandbox.dataNames("tmp");
-    while (names.length > 0 && performance.now() < deadline) {
-      await delay(TMP_LOOK_MS);
-      names = await this.sandbox.dataNames("tmp");
-    }
-    assert.deepEqual(names, []);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

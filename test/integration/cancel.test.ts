@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { createLayout } from "../../src/cache/index.ts";
-import type { Digest } from "../../src/oci/index.ts";
 import { Sandbox } from "../driver/index.ts";
 import { GatedProxy } from "../helpers/gated-proxy.ts";
 import { artifact, type BuiltLayer, fileLayer, folderLayer } from "../registry/index.ts";
+import { ingestOf, sizeOf, untilOnDisk } from "./partials.ts";
 import { assertNothingLeft, attributes, pushThing, REAL, startRegistry } from "./support.ts";
 
 const SIZE = 4_000_000;
@@ -33,16 +32,11 @@ for (const { kind, file, make } of makers) {
       proxy.holdAfter(`/blobs/${layer.digest}`, PASSED);
       // So that nothing but a cancel ends a connection that brings nothing.
       await using sandbox = await Sandbox.start({ flags: ["--stall-timeout=1h"] });
-      const partial = createLayout(sandbox.dataDir).ingestFile(layer.digest as Digest, `http ${proxy.host}/team/thing`);
-      const sizeOf = () =>
-        stat(partial).then(
-          ({ size }) => size,
-          () => 0,
-        );
+      const partial = ingestOf(sandbox, layer, proxy);
 
       const volumes = [0, 1].map(() => sandbox.kubelet.volume({ attributes: attributes(reference) }));
       const publishes = volumes.map((volume) => assert.rejects(volume.publish()));
-      while ((await sizeOf()) < PASSED - 10_000) await new Promise((resolve) => setImmediate(resolve));
+      await untilOnDisk(partial, PASSED - 10_000);
       await volumes[0]?.unpublish();
       await publishes[0];
       assert.equal(proxy.openFor(`/blobs/${layer.digest}`), 1, "another volume wants it still");
@@ -50,7 +44,7 @@ for (const { kind, file, make } of makers) {
       await volumes[1]?.unpublish();
       await publishes[1];
       await cancelled;
-      const kept = await sizeOf();
+      const kept = await sizeOf(partial);
       assert.ok(kept >= PASSED - 10_000 && kept < PASSED, `${kept} bytes are kept`);
       // Something else that goes all the way through the driver: what was cancelled does not ask again meanwhile.
       const other = await pushThing(registry, artifact([fileLayer("other", "1")]), "other");

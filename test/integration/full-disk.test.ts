@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type Driver, Sandbox } from "../driver/index.ts";
 import { type SmallDiskOptions, useSmallDisk, whyNoSmallDisk } from "../helpers/small-disk.ts";
+import { soon } from "../helpers/soon.ts";
 import {
   artifact,
   type BuiltLayer,
@@ -52,11 +53,8 @@ async function use(options: SmallDiskOptions & { readonly flags?: readonly strin
     },
     /** Nothing that is half-made stays: staging goes in the background. */
     async assertNoDebris() {
-      for (;;) {
-        const left = [...readdirSync(join(dataDir, "tmp")), ...readdirSync(join(dataDir, "ingest"))];
-        if (left.length === 0) return;
-        await new Promise(setImmediate);
-      }
+      const left = (folder: string) => readdirSync(join(dataDir, folder));
+      await soon(async () => assert.deepEqual([left("tmp"), left("ingest")], [[], []]));
     },
     trees: async () => (await readdir(join(dataDir, "trees"))).filter((name) => name.endsWith(".json")).length,
     async [Symbol.asyncDispose]() {
@@ -233,9 +231,9 @@ test("a volume may ask for its files to go with it", SKIP, async () => {
   assert.deepEqual(await textFiles(second.targetPath), { a: "a\n", "f/b": "b\n" });
   assert.equal(await bench.trees(), 1);
   await second.unpublish();
-  while ((await filesBelow(join(dataDir, "trees"))).length + (await filesBelow(join(dataDir, "layers"))).length > 0) {
-    await new Promise(setImmediate);
-  }
+  await soon(async () => {
+    for (const folder of ["trees", "layers"]) assert.deepEqual(await filesBelow(join(dataDir, folder)), []);
+  });
   assert.deepEqual(await filesBelow(join(dataDir, "blobs")), []);
 });
 

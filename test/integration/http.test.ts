@@ -2,17 +2,16 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { CacheCommand } from "../cache-command/support.ts";
 import { setTimeout as delay } from "node:timers/promises";
-import { createLayout } from "../../src/cache/index.ts";
-import type { Digest } from "../../src/oci/index.ts";
 import { askLikeLivenessProbe, PluginManager, Sandbox } from "../driver/index.ts";
 import { freePort } from "../helpers/free-port.ts";
 import { artifact, EmbeddedRegistry, fileLayer } from "../registry/index.ts";
+import { ingestOf, untilOnDisk } from "./partials.ts";
 import { attributes, pushThing, REAL, rejectsWith } from "./support.ts";
 
 async function get(port: number, path: string): Promise<{ readonly status: number; readonly text: string }> {
@@ -173,16 +172,7 @@ test("metrics tell what was gone on with, what was tried again, and what hosts d
       : undefined;
   const first = volume();
   const left = assert.rejects(first.publish());
-  const came = createLayout(sandbox.dataDir).ingestFile(
-    layers[0]?.digest as Digest,
-    `http ${registry.host}/team/thing`,
-  );
-  const cameBytes = () =>
-    stat(came).then(
-      ({ size }) => size,
-      () => 0,
-    );
-  while ((await cameBytes()) < half) await delay(20);
+  await untilOnDisk(ingestOf(sandbox, layers[0] ?? assert.fail(), registry), half);
   await first.unpublish();
   await left;
 

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { stat, truncate } from "node:fs/promises";
+import { truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { createLayout } from "../../src/cache/index.ts";
 import { parseDigest } from "../../src/oci/index.ts";
 import { Sandbox } from "../driver/index.ts";
 import { EmbeddedRegistry, rawManifest, TITLE } from "../registry/index.ts";
+import { ingestOf, sizeOf, untilOnDisk } from "./partials.ts";
 import { attributes, pushThing, REAL } from "./support.ts";
 
 // Nothing but zeros: what came so far can be a hole, which takes no disk. The digest is that of so many of them.
@@ -37,8 +37,8 @@ test("a layer whose bytes are counted beyond 4 GiB is gone on with near its end"
   await using sandbox = await Sandbox.start();
   const first = sandbox.kubelet.volume({ attributes: attributes(reference) });
   const left = assert.rejects(first.publish());
-  const ingest = createLayout(sandbox.dataDir).ingestFile(DIGEST, `http ${registry.host}/team/thing`);
-  while ((await sizeOf(ingest)) < BEGIN) await new Promise((resolve) => setImmediate(resolve));
+  const ingest = ingestOf(sandbox, { digest: DIGEST }, registry);
+  await untilOnDisk(ingest, BEGIN);
   await first.unpublish();
   await left;
   await truncate(ingest, SIZE - REST);
@@ -53,10 +53,3 @@ test("a layer whose bytes are counted beyond 4 GiB is gone on with near its end"
     [[`bytes=${range}`, REST]],
   );
 });
-
-async function sizeOf(path: string): Promise<number> {
-  return await stat(path).then(
-    ({ size }) => size,
-    () => 0,
-  );
-}

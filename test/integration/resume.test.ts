@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { stat, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { createLayout } from "../../src/cache/index.ts";
-import type { Digest } from "../../src/oci/index.ts";
 import { type KubeletVolume, Sandbox } from "../driver/index.ts";
 import {
   artifact,
@@ -15,27 +13,12 @@ import {
   push,
   type RegistryAuth,
 } from "../registry/index.ts";
+import { ingestOf, untilOnDisk } from "./partials.ts";
 import { assertBlobsWhole, assertNothingLeft, attributes, pushThing, REAL, rejectsWith } from "./support.ts";
 
 /** Bytes of all blobs that the registry has sent. */
 const sentBytes = (registry: EmbeddedRegistry) =>
   registry.log.blobGets().reduce((sum, { bytesSent }) => sum + bytesSent, 0);
-
-/** Where a layer's download from a repository of pods lies. */
-const ingestOf = ({ dataDir }: Sandbox, { digest }: BuiltLayer, { host }: EmbeddedRegistry) =>
-  createLayout(dataDir).ingestFile(digest as Digest, `http ${host}/team/thing`);
-
-/** Waits until so many bytes of a partial download are on disk. */
-async function ingested(path: string, bytes: number): Promise<void> {
-  for (;;) {
-    const size = await stat(path).then(
-      (file) => file.size,
-      () => 0,
-    );
-    if (size >= bytes) return;
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
 
 /** Calls with deadlines of 5 s, as often as they are told to come again; how often that was. */
 async function publishPatiently(volume: KubeletVolume): Promise<number> {
@@ -109,14 +92,14 @@ for (const { kind, file, make } of makers) {
     registry.log.clear();
     const first = sandbox.kubelet.volume({ attributes: attributes(reference) });
     const unpublished = assert.rejects(first.publish());
-    await ingested(ingestOf(sandbox, layer, registry), HALF / 2);
+    await untilOnDisk(ingestOf(sandbox, layer, registry), HALF / 2);
     await first.unpublish();
     await unpublished;
     await registry.log.waitFor(({ finished, path }) => finished && path.endsWith(layer.digest));
 
     const second = sandbox.kubelet.volume({ attributes: attributes(reference) });
     const killed = assert.rejects(second.publish());
-    await ingested(ingestOf(sandbox, layer, registry), HALF);
+    await untilOnDisk(ingestOf(sandbox, layer, registry), HALF);
     await sandbox.driver.stop("SIGKILL");
     await killed;
 

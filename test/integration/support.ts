@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { CsiError, type Sandbox, whyNoFlavour, whyNoMounts } from "../driver/index.ts";
+import { soon } from "../helpers/soon.ts";
 import { type BuiltManifest, DockerRegistry, EmbeddedRegistry, push } from "../registry/index.ts";
 
 /** For tests that start the driver in its usual form and mount. */
@@ -89,6 +90,11 @@ export async function assertBlobsWhole(sandbox: Sandbox): Promise<void> {
       .digest("hex");
     assert.equal(hex, name, "a blob in the cache is not what it is named after");
   }
+}
+
+/** Waits until all that was taken away or staged in vain is deleted: the driver does so in the background. */
+export function untilSwept(sandbox: Sandbox, deadlineMs?: number): Promise<void> {
+  return soon(async () => assert.deepEqual(await sandbox.dataNames("tmp"), []), deadlineMs);
 }
 
 /** Nothing is left of any volume: no mount, no record, no folder of kubelet's. */

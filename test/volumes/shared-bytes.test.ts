@@ -4,8 +4,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type KubeletVolume, Sandbox } from "../driver/index.ts";
-import { soon } from "../helpers/soon.ts";
-import { assertNothingLeft, attributes, filesBelow, REAL, textFiles } from "../integration/support.ts";
+import { assertNothingLeft, attributes, filesBelow, REAL, textFiles, untilSwept } from "../integration/support.ts";
 import { artifact, EmbeddedRegistry, fileLayer, folderLayer, push } from "../registry/index.ts";
 
 const MIB = 1024 * 1024;
@@ -56,7 +55,7 @@ test(
     const inFolders = [0, 1, 3, 4, 5].map((i) => inodeOf(volumes[i] as KubeletVolume, "folder/large"));
     assert.equal(new Set(await Promise.all(inFolders)).size, 1);
     // Layers that both registries gave were staged twice; what was not needed is deleted in the background.
-    await soon(async () => assert.deepEqual(await sandbox.dataNames("tmp"), []));
+    await untilSwept(sandbox);
     const used = diskBytes(sandbox.dataDir);
     assert.ok(used > 2 * LAYER_BYTES && used < 2 * LAYER_BYTES + MIB, `${used} bytes on disk`);
     await Promise.all(volumes.map((volume) => volume.unpublish()));

@@ -23,7 +23,14 @@ import {
 import { join, relative } from "node:path";
 import { test } from "node:test";
 import { Sandbox } from "../driver/index.ts";
-import { assertBlobsWhole, assertNothingLeft, attributes, pushThing, REAL } from "../integration/support.ts";
+import {
+  assertBlobsWhole,
+  assertNothingLeft,
+  attributes,
+  pushThing,
+  REAL,
+  untilSwept,
+} from "../integration/support.ts";
 import { artifact, EmbeddedRegistry, fileLayer, tarLayer } from "../registry/index.ts";
 
 const PARAMETERS = "/sys/module/overlay/parameters";
@@ -182,7 +189,7 @@ test(`${MANY_FILES} files in an upper layer are deleted behind an unpublish, als
   const again = sandbox.kubelet.volume({ attributes: asked, readOnly: false });
   await again.publish();
   await again.unpublish();
-  await untilSwept(sandbox);
+  await untilSwept(sandbox, SWEPT_DEADLINE_MS);
 });
 
 test("folders deeper than a path can say go with their volume, and their space comes back", REAL, async () => {
@@ -198,17 +205,8 @@ test("folders deeper than a path can say go with their volume, and their space c
   execFileSync(process.execPath, ["--eval", deepen], { cwd: volume.targetPath });
   await volume.unpublish();
   await assertNothingLeft(sandbox);
-  await untilSwept(sandbox);
+  await untilSwept(sandbox, SWEPT_DEADLINE_MS);
 });
-
-/** Waits until all that was taken away is deleted. */
-async function untilSwept(sandbox: Sandbox): Promise<void> {
-  const deadline = performance.now() + SWEPT_DEADLINE_MS;
-  while ((await sandbox.dataNames("tmp")).length > 0) {
-    assert.ok(performance.now() < deadline, "tmp/ was not emptied");
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
 
 /** How many files a folder holds, counted by find: some may go meanwhile. */
 function filesBelow(folder: string): number {
