@@ -1,77 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { ManualClock } from "../../test/registry-client/manual-clock.ts";
-import { createLogger, DriverError } from "../base/index.ts";
-import type { Tree, TreeId } from "../cache/index.ts";
-import { digestOf } from "../oci/index.ts";
-import type { PullWork, RunningPull } from "./pull.ts";
-import { Pulls } from "./pulls.ts";
-import type { PullProgress } from "./worker-calls.ts";
-
-const TREE: Tree = {
-  id: "t" as TreeId,
-  folder: "/t",
-  manifest: digestOf(Buffer.from("m")),
-  bytes: 1,
-  inodes: 2,
-  damage: undefined,
-  references: [],
-};
-const MINUTE_MS = 60_000;
-
-/** Work that a test ends: it rejects by itself when it is cancelled, unless it is told to linger. */
-function createWork({ lingers = false } = {}) {
-  const gate = Promise.withResolvers<Tree>();
-  const began = Promise.withResolvers<Parameters<PullWork>[0]>();
-  let runs = 0;
-  const work: PullWork = (pull) => {
-    runs++;
-    began.resolve(pull);
-    if (!lingers) pull.signal.addEventListener("abort", () => gate.reject(pull.signal.reason), { once: true });
-    return gate.promise;
-  };
-  return { work, began: began.promise, succeed: () => gate.resolve(TREE), fail: gate.reject, runs: () => runs };
-}
-
-function use({ maxPulls = 4 } = {}) {
-  const clock = new ManualClock();
-  const lines: string[] = [];
-  const log = createLogger({ level: "info", format: "json", write: (line) => lines.push(line) });
-  const pulls = new Pulls({ maxPulls, clock, log });
-  const join = (volume: string, work: PullWork, key = "tree", offer = offerOf("anonymous")) =>
-    pulls.join({ volume, key, reference: "a.io/x:v1", registry: key.split("/")[0] ?? "", offer, work });
-  const patience = (timeoutMs = 100_000, signal = new AbortController().signal) => {
-    return { deadlineMs: clock.monotonicMs() + timeoutMs, timeoutMs, signal };
-  };
-  const call = (volume: string, work: PullWork, key?: string) =>
-    pulls.wait(join(volume, work, key), volume, patience());
-  return { clock, lines, pulls, join, call, patience };
-}
-
-/** What a volume offers; `told` hears of its refusal. */
-function offerOf(source: string, told: string[] = []) {
-  const credentials = [{ kind: "password", username: source, password: "p", source, owner: "pod" }] as const;
-  return { credentials, refused: async ({ message }: DriverError) => void told.push(`${source}: ${message}`) };
-}
-
-/** A report of a pull of 200 bytes. */
-const fetching = (doneBytes: number): PullProgress => {
-  return {
-    phase: "fetching",
-    doneBytes,
-    totalBytes: 200,
-    fetchedBytes: doneBytes,
-    mirrorBytes: 0,
-    resumedBytes: 0,
-    retries: 0,
-  };
-};
-
-const turn = () => new Promise((resolve) => setImmediate(resolve));
+import { createWork, fetching, TREE, turn, usePulls } from "../../test/helpers/pulls-bench.ts";
+import { DriverError } from "../base/index.ts";
 
 describe("joining", () => {
   test("all who want one tree share one pull", async () => {
-    const { call } = use();
+    const { call } = usePulls();
     const { work, succeed, runs } = createWork();
     const calls = ["a", "b", "a", "c"].map((volume) => call(volume, work));
     succeed();
@@ -80,7 +14,7 @@ describe("joining", () => {
   });
 
   test("a later call after the end starts another one", async () => {
-    const { call } = use();
+    const { call } = usePulls();
     const first = createWork();
     first.succeed();
     await call("a", first.work);
@@ -92,7 +26,7 @@ describe("joining", () => {
   });
 
   test("a volume that wants another tree leaves the one before", async () => {
-    const { join, call } = use();
+    const { join, call } = usePulls();
     const before = createWork();
     const old = join("a", before.work, "old");
     const next = createWork();
@@ -104,7 +38,7 @@ describe("joining", () => {
 });
 
 test("registries take turns: one with many pulls keeps another one's waiting no longer than one of them", async () => {
-  const used = use({ maxPulls: 1 });
+  const used = usePulls({ maxPulls: 1 });
   const [first, second, other] = [createWork(), createWork(), createWork()];
   const calls = [used.call("v1", first.work, "a.io/1"), used.call("v2", second.work, "a.io/2")];
   await first.began;
@@ -121,7 +55,7 @@ test("registries take turns: one with many pulls keeps another one's waiting no 
 
 describe("leaving", () => {
   test("only the last one who leaves cancels", async () => {
-    const { pulls, join } = use();
+    const { pulls, join } = usePulls();
     const { work, began } = createWork();
     const pull = join("a", work);
     join("b", work);
@@ -136,7 +70,7 @@ describe("leaving", () => {
   });
 
   test("a call that ends at its deadline does not leave", async () => {
-    const { clock, call } = use();
+    const { clock, call } = usePulls();
     const { work, began, succeed } = createWork();
     const first = call("a", work);
     const { signal } = await began;
@@ -149,7 +83,7 @@ describe("leaving", () => {
   });
 
   test("nor does a caller that goes away", async () => {
-    const { pulls, join, patience } = use();
+    const { pulls, join, patience } = usePulls();
     const { work, began } = createWork();
     const caller = new AbortController();
     const calling = pulls.wait(join("a", work), "a", patience(100_000, caller.signal));
@@ -160,7 +94,7 @@ describe("leaving", () => {
   });
 
   test("a pull that was cancelled ends before the next one for its tree begins", async () => {
-    const { pulls, join, call } = use();
+    const { pulls, join, call } = usePulls();
     const old = createWork({ lingers: true });
     join("a", old.work);
     await old.began;
@@ -175,7 +109,7 @@ describe("leaving", () => {
   });
 
   test("one that waits for its turn can be cancelled, and gives no place up that it never had", async () => {
-    const { pulls, join, call } = use({ maxPulls: 1 });
+    const { pulls, join, call } = usePulls({ maxPulls: 1 });
     const first = createWork();
     const running = call("a", first.work, "1");
     const waiting = createWork();
@@ -203,7 +137,7 @@ describe("what a late caller is told", () => {
   }
 
   test("whose turn it is", async () => {
-    const { clock, call } = use({ maxPulls: 1 });
+    const { clock, call } = usePulls({ maxPulls: 1 });
     const works = [createWork(), createWork(), createWork()];
     const calls = works.map(({ work }, i) => told(call(`v${i}`, work, `t${i}`)));
     await works[0]?.began;
@@ -216,7 +150,7 @@ describe("what a late caller is told", () => {
   });
 
   test("how far it is", async () => {
-    const { clock, call } = use();
+    const { clock, call } = usePulls();
     const { work, began } = createWork();
     const calling = told(call("a", work));
     const { onEvent } = await began;
@@ -226,7 +160,7 @@ describe("what a late caller is told", () => {
   });
 
   test("the last try's failure, until bytes come again", async () => {
-    const { clock, call } = use();
+    const { clock, call } = usePulls();
     const { work, began } = createWork();
     const first = told(call("a", work));
     const { onEvent } = await began;
@@ -242,92 +176,8 @@ describe("what a late caller is told", () => {
   });
 });
 
-describe("failures", () => {
-  const failure = new DriverError("not-found", "no such blob");
-
-  test("everybody who waits is told, and the next call tries again", async () => {
-    const { call } = use();
-    const { work, fail } = createWork();
-    const calls = ["a", "b"].map((volume) => assert.rejects(call(volume, work), failure));
-    fail(failure);
-    await Promise.all(calls);
-    await turn();
-    const again = createWork();
-    again.succeed();
-    assert.equal(await call("a", again.work), TREE);
-  });
-
-  /** A pull that fails while "a" is between two calls, and nobody but "b" waits. */
-  async function failUnseen() {
-    const used = use();
-    const { work, began, fail } = createWork();
-    const late = assert.rejects(used.call("a", work), { kind: "in-progress" });
-    await began;
-    used.clock.advance(95_000);
-    await late;
-    const waiting = assert.rejects(used.call("b", work), failure);
-    fail(failure);
-    await waiting;
-    await turn();
-    return used;
-  }
-
-  test("one that nobody saw is told once, to those who wanted the tree", async () => {
-    const { call, clock } = await failUnseen();
-    clock.advance(5 * MINUTE_MS);
-    const again = createWork();
-    again.succeed();
-    await assert.rejects((async () => call("a", again.work))(), { kind: "not-found", message: "no such blob" });
-    assert.equal(again.runs(), 0);
-    assert.equal(await call("a", again.work), TREE);
-    assert.equal(await call("b", again.work), TREE);
-  });
-
-  test("after five minutes it is tried again instead", async () => {
-    const { call, clock } = await failUnseen();
-    clock.advance(5 * MINUTE_MS + 1);
-    const again = createWork();
-    again.succeed();
-    assert.equal(await call("a", again.work), TREE);
-  });
-
-  test("who left, or wants another tree by now, is not told", async () => {
-    for (const change of ["left", "other tree"]) {
-      const { pulls, call } = await failUnseen();
-      if (change === "left") pulls.leave("a");
-      const again = createWork();
-      again.succeed();
-      assert.equal(await call("a", again.work, change === "left" ? "tree" : "other"), TREE);
-    }
-  });
-
-  test("a pull that was cancelled failed for nobody", async () => {
-    const { pulls, join, call } = use();
-    const { work, began } = createWork();
-    join("a", work);
-    await began;
-    pulls.leave("a");
-    await turn();
-    const again = createWork();
-    again.succeed();
-    assert.equal(await call("a", again.work), TREE);
-  });
-
-  test("a fault of the driver's own keeps its text for the log", async () => {
-    const { lines, join, pulls } = use();
-    const { work, began, fail } = createWork();
-    join("a", work);
-    await began;
-    fail(new TypeError("x is undefined"));
-    await turn();
-    assert.throws(() => join("a", work), { kind: "internal", message: /see the driver log/ });
-    assert.ok(lines.some((line) => line.includes("x is undefined")));
-    await pulls.close();
-  });
-});
-
 test("closing cancels all and waits until they have let go", async () => {
-  const { pulls, join } = use({ maxPulls: 1 });
+  const { pulls, join } = usePulls({ maxPulls: 1 });
   const lingering = createWork({ lingers: true });
   join("a", lingering.work, "1");
   join("b", createWork().work, "2");
@@ -342,83 +192,9 @@ test("closing cancels all and waits until they have let go", async () => {
   await closing;
 });
 
-describe("a refusal", () => {
-  const error = new DriverError("unauthenticated", "who is that?");
-  const idOf = async (pull: RunningPull) => (await pull.offer())?.id ?? 0;
-
-  test("fails the volumes whose offer it was, and the pull goes on with another's", async () => {
-    const { pulls, join, patience, lines } = use();
-    const { work, began, succeed } = createWork();
-    const told: string[] = [];
-    const offers = { a: offerOf("one", told), b: offerOf("one", told), c: offerOf("two", told) };
-    const calls = Object.entries(offers).map(([volume, offer]) =>
-      pulls.wait(join(volume, work, "tree", offer), volume, patience()),
-    );
-    const pull = await began;
-    const next = await pull.offer({ id: await idOf(pull), error });
-    assert.deepEqual(next?.credentials, offers.c.credentials);
-    assert.deepEqual(told, ["one: who is that?", "one: who is that?"]);
-    for (const call of calls.slice(0, 2)) await assert.rejects(call, error);
-    assert.equal(pull.signal.aborted, false);
-    assert.equal(lines.filter((line) => line.includes("refused")).length, 2);
-    succeed();
-    assert.equal(await calls[2], TREE);
-  });
-
-  test("of the last ones there are fails the pull", async () => {
-    const { pulls, join, patience } = use();
-    const { work, began, fail } = createWork();
-    const told: string[] = [];
-    const call = pulls.wait(join("a", work, "tree", offerOf("one", told)), "a", patience());
-    const pull = await began;
-    assert.equal(await pull.offer({ id: await idOf(pull), error }), undefined);
-    assert.deepEqual(told, ["one: who is that?"]);
-    fail(error);
-    await assert.rejects(call, error);
-  });
-
-  test("tells the next call of a volume that did not wait, once", async () => {
-    const { clock, join, call } = use();
-    const { work, began, succeed } = createWork();
-    join("a", work, "tree", offerOf("one"));
-    join("b", work, "tree", offerOf("two"));
-    const pull = await began;
-    await pull.offer({ id: await idOf(pull), error });
-    clock.advance(MINUTE_MS);
-    assert.throws(() => join("a", work, "tree", offerOf("three")), error);
-    const calling = call("a", work);
-    succeed();
-    assert.equal(await calling, TREE);
-  });
-
-  test("of an offer that a later call has replaced fails nobody", async () => {
-    const { join } = use();
-    const { work, began } = createWork();
-    join("a", work, "tree", offerOf("old"));
-    const pull = await began;
-    const old = await idOf(pull);
-    const replaced = offerOf("new");
-    const same = join("a", work, "tree", replaced);
-    assert.deepEqual((await pull.offer())?.credentials, replaced.credentials);
-    assert.deepEqual((await pull.offer({ id: old, error }))?.credentials, replaced.credentials);
-    assert.ok(same.wanters.has("a"));
-  });
-
-  test("is not to be had for an offer of a volume that left", async () => {
-    const { pulls, join } = use();
-    const { work, began } = createWork();
-    join("a", work, "tree", offerOf("one"));
-    const stays = offerOf("two");
-    join("b", work, "tree", stays);
-    const pull = await began;
-    pulls.leave("a");
-    assert.deepEqual((await pull.offer())?.credentials, stays.credentials);
-  });
-});
-
 describe("a place", () => {
   test("that a pull leaves is another's, and is waited for again", async () => {
-    const { join, call } = use({ maxPulls: 1 });
+    const { join, call } = usePulls({ maxPulls: 1 });
     const away = createWork();
     const first = join("a", away.work, "1");
     const pull = await away.began;
@@ -447,7 +223,7 @@ describe("a place", () => {
   });
 
   test("that comes when the pull has ended is given back; a cancel ends the waiting", async () => {
-    const { pulls, join, call } = use({ maxPulls: 1 });
+    const { pulls, join, call } = usePulls({ maxPulls: 1 });
     const away = createWork();
     const first = join("a", away.work, "1");
     const pull = await away.began;
@@ -475,7 +251,7 @@ describe("a place", () => {
   });
 
   test("of those that are away nobody waits for", async () => {
-    const { clock, join, pulls, patience } = use({ maxPulls: 1 });
+    const { clock, join, pulls, patience } = usePulls({ maxPulls: 1 });
     const works = [createWork(), createWork(), createWork()];
     const [away, running, waiting] = works.map(({ work }, i) => join(`v${i}`, work, `t${i}`));
     assert.ok(away && running && waiting);

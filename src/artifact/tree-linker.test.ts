@@ -1,56 +1,25 @@
 import assert from "node:assert/strict";
-import { lstatSync, mkdirSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import { readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { base256, gnuLong, type TarFields, tarOf } from "../../test/fixtures/tar-builder.ts";
-import { createUnpackArea, type FoundEntry, listTree, unpackBytes } from "../../test/fixtures/unpacking.ts";
-import { DriverError } from "../base/index.ts";
-import { UnpackBudget, writeLayerIndex } from "../unpack/index.ts";
-import { type LayerSource, TreeLinker } from "./tree-linker.ts";
-
-const folder = (name: string, mode = 0o755, mtime = 1_000): TarFields => ({ name, type: "5", mode, mtime });
-const file = (name: string, data = name): TarFields => ({ name, data });
-const symlink = (name: string, linkName: string): TarFields => ({ name, type: "2", linkName });
-const hardLink = (name: string, linkName: string): TarFields => ({ name, type: "1", linkName });
-
-/** A layer of a tree under test: a file with this content, or the entries of a folder's tar. */
-type Layer =
-  | { readonly title: string; readonly content: string }
-  | { readonly title: string; readonly tar: readonly TarFields[] };
-
-/** A place for one tree and the layers that it is made of. */
-function use(limits = { maxBytes: 2 ** 30, maxEntries: 1_000_000 }) {
-  const area = createUnpackArea();
-  const root = join(area.folder, "tree");
-  const linker = new TreeLinker(root, new UnpackBudget(limits, "all layers"));
-  let made = 0;
-  const add = async (layer: Layer) => {
-    if ("tar" in layer) return addTar(layer.title, tarOf(...layer.tar));
-    const source = join(area.folder, `layer-${++made}`);
-    writeFileSync(source, layer.content, { mode: 0o644 });
-    linker.addFile(layer.title, source, layer.content.length);
-    return source;
-  };
-  const addTar = async (title: string, tar: Buffer, more: Pick<LayerSource, "movesBelow" | "isSpent"> = {}) => {
-    const source = join(area.folder, `layer-${++made}`);
-    const index = `${source}.index`;
-    mkdirSync(source);
-    writeLayerIndex((await unpackBytes(tar, source)).index, index);
-    linker.addLayer({ index, folder: source, title, ...more });
-    return source;
-  };
-  return { area, root, linker, add, addTar, [Symbol.dispose]: () => area[Symbol.dispose]() };
-}
-
-const inode = (path: string) => lstatSync(path).ino;
-const modeOf = (path: string) => lstatSync(path).mode & 0o7777;
-const secondsOf = (path: string) => Math.floor(lstatSync(path).mtimeMs / 1000);
-const paths = (found: readonly FoundEntry[]) => found.map(({ path, type }) => `${type} ${path}`);
+import { listTree } from "../../test/fixtures/unpacking.ts";
+import {
+  file,
+  folder,
+  hardLink,
+  inode,
+  modeOf,
+  paths,
+  secondsOf,
+  symlink,
+  useTree,
+} from "../../test/helpers/tree-bench.ts";
 
 test("files are links to their blobs, in folders that anybody may enter whatever the umask", async () => {
   const umask = process.umask(0o077);
   try {
-    using place = use();
+    using place = useTree();
     const blob = await place.add({ title: "a/b/file", content: "12345" });
     await place.add({ title: "a/other", content: "1" });
     assert.equal(inode(join(place.root, "a/b/file")), inode(blob));
@@ -62,7 +31,7 @@ test("files are links to their blobs, in folders that anybody may enter whatever
 });
 
 test("a folder's tar is linked in with modes and times, hard links stay together", async () => {
-  using place = use();
+  using place = useTree();
   const tar = [
     folder("data", 0o2700, 1_111),
     folder("data/sub", 0o750, 2_222),
@@ -93,7 +62,7 @@ test("a folder's tar is linked in with modes and times, hard links stay together
 });
 
 test("a folder titled . is the root, with its mode and time; what has no entry of its own has none", async () => {
-  using place = use();
+  using place = useTree();
   await place.add({ title: ".", tar: [folder("./", 0o700, 5_555), file("./a/b")] });
   place.linker.finish();
   assert.deepEqual([modeOf(place.root), secondsOf(place.root)], [0o755, 5_555]);
@@ -101,14 +70,14 @@ test("a folder titled . is the root, with its mode and time; what has no entry o
 });
 
 test("the layer's own root is not the tree's, unless it is titled so", async () => {
-  using place = use();
+  using place = useTree();
   await place.add({ title: "a", tar: [folder("./", 0o700, 5_555), file("a/b")] });
   place.linker.finish();
   assert.notEqual(secondsOf(place.root), 5_555);
 });
 
 test("layers share folders, the later one's mode and time count", async () => {
-  using place = use();
+  using place = useTree();
   await place.add({ title: "a", tar: [folder("a", 0o700, 1_000), file("a/one")] });
   await place.add({ title: "a/two", content: "2" });
   await place.add({ title: "a/b", tar: [folder("a/b", 0o777, 3_000), file("a/b/three")] });
@@ -126,7 +95,7 @@ test("layers share folders, the later one's mode and time count", async () => {
 });
 
 test("times before 1970 and beyond all disks are as on the layer's own folder", async () => {
-  using place = use();
+  using place = useTree();
   const sources: string[] = [];
   for (const [name, mtime] of [
     ["old", -86_400],
@@ -154,14 +123,14 @@ function fixChecksum(tar: Buffer): void {
 
 describe("names are bytes", () => {
   test("those that are no UTF-8 stay as they are", async () => {
-    using place = use();
+    using place = useTree();
     const name = Buffer.from([0x61, 0x2f, 0xff, 0xfe]);
     await place.add({ title: "a", tar: [{ name, data: "x" }] });
     assert.deepEqual(paths(listTree(place.root)), ["folder a", "file a/\u00ff\u00fe"]);
   });
 
   test("paths of 4,095 bytes are reached", async () => {
-    using place = use();
+    using place = useTree();
     const parts = Array.from({ length: 15 }, (_, i) => String.fromCharCode(97 + i).repeat(255));
     const deep = [...parts, "z".repeat(4095 - 15 * 256)].join("/");
     assert.equal(deep.length, 4095);
@@ -170,155 +139,6 @@ describe("names are bytes", () => {
     place.linker.addFile(`${deep.slice(0, -1)}y`, join(source, "short"), 1);
     assert.deepEqual(place.linker.finish(), { bytes: 2 + 1, inodes: 1 + 15 + 1 + 1 + 1 });
   });
-});
-
-describe("all layers of a tree together obey the limits, wherever they come from", () => {
-  const limits = { maxBytes: 100, maxEntries: 4 };
-  const refuses = async (place: ReturnType<typeof use>, layer: Layer, says: RegExp) => {
-    await assert.rejects(place.add(layer), { name: "DriverError", kind: "refused", message: says });
-  };
-
-  test("entries", async () => {
-    using place = use(limits);
-    await place.add({ title: "a", tar: [folder("a"), file("a/x"), file("a/x")] });
-    await place.add({ title: "b", tar: [file("b/x")] });
-    await refuses(
-      place,
-      { title: "c", tar: [file("c/x")] },
-      /layer "c": it takes all layers over the limit of 4 entries/,
-    );
-  });
-
-  test("one layer under many titles counts each time", async () => {
-    using place = use(limits);
-    for (let i = 0; i < 4; i++) await place.add({ title: ".", tar: [folder("a")] });
-    await refuses(place, { title: ".", tar: [folder("a")] }, /4 entries/);
-  });
-
-  test("bytes", async () => {
-    using place = use(limits);
-    await place.add({ title: "a", tar: [file("a/x", "x".repeat(60))] });
-    await place.add({ title: "files", content: "x".repeat(200) });
-    await refuses(place, { title: "b", tar: [file("b/x", "x".repeat(41))] }, /layer "b": .*100 unpacked bytes/);
-  });
-
-  test("folders that only titles imply", async () => {
-    using place = use(limits);
-    await place.add({ title: "1/2/3/4/file", content: "" });
-    await place.add({ title: "1/2/3/4/other", content: "" });
-    await refuses(place, { title: "5/file", content: "" }, /layer "5\/file": .*4 folders without entries/);
-  });
-});
-
-describe("refused, with the path named", () => {
-  const rows: readonly { name: string; layers: readonly Layer[]; says: RegExp }[] = [
-    {
-      name: "a file over a folder's file",
-      layers: [
-        { title: "a", tar: [file("a/x")] },
-        { title: "a/x", content: "1" },
-      ],
-      says: /two layers make "a\/x"/,
-    },
-    {
-      name: "a folder's file over a file",
-      layers: [
-        { title: "a/x", content: "1" },
-        { title: "a", tar: [file("a/x")] },
-      ],
-      says: /two layers make "a\/x"/,
-    },
-    {
-      name: "one file of two folders",
-      layers: [
-        { title: ".", tar: [file("x")] },
-        { title: ".", tar: [file("x")] },
-      ],
-      says: /two layers make "x"/,
-    },
-    {
-      name: "a file where a folder must be",
-      layers: [
-        { title: "a", tar: [file("a/x")] },
-        { title: "a/x/y", content: "1" },
-      ],
-      says: /"a\/x" is a file or a link of one layer where another layer needs a folder/,
-    },
-    {
-      name: "a folder where a file must be",
-      layers: [
-        { title: "a", tar: [folder("a/x")] },
-        { title: "a/x", content: "1" },
-      ],
-      says: /two layers make "a\/x"/,
-    },
-    {
-      name: "a file through a symlink",
-      layers: [
-        { title: "a", tar: [symlink("a/link", "/")] },
-        { title: "a/link/etc/x", content: "1" },
-      ],
-      says: /"a\/link" is a file or a link/,
-    },
-    {
-      name: "a folder through a symlink",
-      layers: [
-        { title: ".", tar: [symlink("a", "..")] },
-        { title: "a", tar: [file("a/x")] },
-      ],
-      says: /"a" is a file or a link/,
-    },
-    {
-      name: "a symlink over a folder",
-      layers: [
-        { title: "a/link/x", content: "1" },
-        { title: "a", tar: [symlink("a/link", "/")] },
-      ],
-      says: /two layers make "a\/link"/,
-    },
-    {
-      name: "an entry beside the title",
-      layers: [{ title: "a", tar: [file("b")] }],
-      says: /layer titled "a" holds "b", which is outside/,
-    },
-    {
-      name: "an entry that begins like the title",
-      layers: [{ title: "a", tar: [file("ab/c")] }],
-      says: /holds "ab", which is outside/,
-    },
-    {
-      name: "an entry above the title",
-      layers: [{ title: "a/b", tar: [file("a/c")] }],
-      says: /holds "a\/c", which is outside/,
-    },
-    {
-      name: "an entry for the folder above the title",
-      layers: [{ title: "a/b", tar: [folder("a"), file("a/b/c")] }],
-      says: /layer titled "a\/b" holds "a", which is outside/,
-    },
-    {
-      name: "an entry without the title's prefix",
-      layers: [{ title: "a", tar: [file("x")] }],
-      says: /holds "x", which is outside/,
-    },
-  ];
-  for (const { name, layers, says } of rows) {
-    test(name, async () => {
-      using place = use();
-      await assert.rejects(
-        async () => {
-          for (const layer of layers) await place.add(layer);
-        },
-        (error) => {
-          assert.ok(error instanceof DriverError, String(error));
-          assert.equal(error.kind, "refused");
-          assert.match(error.message, says);
-          return true;
-        },
-      );
-      assert.ok(statSync(place.root).isDirectory());
-    });
-  }
 });
 
 describe("a tar that may lie below its path", () => {
@@ -344,7 +164,7 @@ describe("a tar that may lie below its path", () => {
   ];
   for (const { name, tar, found } of rows) {
     test(name, async () => {
-      using place = use();
+      using place = useTree();
       await place.addTar("a/b", tarOf(...tar), { movesBelow: true });
       place.linker.finish();
       assert.deepEqual(paths(listTree(place.root)), found);
@@ -352,7 +172,7 @@ describe("a tar that may lie below its path", () => {
   }
 
   test("modes, times, links and counts are of the moved entries", async () => {
-    using place = use();
+    using place = useTree();
     const tar = [
       folder(".", 0o750, 3_333),
       folder("sub", 0o700, 4_444),
@@ -376,14 +196,14 @@ describe("a tar that may lie below its path", () => {
       [deep, /255 parts/],
       [long, /4095 bytes/],
     ] as const) {
-      using place = use();
+      using place = useTree();
       const path = Array.from({ length: 10 }, () => "p".repeat(20)).join("/");
       await assert.rejects(place.addTar(path, tarOf(gnuLong("L", name), file("x")), { movesBelow: true }), says);
     }
   });
 
   test("two of one path share its folder", async () => {
-    using place = use();
+    using place = useTree();
     await place.addTar("a", tarOf(file("x")), { movesBelow: true });
     await place.addTar("a", tarOf(file("y")), { movesBelow: true });
     place.linker.finish();
@@ -403,8 +223,8 @@ describe("a layer that nobody needs any more", () => {
   const withoutLinks = (root: string) => listTree(root).map((entry) => ({ ...entry, links: undefined }));
 
   test("is moved, and makes the tree that it would make by links", async () => {
-    using linked = use();
-    using moved = use();
+    using linked = useTree();
+    using moved = useTree();
     await linked.addTar(".", tar);
     const source = await moved.addTar(".", tar, { isSpent: true });
     assert.deepEqual(moved.linker.finish(), linked.linker.finish());
@@ -414,7 +234,7 @@ describe("a layer that nobody needs any more", () => {
   });
 
   test("is linked where something is in the way", async () => {
-    using place = use();
+    using place = useTree();
     await place.add({ title: "d/mine", content: "m" });
     const source = await place.addTar(".", tar, { isSpent: true });
     place.linker.finish();
@@ -431,7 +251,7 @@ describe("a layer that nobody needs any more", () => {
   });
 
   test("is left whole if one of its entries is outside of its title", async () => {
-    using place = use();
+    using place = useTree();
     await assert.rejects(place.addTar("d", tar, { isSpent: true }), { kind: "refused" });
     assert.deepEqual(listTree(place.root), []);
   });
