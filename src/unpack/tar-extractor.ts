@@ -1,9 +1,8 @@
 import { isUtf8 } from "node:buffer";
-import { createHash, type Hash, hash } from "node:crypto";
-import { closeSync } from "node:fs";
 import { LayerFolder, type Owner } from "./layer-folder.ts";
 import { Column } from "./column.ts";
-import { HASH_BYTES, type LayerEntryType, LayerTable } from "./layer-index.ts";
+import { FileContent } from "./file-content.ts";
+import { type LayerEntryType, LayerTable } from "./layer-index.ts";
 import { MAX_ALL_NAMES_BYTES } from "./name-table.ts";
 import { type CleanPath, cleanEntryPath } from "./paths.ts";
 import { quoteName, refuseEntry } from "./refusal.ts";
@@ -33,22 +32,6 @@ export interface TarExtractorOptions {
   readonly utf8Only: boolean;
 }
 
-/** A file whose content is being written. */
-interface OpenFile {
-  readonly descriptor: number;
-  readonly row: number;
-  readonly path: Buffer;
-  readonly mtime: number;
-  readonly mode: number;
-  readonly owner: Owner | undefined;
-  readonly size: number;
-  /** Undefined for all that is not sparse. */
-  readonly sparse: SparseContent | undefined;
-  /** Only if the content comes in more than one part. */
-  hash: Hash | undefined;
-  digest: Buffer | undefined;
-}
-
 /** Where an entry goes, and what an earlier entry of the same name was. */
 interface Place {
   readonly path: Buffer;
@@ -62,10 +45,6 @@ const ROOT: CleanPath = { bytes: Buffer.alloc(0), ends: [] };
 const IMPLIED_FOLDER_MODE = 0o755;
 /** The largest that a file's owner can be: the next number means "as it is". */
 const MAX_ID = 2 ** 32 - 2;
-/** No content hashes to this. */
-const NO_DIGEST = Buffer.alloc(HASH_BYTES);
-const EMPTY_DIGEST = hash("sha256", Buffer.alloc(0), "buffer");
-
 /**
  * Writes the entries of one tar below a fresh, empty folder, as GNU tar would: a later entry replaces an earlier one of
  * the same name, unless a folder that is not empty is in the way. Unlike GNU tar it never goes through a symlink, and it
@@ -75,20 +54,19 @@ export class TarExtractor implements TarHandler {
   readonly #folder: LayerFolder;
   readonly #rules: UnpackRules;
   readonly #budgets: readonly UnpackBudget[];
-  readonly #hashesFiles: boolean;
   readonly #utf8Only: boolean;
   /** Folders' modes on disk, plus 1; 0 while they have others than they are to have. */
   readonly #madeModes = new Column("u16");
   readonly #table = new LayerTable();
-  #file: OpenFile | undefined;
+  readonly #content: FileContent;
   #skipped = 0;
 
   constructor(options: TarExtractorOptions) {
     this.#folder = new LayerFolder(options.root);
     this.#rules = options.rules;
     this.#budgets = options.budgets;
-    this.#hashesFiles = options.hashesFiles;
     this.#utf8Only = options.utf8Only;
+    this.#content = new FileContent(this.#folder, this.#table, options.hashesFiles);
   }
 
   /** Device nodes and FIFOs left out so far, and hard links to them. */
@@ -112,34 +90,15 @@ export class TarExtractor implements TarHandler {
   }
 
   seek(offset: number): void {
-    if (this.#file?.sparse !== undefined) this.#file.sparse.offset = offset;
+    this.#content.seek(offset);
   }
 
   data(bytes: Buffer): void {
-    const file = this.#file;
-    if (file === undefined) return;
-    this.#folder.write(file.descriptor, bytes, file.path, file.sparse?.offset);
-    if (file.sparse !== undefined) file.sparse.wrote(bytes.length);
-    else if (!this.#hashesFiles) return;
-    else if (bytes.length === file.size) file.digest = hash("sha256", bytes, "buffer");
-    else file.hash = (file.hash ?? createHash("sha256")).update(bytes);
+    this.#content.write(bytes);
   }
 
   endEntry(): void {
-    const file = this.#file;
-    if (file === undefined) return;
-    this.#file = undefined;
-    const { descriptor, path, row, size, sparse } = file;
-    if (sparse !== undefined) {
-      this.#folder.setSize(descriptor, path, size);
-      const isHashed = this.#hashesFiles && this.#table.canKeep(sparse);
-      // Read back, since some of it may have been written twice.
-      const held = isHashed ? this.#folder.hash(descriptor, path, sparse.ranges()) : undefined;
-      this.#table.putSparse(row, size, sparse, held);
-    } else if (this.#hashesFiles) {
-      this.#table.putContent(row, size, file.digest ?? file.hash?.digest() ?? EMPTY_DIGEST);
-    } else this.#table.putContent(row, size, NO_DIGEST);
-    this.#folder.finishFile(descriptor, path, file);
+    this.#content.end();
   }
 
   /** The tar is over: sets modes and times of folders, what is deepest first, and returns what was made. */
@@ -156,8 +115,7 @@ export class TarExtractor implements TarHandler {
   /** Closes what a failure left open. */
   close(): void {
     this.#madeModes.free();
-    if (this.#file !== undefined) closeSync(this.#file.descriptor);
-    this.#file = undefined;
+    this.#content.close();
   }
 
   #putRoot(entry: TarEntry, path: CleanPath): void {
@@ -219,7 +177,7 @@ export class TarExtractor implements TarHandler {
     const path = Buffer.from(place.path);
     const sparse = entry.isSparse ? new SparseContent(size) : undefined;
     const nothingYet = { sparse, hash: undefined, digest: undefined };
-    this.#file = { descriptor, row: place.row, path, mtime, mode, owner, size, ...nothingYet };
+    this.#content.begin({ descriptor, row: place.row, path, mtime, mode, owner, size, ...nothingYet });
   }
 
   #putSymlink(entry: TarEntry, place: Place): void {
