@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { useTempFolder } from "../../test/helpers/temp-folder.ts";
 import { exchangeTree } from "./tree-exchange.ts";
 
@@ -22,6 +22,13 @@ interface Folder {
 }
 /** A file, a symlink or a hard link with what it leads to, a folder. */
 type Entry = string | readonly ["link" | "same", string] | Folder;
+
+/** Where the folders of an exchange are to be, none of which is there yet. */
+function usePlaces(t: TestContext) {
+  const area = useTempFolder(t);
+  const at = (name: string) => join(area, name);
+  return { blobs: at("blobs"), staged: at("staged"), tree: at("tree"), aside: at("aside") };
+}
 
 /** Makes a folder of files (texts), links, links to files of `blobs`, and folders. */
 function make(folder: string, entries: Folder): void {
@@ -40,13 +47,7 @@ function isLink(entry: readonly ["link" | "same", string] | Folder): entry is re
 }
 
 test("what differs is replaced, what is missing is added, what is too much is taken out; the rest is left alone", (t) => {
-  const area = useTempFolder(t);
-  const [blobs, staged, tree, aside] = ["blobs", "staged", "tree", "aside"].map((name) => join(area, name)) as [
-    string,
-    string,
-    string,
-    string,
-  ];
+  const { blobs, staged, tree, aside } = usePlaces(t);
   make(blobs, { good: "good", other: "other" });
   const kept: Entry = ["same", join(blobs, "good")];
   make(tree, {
@@ -101,13 +102,7 @@ test("what differs is replaced, what is missing is added, what is too much is ta
 });
 
 test("a tree that is as it should be is left alone", (t) => {
-  const area = useTempFolder(t);
-  const [blobs, staged, tree, aside] = ["blobs", "staged", "tree", "aside"].map((name) => join(area, name)) as [
-    string,
-    string,
-    string,
-    string,
-  ];
+  const { blobs, staged, tree, aside } = usePlaces(t);
   make(blobs, { a: "a" });
   for (const folder of [staged, tree]) make(folder, { a: ["same", join(blobs, "a")], d: { l: ["link", "../a"] } });
   mkdirSync(aside);

@@ -12,6 +12,10 @@ import { takeAwayBind, unmountTarget } from "./unmount.ts";
 
 const TARGET = "/target";
 const busy = new DriverError("unavailable", "in use", Object.assign(new Error("busy"), { code: "EBUSY" }));
+/** In use for good: it can be detached only. */
+const staysBusy: FakeMounter["onCall"] = (call) => {
+  if (call.kind === "unmount" && call.how === "plain") throw busy;
+};
 
 test("nothing mounted is no work", async () => {
   const mounter = new FakeMounter();
@@ -30,9 +34,7 @@ test("a busy mount is tried for two seconds, then detached", async () => {
   const mounter = new FakeMounter();
   const clock = new ManualClock({ passBelowMs: 1000 });
   mounter.mountForeign(TARGET);
-  mounter.onCall = (call) => {
-    if (call.kind === "unmount" && call.how === "plain") throw busy;
-  };
+  mounter.onCall = staysBusy;
   const startMs = clock.monotonicMs();
   await unmountTarget(mounter, TARGET, clock);
   assert.equal(clock.monotonicMs() - startMs, 2000);
@@ -44,9 +46,7 @@ test("busy mounts that are stacked are given two seconds together", async () => 
   const mounter = new FakeMounter();
   const clock = new ManualClock({ passBelowMs: 1000 });
   for (let i = 0; i < 5; i++) mounter.mountForeign(TARGET);
-  mounter.onCall = (call) => {
-    if (call.kind === "unmount" && call.how === "plain") throw busy;
-  };
+  mounter.onCall = staysBusy;
   const startMs = clock.monotonicMs();
   await unmountTarget(mounter, TARGET, clock);
   assert.equal(clock.monotonicMs() - startMs, 2000);
