@@ -1,12 +1,11 @@
 import { isUtf8 } from "node:buffer";
 import { LayerFolder, type Owner } from "./layer-folder.ts";
-import { Column } from "./column.ts";
 import { FileContent } from "./file-content.ts";
 import { type LayerEntryType, LayerTable } from "./layer-index.ts";
-import { MAX_ALL_NAMES_BYTES } from "./name-table.ts";
 import { type CleanPath, cleanEntryPath } from "./paths.ts";
-import { quoteName, refuseEntry } from "./refusal.ts";
+import { refuseEntry } from "./refusal.ts";
 import type { TarEntry } from "./tar-entry.ts";
+import { TarFolders } from "./tar-folders.ts";
 import type { TarHandler } from "./tar-reader.ts";
 import { SparseContent } from "./sparse-content.ts";
 import type { UnpackBudget } from "./unpack-budget.ts";
@@ -42,7 +41,6 @@ interface Place {
 const DOT = 0x2e;
 const SLASH = 0x2f;
 const ROOT: CleanPath = { bytes: Buffer.alloc(0), ends: [] };
-const IMPLIED_FOLDER_MODE = 0o755;
 /** The largest that a file's owner can be: the next number means "as it is". */
 const MAX_ID = 2 ** 32 - 2;
 /**
@@ -55,9 +53,8 @@ export class TarExtractor implements TarHandler {
   readonly #rules: UnpackRules;
   readonly #budgets: readonly UnpackBudget[];
   readonly #utf8Only: boolean;
-  /** Folders' modes on disk, plus 1; 0 while they have others than they are to have. */
-  readonly #madeModes = new Column("u16");
   readonly #table = new LayerTable();
+  readonly #folders: TarFolders;
   readonly #content: FileContent;
   #skipped = 0;
 
@@ -66,6 +63,12 @@ export class TarExtractor implements TarHandler {
     this.#rules = options.rules;
     this.#budgets = options.budgets;
     this.#utf8Only = options.utf8Only;
+    this.#folders = new TarFolders({
+      ...options,
+      isImageLayer: options.rules.isImageLayer,
+      folder: this.#folder,
+      table: this.#table,
+    });
     this.#content = new FileContent(this.#folder, this.#table, options.hashesFiles);
   }
 
@@ -86,7 +89,7 @@ export class TarExtractor implements TarHandler {
     const whiteout = this.#whiteout(entry, path);
     if (whiteout !== undefined) this.#hide(entry, path, whiteout);
     else if (path.ends.length === 0) this.#putRoot(entry, path);
-    else this.#put(entry, path, this.#makeParents(entry, path, path.ends.length - 1));
+    else this.#put(entry, path, this.#folders.makeParents(entry, path, path.ends.length - 1));
   }
 
   seek(offset: number): void {
@@ -103,18 +106,13 @@ export class TarExtractor implements TarHandler {
 
   /** The tar is over: sets modes and times of folders, what is deepest first, and returns what was made. */
   finish(): LayerTable {
-    for (let row = this.#table.rowCount - 1; row >= 0; row--) {
-      if (this.#table.type(row) !== "folder") continue;
-      const mode = this.#table.mode(row);
-      const hasMode = this.#madeModes.get(row) === mode + 1;
-      this.#folder.finishFolder(this.#table.path(row), hasMode ? undefined : mode, this.#table.mtime(row));
-    }
+    this.#folders.finish();
     return this.#table;
   }
 
   /** Closes what a failure left open. */
   close(): void {
-    this.#madeModes.free();
+    this.#folders.free();
     this.#content.close();
   }
 
@@ -130,17 +128,17 @@ export class TarExtractor implements TarHandler {
 
   /** Notes what lower layers have no more; the entry itself makes nothing but the folders that its path leads through. */
   #hide(entry: TarEntry, path: CleanPath, { depth, hides, from, end }: Whiteout): void {
-    const parent = this.#makeParents(entry, path, depth);
+    const parent = this.#folders.makeParents(entry, path, depth);
     if (hides === "folder") this.#table.hideLower(parent);
     if (hides !== "path") return;
     if (from === end || (path.bytes[from] === DOT && end - from <= 2 && path.bytes[end - 1] === DOT))
       throw refuseEntry(entry.name, "it is a whiteout of no name");
-    this.#table.hideLower(this.#rowOf(entry, parent, path.bytes, from, end));
+    this.#table.hideLower(this.#folders.rowOf(entry, parent, path.bytes, from, end));
   }
 
   #put(entry: TarEntry, path: CleanPath, parent: number): void {
     const from = path.ends.length === 1 ? 0 : (path.ends.at(-2) ?? 0) + 1;
-    const row = this.#rowOf(entry, parent, path.bytes, from, path.bytes.length);
+    const row = this.#folders.rowOf(entry, parent, path.bytes, from, path.bytes.length);
     const place: Place = { path: path.bytes, old: this.#table.type(row), row };
     if (entry.type === "folder") this.#putFolder(entry, place);
     else if (entry.type === "file") this.#putFile(entry, place);
@@ -152,13 +150,9 @@ export class TarExtractor implements TarHandler {
   #putFolder(entry: TarEntry, place: Place): void {
     if (place.old !== "folder") {
       this.#makeRoom(entry, place);
-      this.#makeFolder(place.row, place.path, this.#rules.folderMode(entry.mode));
+      this.#folders.make(place.row, place.path, this.#rules.folderMode(entry.mode));
     }
     this.#putFolderFacts(entry, place.row, place.path);
-  }
-
-  #makeFolder(row: number, path: Buffer, mode: number): void {
-    this.#madeModes.set(row, this.#folder.makeFolder(path, mode) ? mode + 1 : 0);
   }
 
   #putFolderFacts(entry: TarEntry, row: number, path: Buffer): void {
@@ -191,7 +185,7 @@ export class TarExtractor implements TarHandler {
 
   #putHardLink(entry: TarEntry, place: Place): void {
     const target = cleanEntryPath(this.#fromRoot(entry.linkName), entry.name);
-    const row = this.#rowOfTarget(entry, target);
+    const row = this.#folders.rowOfTarget(entry, target);
     const type = this.#table.type(row);
     if (type === "folder") throw refuseEntry(entry.name, "it is a hard link to a folder");
     if (type === "skipped") this.#skip(place);
@@ -229,70 +223,11 @@ export class TarExtractor implements TarHandler {
     return start > 0 ? path.subarray(start) : path;
   }
 
-  /** The row of what a hard link leads to. In an image's layer it may be one of type "nothing": lower layers have it. */
-  #rowOfTarget(entry: TarEntry, target: CleanPath): number {
-    let row = 0;
-    for (let i = 0, from = 0; i < target.ends.length; i++) {
-      const end = target.ends[i] ?? 0;
-      const type = this.#table.type(row);
-      if (type !== "nothing") this.#refuseUnlessFolder(entry, type);
-      const found = this.#table.names.find(row, target.bytes, from, end);
-      if (!this.#rules.isImageLayer && (found === 0 || this.#table.type(found) === "nothing"))
-        throw refuseEntry(entry.name, `its target ${quoteName(target.bytes)} is not in the tar before it`);
-      // What is only spoken of takes memory like a folder that is only implied.
-      if (found === 0) this.#countImplied(entry);
-      row = found === 0 ? this.#rowOf(entry, row, target.bytes, from, end) : found;
-      from = end + 1;
-    }
-    return row;
-  }
-
-  /** The row of the folder that is so many parts of a path deep. Folders that are not there yet are made. */
-  #makeParents(entry: TarEntry, path: CleanPath, depth: number): number {
-    let row = 0;
-    for (let i = 0, from = 0; i < depth; i++) {
-      const end = path.ends[i] ?? 0;
-      row = this.#rowOf(entry, row, path.bytes, from, end);
-      const type = this.#table.type(row);
-      if (type === "nothing") {
-        this.#countImplied(entry);
-        this.#makeFolder(row, path.bytes.subarray(0, end), IMPLIED_FOLDER_MODE);
-        this.#table.put(row, { type: "folder", mode: IMPLIED_FOLDER_MODE, mtime: undefined });
-      } else {
-        this.#refuseUnlessFolder(entry, type);
-      }
-      from = end + 1;
-    }
-    return row;
-  }
-
-  #countImplied(entry: TarEntry): void {
-    this.#table.counts.impliedFolders++;
-    for (const budget of this.#budgets) budget.takeImpliedFolder(entry.name);
-  }
-
   /** Whose a file is to be: in an image, whoever the tar says. */
   #ownerOf({ name, uid, gid }: TarEntry): Owner | undefined {
     if (!this.#rules.isImageLayer) return undefined;
     if ([uid, gid].every((id) => Number.isInteger(id) && id >= 0 && id <= MAX_ID)) return { uid, gid };
     throw refuseEntry(name, `its owner is ${uid}:${gid}, which no file's can be`);
-  }
-
-  #refuseUnlessFolder(entry: TarEntry, type: LayerEntryType): void {
-    if (type === "symlink") throw refuseEntry(entry.name, "its path leads through a symlink");
-    if (type !== "folder") throw refuseEntry(entry.name, "its path leads through something that is no folder");
-  }
-
-  /** The row of a name in a folder: a new one is of type "nothing". */
-  #rowOf(entry: TarEntry, parent: number, bytes: Buffer, from: number, end: number): number {
-    const found = this.#table.names.find(parent, bytes, from, end);
-    if (found !== 0) return found;
-    const row = this.#table.names.add(parent, bytes, from, end);
-    if (row !== undefined) {
-      this.#table.put(row, { type: "nothing", mode: 0, mtime: undefined });
-      return row;
-    }
-    throw refuseEntry(entry.name, `with it, all names in the tar take more than ${MAX_ALL_NAMES_BYTES} bytes`);
   }
 }
 
