@@ -108,6 +108,25 @@ test("only so much may be away, but who waits for another pull lets go in any ca
   assert.deepEqual(next.asked, ["leave"]);
 });
 
+test("a pull that has to go again before it has its place holds its room still", async () => {
+  const room = new AwayRoom();
+  const large = use({ room, layers: 15_000 });
+  const fetch = large.place.begin(never);
+  fetch.idle("answer");
+  await large.pass(500);
+  const busy = fetch.busy();
+  fetch.idle("pause");
+  await large.pass(0);
+  large.letIn();
+  await busy;
+  await large.pass(0);
+  assert.deepEqual(large.asked, ["leave", "take", "leave"]);
+  const more = use({ room, layers: 10_000 });
+  more.place.begin(never).idle("answer");
+  await more.pass(500);
+  assert.deepEqual(more.asked, []);
+});
+
 test("who gives up waits for no place", async () => {
   const { place, pass } = use();
   const caller = new AbortController();

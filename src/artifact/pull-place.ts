@@ -100,7 +100,11 @@ export class PullPlace {
     if (signal.aborted) return Promise.reject(signal.reason);
     if (this.#isAway) {
       this.#isAway = false;
-      this.#move(() => this.#options.ask({ place: "take" }).finally(() => this.#giveRoomBack()));
+      this.#move(async () => {
+        await this.#options.ask({ place: "take" });
+        // It may have had to go again before it had its place.
+        if (!this.#isAway) this.#giveRoomBack();
+      });
     }
     return this.#moving === undefined ? this.#here : untilAborted(this.#moving, signal);
   }

@@ -100,8 +100,8 @@ export class Unpacking implements PlaceSeeker {
   async #run(): Promise<UnpackedTar> {
     await this.#begun.promise;
     for (;;) {
-      await this.#options.places.enter(this, this.#abandoned.signal);
       this.#mustGiveWay = false;
+      await this.#options.places.enter(this, this.#abandoned.signal);
       try {
         return await this.#unpack();
       } catch (error) {
@@ -122,6 +122,8 @@ export class Unpacking implements PlaceSeeker {
     const growth = new Growth();
     growth.advance(this.#availableBytes);
     if (this.#isComplete) growth.complete();
+    // Told between being let in and this, when there was nothing to end yet.
+    if (this.#mustGiveWay || this.#abandoned.signal.aborted) growth.abandon();
     this.#growth = growth;
     const payload = { ...job, growth: growth.shared, folder, indexFile: staged.indexFile };
     const { skippedEntries, use } = await host.call("unpack", payload);
