@@ -50,6 +50,47 @@ test("trees are named by the beginning of their id or digest, or by a reference 
   assert.deepEqual(await remove("oras://GHCR.io/team/thing:a"), ["a leased"]);
 });
 
+test("a digest is named by its digits alone, too, in capitals or not", async () => {
+  await using area = await useAdmin();
+  const { remove } = area;
+  const [b, c] = ["b", "c"].map((text) => digestOf(Buffer.from(text)));
+  assert.deepEqual(await remove(b?.slice("sha256:".length, "sha256:".length + 6) ?? ""), ["b removed"]);
+  assert.deepEqual(await remove(c?.slice("sha256:".length).toUpperCase() ?? ""), ["c removed"]);
+  assert.deepEqual(await remove(`SHA256:${digestOf(Buffer.from("a")).slice(7, 19)}`), ["a leased"]);
+});
+
+const explained: [word: string, says: RegExp][] = [
+  ["bbbbb", /named by "bbbbb": of an id or a digest, 6 digits or more are needed; oras-csi cache ls shows them$/],
+  ["sha256:bbb", /of an id or a digest, 6 digits or more are needed/],
+  ["0bbbbb", /named by "0bbbbb": see oras-csi cache ls for ids, digests and references$/],
+  [
+    "ghcr.io/team/thing",
+    /named by "ghcr.io\/team\/thing", which means ghcr.io\/team\/thing:latest; of its repository there are ghcr.io\/team\/thing:a, .*:all, .*:b, .*:c$/,
+  ],
+  ["team/thing:a", /"team\/thing:a", which means docker.io\/team\/thing:a: see oras-csi cache ls /],
+];
+for (const [word, says] of explained) {
+  test(`what may be meant is said of a name that no tree has: ${word}`, async () => {
+    await using area = await useAdmin();
+    await assert.rejects(area.remove(word), says);
+  });
+}
+
+test("trees of one beginning are named by their ids", async () => {
+  await using area = await useAdmin();
+  const { cache } = area;
+  const other = `${"b".repeat(60)}cccc` as TreeId;
+  const staged = join(cache.layout.tmp, "other");
+  mkdirSync(staged);
+  const manifest = digestOf(Buffer.from("b"));
+  await cache.commitTree(other, staged, { manifest, bytes: 0, inodes: 1, layers: [], references: [] });
+  const says = (beginning: string) =>
+    new RegExp(`2 trees begin with ${beginning}: give more of one's id: (b{64}, b{60}c{4}|b{60}c{4}, b{64})$`);
+  await assert.rejects(area.remove("bbbbbbbb"), says("bbbbbbbb"));
+  await assert.rejects(area.remove(manifest.slice(0, 20)), says(manifest.slice(0, 20)));
+  assert.deepEqual(await area.remove(manifest), ["b removed", "b removed"], "a whole digest names all of its trees");
+});
+
 test("a reference names all trees that it was used for", async () => {
   await using area = await useAdmin();
   assert.deepEqual(await area.remove("ghcr.io/team/thing:all"), ["a leased", "b removed", "c removed"]);

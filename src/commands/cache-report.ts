@@ -21,7 +21,7 @@ const kindNames = {
 export function treesText(trees: readonly ListedTree[], nowMs: number): string {
   const rows = trees.map((tree) => [
     tree.id.slice(0, SHORT_HEX),
-    tree.references.at(-1) ?? "-",
+    referencesText(tree.references),
     shortDigest(tree.manifest),
     formatBytes(tree.sizeBytes),
     tree.createdAt === null ? "-" : ageText(nowMs - Date.parse(tree.createdAt)),
@@ -85,6 +85,12 @@ function outcomeText({ id, references, outcome, holders, freedBytes }: TreeOutco
   if (outcome === "pinned" && wanted === "remove") return `kept ${name}: it is pinned, see oras-csi cache unpin`;
   if (outcome === "gone") return `${name} is gone`;
   return `${outcome} ${name}`;
+}
+
+/** The newest reference, and how many others there are. */
+function referencesText(references: readonly string[]): string {
+  const others = references.length > 1 ? ` +${references.length - 1}` : "";
+  return `${references.at(-1) ?? "-"}${others}`;
 }
 
 function notesOf({ pinned, damage, volumes, leases }: ListedTree): string {
