@@ -13,9 +13,17 @@ const words: readonly (readonly [inPods: string, onCommandLine: string])[] = [
   ["the node's DNS", "this machine's DNS"],
 ];
 
-/** The error as somebody should read it who called a command. */
-export function inClientWords(error: unknown): unknown {
+/** What is said of the cache, where the command has none. */
+const cacheless: typeof words = [
+  ["the file system of the driver's data dir has", "the folder's file system has"],
+  [", and nothing more can be taken out of the cache", ""],
+  ["the driver's data dir is", "the folder is"],
+];
+
+/** The error as somebody should read it who called a command that keeps a cache, or does not. */
+export function inClientWords(error: unknown, has: "a cache" | "no cache" = "no cache"): unknown {
   if (!(error instanceof DriverError)) return error;
-  const message = words.reduce((text, [inPods, here]) => text.replaceAll(inPods, here), error.message);
+  const all = has === "a cache" ? words : [...words, ...cacheless];
+  const message = all.reduce((text, [inPods, here]) => text.replaceAll(inPods, here), error.message);
   return new DriverError(error.kind, message, error.cause);
 }

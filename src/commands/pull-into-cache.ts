@@ -1,8 +1,8 @@
-import { platformOfMachine } from "../oci/index.ts";
 import { arch } from "node:os";
 import type { PulledTree } from "../admin/index.ts";
 import { exportTree } from "../artifact/index.ts";
 import { createLayout } from "../cache/index.ts";
+import { formatReference, platformOfMachine } from "../oci/index.ts";
 import type { Credential } from "../registry/index.ts";
 import { AdminClient } from "./admin-client.ts";
 import type { ClientAccess } from "./client-access.ts";
@@ -32,6 +32,7 @@ export async function pullIntoCache(target: CachePull, pull: EnginePull): Promis
   if (holder instanceof AdminClient) return await pullByDriver(holder, target, pull);
   await using engine = await PullEngine.open({ dataDir, isScratch: false, writeLog, signal, access, lock: holder });
   const tree = await engine.pull(pull);
+  await engine.cache.trees.addReference(tree.id, formatReference(access.reference));
   if (namespace !== undefined) await engine.cache.references.allow(access.repository, namespace);
   if (output !== undefined) exportTree({ tree: tree.folder, target: output, how: "copy" });
   return tree;

@@ -1,13 +1,18 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { runCommand } from "../../test/helpers/command-run.ts";
+import { useSmallDisk, whyNoSmallDisk } from "../../test/helpers/small-disk.ts";
 import { useTempFolder } from "../../test/helpers/temp-folder.ts";
 import { artifact, EmbeddedRegistry, fileLayer, folderLayer, push } from "../../test/registry/index.ts";
+import type { ListedTree } from "../admin/index.ts";
 import { PullEngine } from "./pull-engine.ts";
 import { scratchIn } from "./scratch-folder.ts";
+
+const main = join(import.meta.dirname, "../main.ts");
 
 async function useThing(content = "new") {
   const registry = await EmbeddedRegistry.start();
@@ -212,6 +217,19 @@ describe("--data-dir", () => {
     assert.deepEqual(registry.log.entries, []);
   });
 
+  test("knows each reference that a tree was pulled for", async (t) => {
+    const { registry, manifest, reference } = await useThing();
+    await using _ = registry;
+    await push(registry, "team/thing", manifest, "v2");
+    const dataDir = useTempFolder(t);
+    const references = [reference, `${registry.host}/team/thing:v2`];
+    for (const each of references) {
+      assert.equal((await runCommand(["pull", "--plain-http", "--data-dir", dataDir, each])).code, 0);
+    }
+    const { output } = await runCommand(["cache", "ls", "--json", "--data-dir", dataDir]);
+    assert.deepEqual((JSON.parse(output) as ListedTree[])[0]?.references, references);
+  });
+
   test("asks the credential helpers that a config.json names", async (t) => {
     const users = { ann: { password: "pa55" } };
     await using registry = await EmbeddedRegistry.start({ auth: { kind: "basic", users } });
@@ -236,6 +254,35 @@ describe("--data-dir", () => {
     const { code, error } = await runCommand(["pull", "--namespace=x", "localhost:1/a"]);
     assert.deepEqual([code, error], [2, "oras-csi: --namespace needs --data-dir: whose cache is meant\n"]);
   });
+});
+
+test("a folder that cannot be written is told with the reason", async (t) => {
+  const folder = useTempFolder(t);
+  writeFileSync(join(folder, "file"), "");
+  const rows: [output: string, why: string][] = [
+    [join(folder, "file"), "EEXIST: a file is in the way"],
+    [join(folder, "file/below"), "ENOTDIR: a file is in the way"],
+    ["/proc/oras-csi", "ENOENT"],
+  ];
+  for (const [output, why] of rows) {
+    // A process of its own: Node's recursive mkdir would never come back from /proc.
+    const argv = [main, "pull", "-o", output, "localhost:1/a"];
+    const { status, stderr } = spawnSync(process.execPath, argv, { encoding: "utf8", timeout: 60_000 });
+    assert.deepEqual(
+      [status, stderr],
+      [1, `oras-csi: cannot write into the folder ${output} (${why}): see --output\n`],
+    );
+  }
+});
+
+test("a full disk is told of the folder, not of a cache that there is not", { skip: whyNoSmallDisk() }, async () => {
+  await using registry = await EmbeddedRegistry.start();
+  await push(registry, "team/thing", artifact([fileLayer("file", Buffer.alloc(4 * 1024 * 1024, "x"))]), "v1");
+  using disk = useSmallDisk({ sizeBytes: 4 * 1024 * 1024 });
+  const argv = ["pull", "--plain-http", "-o", disk.path, `${registry.host}/team/thing:v1`];
+  const { code, error } = await runCommand(argv);
+  assert.equal(code, 1);
+  assert.match(error, /are needed, the folder's file system has [\d.]+ MB of [\d.]+ MB left\n$/);
 });
 
 test("on a terminal a line tells the progress, and goes; --json is one object", async (t) => {

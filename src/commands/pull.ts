@@ -1,6 +1,6 @@
-import { mkdirSync } from "node:fs";
+import { constants, promises as fs } from "node:fs";
 import { resolve } from "node:path";
-import { DriverError } from "../base/index.ts";
+import { DriverError, errnoOf, makeFolders } from "../base/index.ts";
 import { parseClientCommand, type PullValues, pullOptions, UsageError } from "../config/index.ts";
 import { formatReference } from "../oci/index.ts";
 import { openAccess } from "./client-access.ts";
@@ -38,7 +38,7 @@ export async function runPull(context: CommandContext): Promise<number> {
     return 0;
   } catch (error) {
     line.clear();
-    if (!signal.aborted) throw inClientWords(error);
+    if (!signal.aborted) throw inClientWords(error, values.dataDir === undefined ? "no cache" : "a cache");
     context.writeError("oras-csi: stopped; what came so far is kept, and the next pull goes on with it\n");
     return INTERRUPTED;
   }
@@ -50,7 +50,7 @@ async function pullTo(values: PullValues, pull: EnginePull, context: CommandCont
   const writeLog = (text: string) => context.writeError(text);
   const folder = resolve(cwd, values.output ?? ".");
   const output = dataDir === undefined || values.output !== undefined ? folder : undefined;
-  if (output !== undefined) makeOutput(output);
+  if (output !== undefined) await makeOutput(output);
   const tree =
     dataDir === undefined
       ? await pullToFolder({ folder, writeLog }, pull)
@@ -59,10 +59,13 @@ async function pullTo(values: PullValues, pull: EnginePull, context: CommandCont
   return { reference: formatReference(pull.access.reference), digest, bytes, inodes, output };
 }
 
-function makeOutput(path: string): void {
+async function makeOutput(path: string): Promise<void> {
   try {
-    mkdirSync(path, { recursive: true });
+    await makeFolders(path);
+    await fs.access(path, constants.W_OK | constants.X_OK);
   } catch (error) {
-    throw new DriverError("bad-input", `cannot make the folder ${path} for the files`, error);
+    const code = errnoOf(error) ?? "an unknown error";
+    const why = code === "EEXIST" || code === "ENOTDIR" ? `${code}: a file is in the way` : code;
+    throw new DriverError("bad-input", `cannot write into the folder ${path} (${why}): see --output`, error);
   }
 }
