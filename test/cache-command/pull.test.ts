@@ -18,6 +18,21 @@ function pullArguments({ dataDir }: Sandbox, reference: string, ...more: string[
   return ["pull", "--plain-http", `--data-dir=${dataDir}`, ...more, reference];
 }
 
+/** Lets so many bytes of each blob come, the rest when `until` settles: never, if it is not given. */
+function holdBlobs(registry: EmbeddedRegistry, afterBytes: number, until = new Promise<void>(() => undefined)): void {
+  registry.fault = ({ path }) => (path.includes("/blobs/") ? { kind: "hold", afterBytes, until } : undefined);
+}
+
+/** Begins a pull in a process of its own. What is returned kills it, and waits until it is gone. */
+function beginPull(sandbox: Sandbox, reference: string): () => Promise<unknown> {
+  const kill = new AbortController();
+  const ended = runProgram(pullArguments(sandbox, reference), { kill: kill.signal });
+  return () => {
+    kill.abort();
+    return ended;
+  };
+}
+
 test(
   "a pull beside a running driver gives the artifact to the namespace that is named, and to no other",
   REAL,
@@ -119,18 +134,13 @@ test(
     const content = "0123456789".repeat(400_000);
     const reference = await pushThing(registry, artifact([fileLayer("model", content)]));
     await using sandbox = await Sandbox.start();
-    registry.fault = ({ path }) =>
-      path.includes("/blobs/")
-        ? { kind: "hold", afterBytes: 1_500_000, until: new Promise<void>(() => undefined) }
-        : undefined;
-    const kill = new AbortController();
-    const killed = runProgram(pullArguments(sandbox, reference), { kill: kill.signal });
+    holdBlobs(registry, 1_500_000);
+    const kill = beginPull(sandbox, reference);
     const ingest = join(sandbox.dataDir, "ingest");
     await soon(async () =>
       assert.ok(readdirSync(ingest).some((name) => statSync(join(ingest, name)).size > 1_000_000)),
     );
-    kill.abort();
-    await killed;
+    await kill();
     await sandbox.driver.said(/pull cancelled/);
 
     registry.fault = undefined;
@@ -149,15 +159,11 @@ test("a command that is stopped says so, and ends its pull", REAL, async () => {
   await using registry = await EmbeddedRegistry.start();
   const reference = await pushThing(registry, await thing());
   await using sandbox = await Sandbox.start();
-  const asked = Promise.withResolvers<void>();
-  registry.fault = ({ path }) => {
-    if (!path.includes("/blobs/")) return undefined;
-    asked.resolve();
-    return { kind: "hold", afterBytes: 0, until: new Promise<void>(() => undefined) };
-  };
+  registry.log.clear();
+  holdBlobs(registry, 0);
   const stop = new AbortController();
   const stopped = runCommand(pullArguments(sandbox, reference), { signal: stop.signal });
-  await asked.promise;
+  await registry.log.waitFor(({ path }) => path.includes("/blobs/"));
   stop.abort();
   const { code, error } = await stopped;
   const says = "oras-csi: stopped; what came so far is kept, and the next pull goes on with it\n";
@@ -175,15 +181,12 @@ test(
     await using sandbox = await Sandbox.start();
     registry.log.clear();
     const later = Promise.withResolvers<void>();
-    registry.fault = ({ path }) =>
-      path.includes("/blobs/") ? { kind: "hold", afterBytes: 1_500_000, until: later.promise } : undefined;
-    const kill = new AbortController();
-    const killed = runProgram(pullArguments(sandbox, reference), { kill: kill.signal });
+    holdBlobs(registry, 1_500_000, later.promise);
+    const kill = beginPull(sandbox, reference);
     await soon(async () => assert.equal(registry.log.blobGets().length, 1));
     const volume = sandbox.kubelet.volume({ attributes: attributes(reference) });
     await abortedWithProgress(() => volume.publish({ timeoutMs: 5_000 }));
-    kill.abort();
-    await killed;
+    await kill();
     later.resolve();
     await volume.publish();
     assert.equal(readFileSync(join(volume.targetPath, "model"), "utf8"), content);
