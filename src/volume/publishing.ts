@@ -1,0 +1,80 @@
+import { allEnded, type KeyedLock } from "../base/index.ts";
+import type { Tree } from "../cache/index.ts";
+import type { Propagation } from "./propagation.ts";
+import type { RecordedMounts } from "./recorded-mounts.ts";
+import { checkTarget } from "./target.ts";
+import type { Targets } from "./targets.ts";
+import type { PublishOutcome, PublishRequest } from "./volume-service.ts";
+import type { WantedVolume } from "./wanted-volume.ts";
+import type { Found, WantedTrees } from "./wanted-trees.ts";
+
+/** What publishing needs. */
+export interface PublishingOptions {
+  readonly trees: WantedTrees;
+  readonly mounts: RecordedMounts;
+  readonly targets: Targets;
+  readonly propagation: Propagation;
+  /** By target path. */
+  readonly locks: KeyedLock;
+}
+
+/** Makes what a volume wants present, and visible at its target. */
+export class Publishing {
+  readonly #options: PublishingOptions;
+
+  constructor(options: PublishingOptions) {
+    this.#options = options;
+  }
+
+  /** Publishes a volume: at once if the cache has its tree, else after a pull, for which the target is not locked. */
+  async run(wanted: WantedVolume, request: PublishRequest): Promise<PublishOutcome> {
+    const { trees, locks } = this.#options;
+    const { targetPath } = wanted;
+    const { signal } = request;
+    const finding = trees.findCached(wanted, request);
+    try {
+      const publish = () => this.#publishCached(wanted, request, finding);
+      const outcome = await locks.run(targetPath, publish, signal);
+      if (outcome !== undefined) return outcome;
+    } finally {
+      await finding.then((found) => found?.drop());
+    }
+    const { tree, lease } = await trees.present(wanted, request);
+    using _ = lease;
+    return await locks.run(targetPath, () => this.#mount(wanted, tree, request), signal);
+  }
+
+  /**
+   * Mounts a tree that the cache has. Undefined if something has to be asked or fetched first, which is not waited for under
+   * the lock; throws "refused" where nothing can be done either.
+   */
+  async #publishCached(
+    wanted: WantedVolume,
+    request: PublishRequest,
+    finding: Promise<Found | undefined>,
+  ): Promise<PublishOutcome | undefined> {
+    const { targets, propagation, mounts } = this.#options;
+    const { targetPath } = wanted;
+    const look = await targets.look(wanted, request);
+    if (look === "published") return "unchanged";
+    await propagation.require(targetPath, look.folder);
+    if (look.isThere || look.folder === undefined) await checkTarget(targetPath);
+    const found = await finding;
+    if (found === undefined) return undefined;
+    request.signal.throwIfAborted();
+    const draft = await found.drafting;
+    // Before the mount: if it fails, nothing of the volume is there yet.
+    await found.take();
+    const mounting = mounts.make(wanted, found.tree, draft);
+    await allEnded([mounting, found.link()]);
+    return "published";
+  }
+
+  async #mount(wanted: WantedVolume, tree: Tree, request: PublishRequest): Promise<PublishOutcome> {
+    const { targets, mounts } = this.#options;
+    request.signal.throwIfAborted();
+    if ((await targets.look(wanted, request)) === "published") return "unchanged";
+    await mounts.make(wanted, tree);
+    return "published";
+  }
+}
