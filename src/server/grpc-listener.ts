@@ -1,8 +1,9 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
-import { type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
+import type { ConnectRouter } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
 import { describeError, type Logger } from "../base/index.ts";
+import { GrpcRouter } from "./grpc-router.ts";
 import { requestFromStream, respondOnStream } from "./grpc-stream.ts";
 import type { InFlight } from "./in-flight.ts";
 
@@ -46,10 +47,7 @@ export function createGrpcListener(
 }
 
 function handlersFrom(options: GrpcListenerOptions): ReadonlyMap<string, UniversalHandler> {
-  const router = createConnectRouter({
-    grpc: true,
-    grpcWeb: false,
-    connect: false,
+  const router = new GrpcRouter({
     acceptCompression: [compressionGzip],
     readMaxBytes: READ_MAX_BYTES,
     maxTimeoutMs: MAX_TIMEOUT_MS,

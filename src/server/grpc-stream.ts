@@ -42,7 +42,7 @@ export function requestFromStream(stream: ServerHttp2Stream, headers: IncomingHt
 }
 
 /**
- * Sends the answer of one of Connect's handlers; resolves when all of it is on its way, or the stream is gone. What the
+ * Sends the answer of one of Connect's handlers; resolves when it is on its way, or the stream is gone. What the
  * caller sent and nobody read to its end is dropped: it would keep the stream open. (Node drops what nobody began to read.)
  */
 export async function respondOnStream(stream: ServerHttp2Stream, answer: UniversalServerResponse): Promise<void> {
@@ -54,42 +54,25 @@ export async function respondOnStream(stream: ServerHttp2Stream, answer: Univers
 }
 
 async function respond(stream: ServerHttp2Stream, answer: UniversalServerResponse): Promise<void> {
-  const body = answer.body?.[Symbol.asyncIterator]();
-  // Headers are sent after the first read, as the handler may set them until then.
-  let chunk = await body?.next();
-  if (isGone(stream)) return giveUp(body);
+  // All of it first: the handler may set headers until then, and so they leave in one write with it and the trailers.
+  const body = await wholeOf(answer.body);
+  if (isGone(stream)) return;
   const { trailer } = answer;
   if (trailer !== undefined) stream.once("wantTrailers", () => stream.sendTrailers(headersTo(trailer)));
   stream.respond({ ":status": answer.status, ...headersTo(answer.header) }, { waitForTrailers: trailer !== undefined });
-  for (; chunk !== undefined && chunk.done !== true; chunk = await body?.next()) {
-    if (isGone(stream)) return giveUp(body);
-    if (!stream.write(chunk.value)) await drained(stream);
-  }
-  if (isGone(stream)) return giveUp(body);
-  stream.end();
+  if (body.length > 0) stream.end(body);
+  else stream.end();
+}
+
+/** Methods are unary here: an answer is one message at most. */
+async function wholeOf(body: UniversalServerResponse["body"]): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const part of body ?? []) parts.push(part);
+  return Buffer.concat(parts);
 }
 
 function isGone(stream: ServerHttp2Stream): boolean {
   return stream.destroyed || stream.closed;
-}
-
-/** Tells the handler that nobody waits for the rest. */
-async function giveUp(body: AsyncIterator<Uint8Array> | undefined): Promise<void> {
-  // It answers with that same error.
-  await body?.throw?.(new ConnectError("the caller is gone", Code.Aborted)).catch(() => undefined);
-}
-
-function drained(stream: ServerHttp2Stream): Promise<void> {
-  return new Promise((resolve) => {
-    if (isGone(stream)) return resolve();
-    const done = () => {
-      stream.off("drain", done);
-      stream.off("close", done);
-      resolve();
-    };
-    stream.on("drain", done);
-    stream.on("close", done);
-  });
 }
 
 function reasonOf(resetCode: number): ConnectError | undefined {
