@@ -25,6 +25,19 @@ for (const pieceBytes of [1, 2, 3, 7, 1000]) {
   });
 }
 
+test("small chunks that came together are one step, whatever there is between them", () => {
+  const large = "x".repeat(5000);
+  const text = `${"1;a=b\r\ny\r\n".repeat(1000)}${large.length.toString(16)}\r\n${large}\r\n${"2\r\nzz\r\n".repeat(500)}0\r\n\r\n`;
+  const decoder = createBodyDecoder({ kind: "chunked" });
+  const parts: string[] = [];
+  for (let input = Buffer.from(text); !decoder.isDone; ) {
+    const { used, data } = decoder.decode(input);
+    if (data !== undefined) parts.push(data.toString());
+    input = input.subarray(used);
+  }
+  assert.deepEqual(parts, ["y".repeat(1000), large, "z".repeat(1000)]);
+});
+
 test("an empty chunked body", () => {
   assert.deepEqual(decodeAll("chunked", "0\r\n\r\n", 1), { data: "", rest: "", isDone: true });
 });

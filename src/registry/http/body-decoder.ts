@@ -1,6 +1,6 @@
 import { type BodyFraming, HttpSyntaxError } from "./http-message.ts";
 
-/** Finds the body's bytes in what a connection brings, step by step, without copying. */
+/** Finds the body's bytes in what a connection brings, step by step; only small pieces of them are moved, in their place. */
 export interface BodyDecoder {
   /** True when the body's last byte was read. */
   readonly isDone: boolean;
@@ -12,6 +12,8 @@ export interface BodyDecoder {
 
 const maxLineBytes = 8192;
 const maxTrailerBytes = 64 * 1024;
+/** A chunk below this is moved to the one before it: to hash and write each by itself would take far longer. */
+const smallChunkBytes = 4096;
 
 /** The decoder for a framing. It throws `HttpSyntaxError` for bytes that break it. */
 export function createBodyDecoder(framing: BodyFraming): BodyDecoder {
@@ -19,7 +21,7 @@ export function createBodyDecoder(framing: BodyFraming): BodyDecoder {
     case "length":
       return createLengthDecoder(framing.length);
     case "chunked":
-      return createChunkedDecoder();
+      return new ChunkedDecoder();
     case "until-close":
       return { isDone: false, isWholeAtClose: true, decode: (input) => ({ used: input.length, data: input }) };
   }
@@ -41,56 +43,64 @@ function createLengthDecoder(length: number): BodyDecoder {
 }
 
 /** RFC 9112, 7.1: size line, data, line end, ..., size 0, trailers (dropped), empty line. */
-function createChunkedDecoder(): BodyDecoder {
-  let state: "size" | "data" | "data-end" | "trailer" | "done" = "size";
-  let left = 0;
-  let line = "";
-  let trailerBytes = 0;
+class ChunkedDecoder implements BodyDecoder {
+  readonly isWholeAtClose = false;
+  #state: "size" | "data" | "data-end" | "trailer" | "done" = "size";
+  #left = 0;
+  #line = "";
+  #trailerBytes = 0;
 
-  /** Adds to the line at hand; its text once it is complete. */
-  function readLine(input: Buffer): { readonly used: number; readonly text: string | undefined } {
+  get isDone(): boolean {
+    return this.#state === "done";
+  }
+
+  decode(input: Buffer): { readonly used: number; readonly data: Buffer | undefined } {
+    let [used, gathered] = [0, 0];
+    while (used < input.length && this.#state !== "done") {
+      if (this.#state !== "data") {
+        used += this.#readLine(input.subarray(used));
+        continue;
+      }
+      const count = Math.min(this.#left, input.length - used);
+      const isLarge = count >= smallChunkBytes;
+      if (isLarge && used > 0) break;
+      if (used > gathered) input.copyWithin(gathered, used, used + count);
+      used += count;
+      gathered += count;
+      this.#left -= count;
+      if (this.#left === 0) this.#state = "data-end";
+      if (isLarge) break;
+    }
+    return { used, data: gathered === 0 ? undefined : input.subarray(0, gathered) };
+  }
+
+  /** Adds to the line at hand, and reads that once it is complete; how many bytes of the input were its. */
+  #readLine(input: Buffer): number {
     const end = input.indexOf(0x0a);
     const used = end < 0 ? input.length : end + 1;
-    line += input.toString("latin1", 0, used);
-    if (line.length > maxLineBytes) throw new HttpSyntaxError("the answer has a chunk line that is too long");
-    if (end < 0) return { used, text: undefined };
-    const text = line.replace(/\r?\n$/, "");
-    line = "";
-    return { used, text };
+    this.#line += input.toString("latin1", 0, used);
+    if (this.#line.length > maxLineBytes) throw new HttpSyntaxError("the answer has a chunk line that is too long");
+    if (end < 0) return used;
+    const text = this.#line.replace(/\r?\n$/, "");
+    this.#line = "";
+    this.#onLine(text);
+    return used;
   }
 
-  function onLine(text: string): void {
-    if (state === "size") {
+  #onLine(text: string): void {
+    if (this.#state === "size") {
       const size = /^([0-9a-f]{1,12})[ \t]*(?:;.*)?$/is.exec(text)?.[1];
       if (size === undefined) throw new HttpSyntaxError("the answer has a malformed chunk size");
-      left = Number.parseInt(size, 16);
-      state = left === 0 ? "trailer" : "data";
-    } else if (state === "data-end") {
+      this.#left = Number.parseInt(size, 16);
+      this.#state = this.#left === 0 ? "trailer" : "data";
+    } else if (this.#state === "data-end") {
       if (text !== "") throw new HttpSyntaxError("the answer has a chunk longer than its size");
-      state = "size";
+      this.#state = "size";
     } else if (text === "") {
-      state = "done";
+      this.#state = "done";
     } else {
-      trailerBytes += text.length;
-      if (trailerBytes > maxTrailerBytes) throw new HttpSyntaxError("the answer has trailers that are too long");
+      this.#trailerBytes += text.length;
+      if (this.#trailerBytes > maxTrailerBytes) throw new HttpSyntaxError("the answer has trailers that are too long");
     }
   }
-
-  return {
-    get isDone() {
-      return state === "done";
-    },
-    isWholeAtClose: false,
-    decode(input) {
-      if (state === "data") {
-        const data = input.subarray(0, left);
-        left -= data.length;
-        if (left === 0) state = "data-end";
-        return { used: data.length, data };
-      }
-      const { used, text } = readLine(input);
-      if (text !== undefined) onLine(text);
-      return { used, data: undefined };
-    },
-  };
 }
