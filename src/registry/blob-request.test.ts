@@ -223,6 +223,17 @@ test("a Content-Encoding that fits in no reading is corrupt", async () => {
   await assert.rejects(bench.fetch(), failsAs("corrupt"));
 });
 
+for (const [name, more] of [
+  ["after the encoded blob", Buffer.alloc(4 * 1024 * 1024)],
+  ["of nothing", Buffer.concat(Array<Buffer>(200_000).fill(gzipSync("")))],
+] as const) {
+  test(`a Content-Encoding with far too much ${name} is corrupt`, async () => {
+    const headers = { "content-encoding": "gzip", ...chunked };
+    await using bench = await useBlob(() => ({ body: Buffer.concat([gzipSync(text), more]), headers }), text);
+    await assert.rejects(bench.fetch(), failsAs("corrupt", /longer than 16000 bytes/));
+  });
+}
+
 test("parts that are there are not fetched again", async () => {
   await using bench = await useBlob((request) => ranged(request));
   const there = [

@@ -6,7 +6,7 @@ import { BlobHelpers, SHARED_BLOB_BYTES } from "./blob-helpers.ts";
 import { BlobProgress } from "./blob-progress.ts";
 import { type BlobQuery, blobPurpose, type FetchedBlob } from "./blob-query.ts";
 import { type ClientTools, createRetrier, presentable } from "./client-tools.ts";
-import { contentCodingOf, decodeInto, isDecodingError } from "./content-coding.ts";
+import { contentCodingOf, decodeInto, EncodedTooLong, isDecodingError } from "./content-coding.ts";
 import { anonymous, type Credential } from "./credential.ts";
 import { type Endpoint, endpointOf, targetIn } from "./endpoint.ts";
 import { failureFrom, opening, type Purpose } from "./failure.ts";
@@ -231,10 +231,12 @@ class BlobDownload {
     this.#decodes = true;
     // A range would be one of the encoded bytes.
     this.#ranges.onlyWhole();
-    const decoded: HttpBody = { ...body, readInto: (sink) => decodeInto(body, coding, sink) };
+    const sizeBytes = this.#query.descriptor.size;
+    const decoded: HttpBody = { ...body, readInto: (sink) => decodeInto(body, { coding, sizeBytes }, sink) };
     try {
       await receivePart(decoded, reception);
     } catch (error) {
+      if (error instanceof EncodedTooLong) throw reception.wrongLength("longer");
       if (!isDecodingError(error)) throw error;
       throw this.#corrupt(`it is not ${coding}, though its answer says so`);
     }

@@ -33,16 +33,35 @@ export function contentCodingOf(headers: HeaderFields): string | undefined {
   return Object.hasOwn(decoders, coding) ? coding : undefined;
 }
 
-/** Hands the decoded bytes of a body to `sink`. Rejects as the body does, with the sink's error or the decoder's. */
-export async function decodeInto(body: HttpBody, coding: string, sink: ChunkSink): Promise<void> {
+/** What a body claims to be. */
+export interface EncodedBody {
+  readonly coding: string;
+  /** Of what it encodes. */
+  readonly sizeBytes: number;
+}
+
+/** A body has far more bytes than what it is to encode: what means nothing in a coding may go on without end. */
+export class EncodedTooLong extends Error {}
+
+/** What a coding may add: far less than this, but for what means nothing. */
+const ADDED_BYTES = 1024 * 1024;
+
+/**
+ * Hands the decoded bytes of a body to `sink`. Rejects as the body does, with the sink's error or the decoder's, or with
+ * `EncodedTooLong`.
+ */
+export async function decodeInto(body: HttpBody, { coding, sizeBytes }: EncodedBody, sink: ChunkSink): Promise<void> {
   const decoder = decoders[coding]?.stream();
   if (decoder === undefined) throw new Error(`no decoder for ${coding}`);
   const taken = (async () => {
     for await (const chunk of decoder) await sink(chunk as Buffer);
   })();
   taken.catch(() => undefined);
+  let left = 2 * sizeBytes + ADDED_BYTES;
   try {
     await body.readInto((chunk) => {
+      left -= chunk.length;
+      if (left < 0) throw new EncodedTooLong();
       // A copy: the decoder works on while the connection's buffer is filled anew.
       if (decoder.write(Buffer.from(chunk))) return undefined;
       return Promise.race([once(decoder, "drain").then(() => undefined), taken]);

@@ -31,6 +31,11 @@ function* endless(): Generator<Buffer> {
   for (;;) yield zeros.subarray(0, MIB);
 }
 
+function* followed(first: Buffer, rest: Iterable<Buffer>): Generator<Buffer> {
+  yield first;
+  yield* rest;
+}
+
 function body(pieces: Iterable<Buffer>, headers: Record<string, string> = {}, thenCut = false): Fault {
   return { kind: "body", pieces, headers, thenCut };
 }
@@ -64,6 +69,10 @@ const bodies: Record<string, readonly [fault: () => Fault, refusal: Refusal]> = 
   "a gzip bomb by Content-Encoding": [
     () => body([gzipSync(zeros)], { "content-encoding": "gzip" }),
     { code: "DATA_LOSS", says: new RegExp(victim.digest) },
+  ],
+  "all of it by Content-Encoding, and zeros without end": [
+    () => body(followed(gzipSync(bytes), endless()), { "content-encoding": "gzip" }),
+    corrupt(/longer than 300000 bytes/),
   ],
   "a length that is no number": [() => body([bytes], { "content-length": "many" }, true), unavailable],
   "a negative length": [() => body([bytes], { "content-length": "-1" }, true), unavailable],
