@@ -76,7 +76,10 @@ export class StateFiles {
     }
   }
 
-  /** Writes a state file so that a crash leaves the old one or the new one; `syncName` as in `writeFileDurably`. */
+  /**
+   * Writes a state file so that a crash leaves the old one or the new one; `syncName` as in `writeFileDurably`. A folder that
+   * is there instead is reported and moved aside.
+   */
   async write(path: string, value: JsonObject, { syncName = true, draft }: WriteOptions = {}): Promise<void> {
     const { temporaryFolder, isDurable } = this.#options;
     const how = { temporaryFolder, syncName, isDurable, draft };
@@ -85,9 +88,10 @@ export class StateFiles {
     try {
       await write();
     } catch (error) {
-      if (errnoOf(error) !== "ENOENT") throw error;
-      // Somebody removed folders of the data dir.
-      for (const folder of [temporaryFolder, dirname(path)]) await makeFolders(folder, 0o700);
+      // Somebody made a folder in the file's place, or removed folders of the data dir.
+      if (errnoOf(error) === "EISDIR") await this.#putAside(path, "it is a folder");
+      else if (errnoOf(error) !== "ENOENT") throw error;
+      else for (const folder of [temporaryFolder, dirname(path)]) await makeFolders(folder, 0o700);
       await write();
     }
   }

@@ -70,6 +70,20 @@ test("a folder in a record's place is moved aside, and the volume is forgotten",
   assert.ok(area.lines.some((line) => line.includes("state file is corrupt")));
 });
 
+test("a folder in the place of a record that there was none of yet makes way for it", async () => {
+  await using area = await useCache();
+  const records = await load(area);
+  const written = record("v1", "/a");
+  const path = join(area.cache.layout.volumes, `${written.key}.json`);
+  mkdirSync(join(path, "x"), { recursive: true });
+  const draft = await records.draft();
+  await records.put(written, { draft });
+  assert.deepEqual([records.all().length, (await load(area)).get(written.key)?.volumeId], [1, "v1"]);
+  const kept = readdirSync(area.cache.layout.tmp);
+  assert.deepEqual([kept.length, kept[0]?.endsWith(`-${written.key}.json`)], [1, true], String(kept));
+  assert.ok(area.lines.some((line) => line.includes("it is a folder")));
+});
+
 test("more records than are read at once are all read", async () => {
   await using area = await useCache();
   const written = await load(area);
