@@ -1,4 +1,5 @@
 import type { Contents } from "./contents.ts";
+import { listDamagedFiles } from "./damaged-files.ts";
 import {
   type DiskSpace,
   type DiskUse,
@@ -23,6 +24,8 @@ export interface CacheUsage {
   readonly partials: DiskUse;
   /** What pods wrote into their volumes. */
   readonly uppers: DiskUse;
+  /** Files with wrong bytes that were moved aside. */
+  readonly damaged: DiskUse;
   readonly total: DiskUse;
   readonly fileSystem: DiskSpace;
 }
@@ -65,9 +68,11 @@ export class UsageMeter {
     await contents.refresh();
     const { blobs, layers } = contents.use();
     const downloads = sumOfUses((await partials.list()).map(({ use }) => use));
+    const damaged = sumOfUses((await listDamagedFiles(layout)).map(({ use }) => use));
     const uppers = this.#uppers();
-    const total = sumOfUses([blobs, layers, downloads, uppers]);
-    return { blobs, layers, partials: downloads, uppers, total, fileSystem: await readDiskSpace(layout.dataDir) };
+    const total = sumOfUses([blobs, layers, downloads, uppers, damaged]);
+    const fileSystem = await readDiskSpace(layout.dataDir);
+    return { blobs, layers, partials: downloads, uppers, damaged, total, fileSystem };
   }
 
   /** What is more than so many percent of the file system. */

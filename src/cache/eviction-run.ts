@@ -1,10 +1,11 @@
 import type { Digest } from "../oci/index.ts";
 import type { Cleanups } from "./cleanups.ts";
 import type { Contents } from "./contents.ts";
+import { listDamagedFiles } from "./damaged-files.ts";
 import { type DiskUse, isSome, nothingUsed, sumOfUses } from "./disk-space.ts";
 import type { EvictReason, Eviction, Evictor } from "./evictor.ts";
 import type { Inventory } from "./inventory.ts";
-import type { TreeId } from "./layout.ts";
+import type { Layout, TreeId } from "./layout.ts";
 import { sureAgeMs } from "./moment.ts";
 import type { Partials } from "./partials.ts";
 import type { Sweeper } from "./sweeper.ts";
@@ -20,6 +21,7 @@ export type Excess = () => Promise<DiskUse>;
 
 /** What a run takes from. */
 export interface EvictionRunOptions {
+  readonly layout: Layout;
   readonly evictor: Evictor;
   readonly contents: Contents;
   readonly partials: Partials;
@@ -109,7 +111,8 @@ export class EvictionRun {
 
   /** Takes one thing after the other and tells what it frees, for as long as more is asked for. */
   async *#takeInOrder(reason: EvictReason, manifestAgeMs: number): AsyncGenerator<DiskUse> {
-    const { evictor, partials, inventory } = this.#options;
+    const { layout, evictor, partials, inventory } = this.#options;
+    for (const file of await listDamagedFiles(layout)) yield this.#add(await evictor.dropDamaged(file, reason));
     for (const partial of await partials.list()) yield this.#add(await evictor.dropPartial(partial, reason));
     for (const content of await evictor.unneeded(manifestAgeMs))
       yield this.#add(await evictor.dropContent(content, reason));

@@ -3,6 +3,7 @@ import { type Digest, parseManifest } from "../oci/index.ts";
 import type { Blobs } from "./blobs.ts";
 import type { Cleanups } from "./cleanups.ts";
 import { type Content, type Contents, useOf } from "./contents.ts";
+import type { DamagedFile } from "./damaged-files.ts";
 import type { DataDir } from "./data-dir.ts";
 import { type DiskUse, nothingUsed, sumOfUses } from "./disk-space.ts";
 import type { Inventory } from "./inventory.ts";
@@ -114,6 +115,13 @@ export class Evictor {
     });
     if (!dropped) return nothingUsed;
     observer?.freed(reason, use);
+    return use;
+  }
+
+  /** Takes a file with wrong bytes away. */
+  async dropDamaged({ path, use }: DamagedFile, reason: EvictReason): Promise<DiskUse> {
+    await this.#options.sweeper.discardOrEmpty(path);
+    this.#options.observer?.freed(reason, use);
     return use;
   }
 

@@ -11,7 +11,7 @@ export type { Eviction, EvictionObserver, EvictReason } from "./evictor.ts";
 export { folderUse } from "./folder-use.ts";
 export type { Inventory, StoredTree } from "./inventory.ts";
 export { hasLayer, type LayerForm, type StagedLayer } from "./layers.ts";
-export { createLayout, type Layout, type TreeId, type UnpackWay } from "./layout.ts";
+export { createLayout, isDamagedName, type Layout, type TreeId, type UnpackWay } from "./layout.ts";
 export type { Lease, LeaseKey, Leases } from "./leases.ts";
 export { type CacheLimits, defaultCacheLimits } from "./limits.ts";
 export type { Pins } from "./pins.ts";

@@ -1,4 +1,4 @@
-import { hash } from "node:crypto";
+import { hash, randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { type Digest, digestParts } from "../oci/index.ts";
 
@@ -38,12 +38,22 @@ export interface Layout {
   treePin(id: TreeId): string;
   /** There while the tree's volumes want it removed some time after the last of them. */
   treeCleanup(id: TreeId): string;
+  /** Where a file with wrong bytes is moved to. */
+  damagedFile(): string;
   /** Where a blob comes in from an origin: another one's download of it has a file of its own. */
   ingestFile(digest: Digest, origin: string): string;
 }
 
 /** Of the hash of an origin, in the names of its downloads. */
 const ORIGIN_LENGTH = 16;
+
+/** How the names of files with wrong bytes begin in tmp/. */
+const DAMAGED = "damaged-";
+
+/** Whether this is the name, in tmp/, of a file with wrong bytes that was moved there. */
+export function isDamagedName(name: string): boolean {
+  return name.startsWith(DAMAGED);
+}
 
 /** The layout of the data dir at an absolute path. */
 export function createLayout(dataDir: string): Layout {
@@ -78,6 +88,7 @@ export function createLayout(dataDir: string): Layout {
     treeRecord: (id) => join(trees, `${id}.json`),
     treePin: (id) => join(trees, `${id}.pin`),
     treeCleanup: (id) => join(trees, `${id}.cleanup`),
+    damagedFile: () => join(dataDir, "tmp", `${DAMAGED}${randomUUID()}`),
     ingestFile: (digest, origin) => {
       const { algorithm, hex } = digestParts(digest);
       if (origin !== lastOrigin.origin) lastOrigin = { origin, name: hashOf(origin) };

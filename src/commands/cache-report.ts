@@ -14,6 +14,7 @@ const kindNames = {
   trees: "trees' own",
   uppers: "upper layers",
   partials: "partial downloads",
+  damaged: "damaged files",
   other: "other",
 } as const;
 

@@ -1,6 +1,8 @@
 import { type Dir, lstatSync, opendirSync, type Stats } from "node:fs";
 import { lstat } from "node:fs/promises";
+import { join } from "node:path";
 import { errnoOf, withShortPath } from "../base/index.ts";
+import { isDamagedName } from "../cache/index.ts";
 import { InodeSet } from "./inode-set.ts";
 import type { DiskKind, MeasuredKind } from "./verify-calls.ts";
 
@@ -12,9 +14,11 @@ const KINDS: ReadonlyMap<string, DiskKind> = new Map([
   ["volumes", "uppers"],
   ["ingest", "partials"],
 ]);
-const ORDER: readonly DiskKind[] = ["blobs", "layers", "trees", "uppers", "partials", "other"];
+const ORDER: readonly DiskKind[] = ["blobs", "layers", "trees", "uppers", "partials", "damaged", "other"];
 /** The mounter's own: what is in there are mounts. */
 const MOUNTS = "mounts";
+/** What was moved aside is in there, too: it has a kind of its own. */
+const TMP = "tmp";
 /** After so many entries whatever else waits for this thread has its turn. */
 const TURN_ENTRIES = 5000;
 /** How many entries of a folder are held at once. */
@@ -40,17 +44,22 @@ export class MeasureRun {
     const root = lookAt(Buffer.from(this.#dataDir));
     if (root === undefined) return [];
     const measured = ORDER.map((kind) => ({ kind, bytes: 0, inodes: 0 }));
-    const names = [...namesIn(Buffer.from(this.#dataDir))];
-    for (const use of measured) {
-      const own = names.filter((name) => kindOf(name) === use.kind);
-      for (const name of own) await this.#measure(below(Buffer.from(this.#dataDir), name), root.dev, use);
-    }
+    for (const use of measured)
+      for (const start of [...this.#startsOf(use.kind)]) await this.#measure(start, root.dev, use);
     return measured;
+  }
+
+  /** What counts for a kind, with all that is below it. */
+  *#startsOf(kind: DiskKind): Generator<Buffer> {
+    const folder = Buffer.from(kind === "damaged" ? join(this.#dataDir, TMP) : this.#dataDir);
+    for (const name of namesIn(folder))
+      if (kind === "damaged" ? isDamaged(name) : kindOf(name) === kind) yield below(folder, name);
   }
 
   /** Nothing is followed, and no other file system is entered. */
   async #measure(start: Buffer, device: number, use: { bytes: number; inodes: number }): Promise<void> {
     const paths = [start];
+    const isTmp = start.equals(Buffer.from(join(this.#dataDir, TMP)));
     for (let path = paths.pop(); path !== undefined; path = paths.pop()) {
       await this.#takeTurns();
       const found = lookAt(path);
@@ -58,7 +67,8 @@ export class MeasureRun {
       if (!found.isDirectory() && found.nlink > 1 && !this.#seen.add(found.ino)) continue;
       use.bytes += found.blocks * 512;
       use.inodes++;
-      if (found.isDirectory()) for (const name of namesIn(path)) paths.push(below(path, name));
+      if (!found.isDirectory()) continue;
+      for (const name of namesIn(path)) if (path !== start || !isTmp || !isDamaged(name)) paths.push(below(path, name));
     }
   }
 
@@ -71,6 +81,10 @@ export class MeasureRun {
 function kindOf(name: Buffer): DiskKind | undefined {
   const text = name.toString("latin1");
   return text === MOUNTS ? undefined : (KINDS.get(text) ?? "other");
+}
+
+function isDamaged(name: Buffer): boolean {
+  return isDamagedName(name.toString("latin1"));
 }
 
 /** What goes while it is looked at is not counted. */

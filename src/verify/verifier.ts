@@ -1,6 +1,4 @@
-import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
-import { join } from "node:path";
 import { type Clock, errnoOf, type Logger, startWorker, unlessMissing, WorkerHost } from "../base/index.ts";
 import type { Cache, TreeId, TreeRecord } from "../cache/index.ts";
 import { findStandingDamage } from "./standing-damage.ts";
@@ -139,7 +137,7 @@ export class Verifier {
   async #move(paths: readonly (string | Buffer)[]): Promise<readonly string[]> {
     const moved: string[] = [];
     for (const path of paths) {
-      const aside = join(this.#cache.layout.tmp, `damaged-${randomUUID()}`);
+      const aside = this.#cache.layout.damagedFile();
       try {
         await fs.rename(path, aside);
         moved.push(aside);

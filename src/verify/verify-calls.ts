@@ -52,8 +52,11 @@ export interface VerifyCounts {
 /** What the worker tells while it works. `healed`: a marked tree in which nothing is wrong any more. */
 export type VerifyEvent = { readonly fault: Fault } | { readonly healed: TreeId } | { readonly counts: VerifyCounts };
 
-/** What takes room in a data dir. `trees`: what only trees have, folders mostly; `uppers`: what pods wrote, and records. */
-export type DiskKind = "blobs" | "layers" | "trees" | "uppers" | "partials" | "other";
+/**
+ * What takes room in a data dir. `trees`: what only trees have, folders mostly; `uppers`: what pods wrote, and records;
+ * `damaged`: files with wrong bytes that were moved aside, once no tree shows them any more.
+ */
+export type DiskKind = "blobs" | "layers" | "trees" | "uppers" | "partials" | "damaged" | "other";
 
 /** What one kind takes on disk. */
 export interface MeasuredKind {

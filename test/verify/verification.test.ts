@@ -229,6 +229,29 @@ test("a file with another mode than its blob, which is a copy, is read and mende
   assert.deepEqual(await area.verify(), []);
 });
 
+test("what was moved aside is counted once no tree shows it, and goes with a prune", async () => {
+  await using area = await useVerifier();
+  const model = fileLayer("model", "m".repeat(100_000));
+  await area.push(artifact([model]), "v1");
+  const { folder } = await area.present("v1");
+  flipByte(blobOf(area.dataDir, model));
+  await area.verify(true);
+  const { collector, layout } = area.cache;
+  assert.equal((await area.measure("damaged")).inodes, 0);
+  assert.equal((await collector.usage()).damaged.bytes, 0, "to delete it frees nothing");
+  await area.present("v1");
+  const { bytes, inodes } = await area.measure("damaged");
+  assert.ok(inodes === 1 && bytes >= 100_000 && bytes < 200_000, `${bytes} bytes`);
+  assert.equal((await collector.usage()).damaged.bytes, bytes);
+  writeFileSync(join(layout.tmp, "x"), "");
+  const other = await area.measure("other");
+  assert.ok(other.bytes < 100_000, `counted twice: ${other.bytes}`);
+  using _ = await area.cache.leases.hold((await area.cache.trees.ids())[0] ?? assert.fail());
+  assert.ok((await collector.prune()).bytes >= bytes);
+  assert.deepEqual(movedAside(area.dataDir), []);
+  assert.equal(readFileSync(join(folder, "model"), "latin1").length, 100_000);
+});
+
 test("a tree that lacks something which the cache lacks, too, stays damaged and says what", async () => {
   await using area = await useTwo();
   flipByte(blobOf(area.dataDir, area.shared));

@@ -1,10 +1,11 @@
+import assert from "node:assert/strict";
 import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Artifacts, CredentialFinder, PullWorker } from "../../src/artifact/index.ts";
 import { createMemory, systemClock } from "../../src/base/index.ts";
 import type { Tree } from "../../src/cache/index.ts";
 import { parsePlatform, parseReference } from "../../src/oci/index.ts";
-import { describeFault, Verifier } from "../../src/verify/index.ts";
+import { describeFault, type DiskKind, type MeasuredKind, Verifier } from "../../src/verify/index.ts";
 import { useCache } from "../helpers/cache-area.ts";
 import { type BuiltManifest, EmbeddedRegistry, push } from "../registry/index.ts";
 
@@ -53,6 +54,12 @@ export async function useVerifier(options: { readonly parent?: string } = {}) {
     async verify(movesAside = false): Promise<readonly string[]> {
       const { faults } = await verifier.verify({ movesAside, signal });
       return [...faults, ...(await verifier.standingDamage(faults))].map(describeFault);
+    },
+    /** What one kind takes on disk. */
+    async measure(wanted: DiskKind): Promise<MeasuredKind> {
+      const found = (await verifier.measure(signal)).find(({ kind }) => kind === wanted);
+      assert.ok(found !== undefined);
+      return found;
     },
     counts: async () => (await verifier.verify({ movesAside: false, signal })).counts,
     async [Symbol.asyncDispose]() {
