@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
 import { hold, turns, useArtifacts } from "../../test/helpers/artifacts-bench.ts";
+import { soon } from "../../test/helpers/soon.ts";
 import { artifact, fileLayer } from "../../test/registry/index.ts";
+import { Pulls } from "./pulls.ts";
 
 describe("a caller whose time is up", () => {
   test("is told how far the pull is, which goes on; the next call joins it", async () => {
@@ -101,14 +103,15 @@ describe("a volume that leaves", () => {
     assert.equal(used.area.lines.filter((line) => line.includes("pull started")).length, 1);
   });
 
-  test("does not disturb another one that wants the same", async () => {
+  test("does not disturb another one that wants the same", async (t) => {
     await using used = await useArtifacts();
+    const joined = t.mock.method(Pulls.prototype, "join");
     await used.pushThing(artifact([fileLayer("a", randomBytes(1000))]));
     const { held, release } = hold(used, "/blobs/", 400);
     const leaving = used.present();
     const staying = used.present({ volume: "v2" });
     await held;
-    await turns();
+    await soon(async () => assert.equal(joined.mock.callCount(), 2));
     used.artifacts.leave("v1");
     release();
     assert.deepEqual(await staying, await leaving);
