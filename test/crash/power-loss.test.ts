@@ -48,7 +48,7 @@ describe("a node that loses power", { skip: whyNot }, () => {
         await lost;
         assert.doesNotMatch(driver.output, /is corrupt|not whole|other bytes/);
         unmountBelow(sandbox.kubeletFolder);
-        disk.remount();
+        await disk.remount();
         // Kubelet starts anew, too: what it does not know it takes away.
         for (const one of volumes) one.state = "unsure";
       }

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
   closeSync,
@@ -12,12 +13,16 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { soon } from "./soon.ts";
 
 /** A small file system of its own. */
 export interface SmallDisk extends Disposable {
   readonly path: string;
-  /** Unmounts and mounts it: nothing on it may be in use. */
-  remount(): void;
+  /**
+   * Unmounts and mounts it: nothing on it may be in use. A mount namespace that another test has made meanwhile has it,
+   * too, and what were mounted before that ends would be no new file system: that is waited for.
+   */
+  remount(): Promise<void>;
   /**
    * Flips a bit of the only place on the disk itself that has some bytes, as a disk does that goes bad: what was read of
    * it into memory stays as it was.
@@ -67,8 +72,9 @@ export function useSmallDisk(options: SmallDiskOptions = {}): SmallDisk {
   }
   return {
     path,
-    remount() {
+    async remount() {
       execFileSync("umount", [path]);
+      await soon(async () => assert.equal(execFileSync("losetup", ["--associated", image], { encoding: "utf8" }), ""));
       mount();
     },
     flip(bytes) {
