@@ -80,6 +80,24 @@ test("a draft becomes the file, or goes; one that is over is not used again", as
   assert.equal(statSync(join(folder, "a")).mode & 0o7777, 0o600);
 });
 
+test("a draft that was filled becomes a file with just that content, and no other one", async (t) => {
+  const folder = useTempFolder(t);
+  const drafts = await Promise.all(Array.from({ length: 4 }, () => FileDraft.open(folder, true)));
+  for (const draft of drafts) draft.fill("filled");
+  const [same, other, otherMode, unused] = drafts;
+  await writeFileDurably(join(folder, "a"), "filled", { draft: same });
+  await writeFileDurably(join(folder, "b"), "other", { draft: other });
+  await writeFileDurably(join(folder, "c"), "filled", { draft: otherMode, mode: 0o640 });
+  assert.deepEqual(
+    [same, other, otherMode, unused].map((draft) => draft?.fits("filled", 0o600)),
+    [false, true, true, true],
+  );
+  for (const draft of drafts) await draft.discard();
+  const contents = readdirSync(folder).map((name) => `${name} ${readFileSync(join(folder, name), "utf8")}`);
+  assert.deepEqual(contents, ["a filled", "b other", "c filled"]);
+  assert.equal(statSync(join(folder, "c")).mode & 0o7777, 0o640);
+});
+
 test("writers at once leave one of their contents, whole", async (t) => {
   const path = join(useTempFolder(t), "a");
   const contents = Array.from({ length: 20 }, (_, i) => String(i).repeat(10_000));

@@ -18,7 +18,7 @@ export interface DurableOptions {
   readonly isDurable?: boolean;
   /** Where a crash may leave a temporary file, on the same file system; the file's own folder if left out. */
   readonly temporaryFolder?: string;
-  /** The temporary file, where it was made beforehand, as durable as asked for here; one that is over counts for nothing. */
+  /** The temporary file, where it was made beforehand, as durable as asked for here; one that does not fit counts for nothing. */
   readonly draft?: FileDraft | undefined;
 }
 
@@ -31,17 +31,18 @@ export async function writeFileDurably(
   content: string | Uint8Array,
   { mode = OWN_MODE, temporaryFolder = dirname(path), syncName = true, isDurable = true, draft }: DurableOptions = {},
 ): Promise<void> {
-  const file = draft?.isOver === false ? draft : await FileDraft.open(temporaryFolder, isDurable);
+  const file = draft?.fits(content, mode) === true ? draft : await FileDraft.open(temporaryFolder, isDurable);
   await file.publish(path, content, mode);
   if (syncName && isDurable) await syncFolder(dirname(path));
 }
 
-/** A temporary file, empty yet, that becomes a small file or goes again. Whoever opens it sees to one of the two. */
+/** A temporary file that becomes a small file or goes again. Whoever opens it sees to one of the two. */
 export class FileDraft {
   readonly #path: string;
   readonly #fd: number;
   readonly #isDurable: boolean;
   #isOver = false;
+  #filling: { readonly content: string | Uint8Array; readonly written: Promise<void> } | undefined;
 
   private constructor(path: string, fd: number, isDurable: boolean) {
     this.#path = path;
@@ -57,18 +58,25 @@ export class FileDraft {
     return new FileDraft(path, await makeFile(path, how), isDurable);
   }
 
-  /** Whether it became a file, failed to, or was discarded. */
-  get isOver(): boolean {
-    return this.#isOver;
+  /** Whether it can become such a file: it is not over, and was not filled as another one. */
+  fits(content: string | Uint8Array, mode: number): boolean {
+    return !this.#isOver && (this.#filling === undefined || (this.#filling.content === content && mode === OWN_MODE));
   }
 
-  /** Writes it to disk, then gives it its name. A failure leaves nothing of it. To be called once. */
+  /** Begins to write to disk what it is likely to hold, with mode 0600. If that fails, `publish` does. To be called once. */
+  fill(content: string): void {
+    const written = this.#write(content);
+    written.catch(() => undefined);
+    this.#filling = { content, written };
+  }
+
+  /** Writes it to disk, then gives it its name. A failure leaves nothing of it. To be called once, if it `fits`. */
   async publish(path: string, content: string | Uint8Array, mode: number): Promise<void> {
     this.#isOver = true;
     try {
       try {
         if (mode !== OWN_MODE) await setMode(this.#fd, mode);
-        await this.#write(typeof content === "string" ? Buffer.from(content) : content);
+        await (this.#filling?.written ?? this.#write(content));
       } finally {
         // What it holds is on disk: closing it has nothing to wait for.
         closeSync(this.#fd);
@@ -84,11 +92,14 @@ export class FileDraft {
   async discard(): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
+    // A number that is closed while something is written to it may be another file's by then.
+    await this.#filling?.written.catch(() => undefined);
     closeSync(this.#fd);
     await fs.rm(this.#path, { force: true });
   }
 
-  async #write(bytes: Uint8Array): Promise<void> {
+  async #write(content: string | Uint8Array): Promise<void> {
+    const bytes = typeof content === "string" ? Buffer.from(content) : content;
     for (let at = 0; at < bytes.length; ) at += await writeTo(this.#fd, bytes, at);
     if (bytes.length === 0 && this.#isDurable) await syncFile(this.#fd);
   }

@@ -65,12 +65,15 @@ export class StateFiles {
   }
 
   /**
-   * Begins a state file whose name and value will be known later: making a file takes as long as a sync. Undefined where
-   * that fails: `write` comes across it again. Whoever has it discards it in the end, whatever became of it.
+   * Begins a state file that is likely to be written soon, whose name and value may still be unknown: making a file takes as
+   * long as a sync, and it is written meanwhile what is known of it. Undefined where that fails: `write` comes across it
+   * again. Whoever has it discards it in the end, whatever became of it.
    */
-  async draft(): Promise<FileDraft | undefined> {
+  async draft(value?: JsonObject): Promise<FileDraft | undefined> {
     try {
-      return await FileDraft.open(this.#options.temporaryFolder, this.#options.isDurable);
+      const draft = await FileDraft.open(this.#options.temporaryFolder, this.#options.isDurable);
+      if (value !== undefined) draft.fill(textOf(value));
+      return draft;
     } catch {
       return undefined;
     }
@@ -83,7 +86,7 @@ export class StateFiles {
   async write(path: string, value: JsonObject, { syncName = true, draft }: WriteOptions = {}): Promise<void> {
     const { temporaryFolder, isDurable } = this.#options;
     const how = { temporaryFolder, syncName, isDurable, draft };
-    const text = `${JSON.stringify(value)}\n`;
+    const text = textOf(value);
     const write = () => writeFileDurably(path, text, how);
     try {
       await write();
@@ -129,6 +132,10 @@ export class StateFiles {
       if (errnoOf(error) !== "ENOENT") throw error;
     }
   }
+}
+
+function textOf(value: JsonObject): string {
+  return `${JSON.stringify(value)}\n`;
 }
 
 /** The text at a key of a state file. Throws if it is none: the file is corrupt. */

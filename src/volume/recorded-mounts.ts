@@ -1,13 +1,12 @@
 import { allEnded, describeError, type FileDraft, type KeyedLock, type Logger } from "../base/index.ts";
 import type { Cache, Tree, TreeId } from "../cache/index.ts";
-import { formatReference } from "../oci/index.ts";
 import { inodeOf } from "./folders.ts";
 import type { Records } from "./records.ts";
 import { prepareTarget, removeTarget } from "./target.ts";
 import type { Targets } from "./targets.ts";
 import type { UpperLayers } from "./upper-layers.ts";
 import type { VolumeMounts } from "./volume-mounts.ts";
-import type { WantedVolume } from "./wanted-volume.ts";
+import { recordOf, type WantedVolume } from "./wanted-volume.ts";
 
 /** What recording and mounting volumes needs. */
 export interface RecordedMountsOptions {
@@ -32,7 +31,7 @@ export class RecordedMounts {
   /** Records the volume and mounts it at its target, where nothing is mounted. The caller holds the target's lock. */
   async make(wanted: WantedVolume, tree: Tree, draft?: FileDraft): Promise<void> {
     const { records, uppers, targets, mounts, room } = this.#options;
-    const { key, volumeId, targetPath, readOnly, identity } = wanted;
+    const { key, targetPath, readOnly } = wanted;
     const dropping = targets.dropPredecessor(wanted);
     if (dropping !== undefined) await dropping;
     const before = records.get(key);
@@ -43,11 +42,8 @@ export class RecordedMounts {
       isPrepared = true;
     };
     try {
-      const { namespace, name: pod } = wanted.pod;
-      const reference = formatReference(wanted.spec.reference);
-      const forPeople = { namespace, pod, reference, manifest: tree.manifest };
       const treeInode = readOnly ? undefined : await inodeOf(tree.folder);
-      const record = { key, volumeId, targetPath, tree: tree.id, spec: identity, readOnly, treeInode, ...forPeople };
+      const record = { ...recordOf(wanted, tree), treeInode };
       const put = () => records.put(record, { keepMs: wanted.spec.keepMs, draft });
       // First, as it takes longest: it is on its way before anything else is asked of other threads.
       const recorded = room.write(put);

@@ -138,9 +138,9 @@ export class Records {
     if (before?.tree !== undefined && before.tree !== record.tree) await cleanups.end(before.tree, record.key);
   }
 
-  /** Begins the file of a record that is likely to be put soon. See `StateFiles.draft`. */
-  draft(): Promise<FileDraft | undefined> {
-    return this.#cache.dataDir.state.draft();
+  /** Begins the file of a record that is likely to be put soon, if that can be known yet. See `StateFiles.draft`. */
+  draft(record?: VolumeRecord): Promise<FileDraft | undefined> {
+    return this.#cache.dataDir.state.draft(record && { ...record });
   }
 
   async delete(key: VolumeKey): Promise<void> {

@@ -4,7 +4,7 @@ import type { Cache, Tree } from "../cache/index.ts";
 import type { Platform } from "../oci/index.ts";
 import type { Records } from "./records.ts";
 import type { PublishRequest } from "./volume-service.ts";
-import type { WantedVolume } from "./wanted-volume.ts";
+import { recordOf, type WantedVolume } from "./wanted-volume.ts";
 
 /** What finding trees for volumes needs. */
 export interface WantedTreesOptions {
@@ -48,8 +48,9 @@ export class WantedTrees {
     const found = await artifacts.cached(asked);
     if (found === undefined) return undefined;
     const { tree, lease } = found;
-    // Most often it is published and wants a record: its file is made while the target is looked at.
-    const drafting = before === undefined ? records.draft() : Promise.resolve(undefined);
+    // Most often it is published and wants a record: its file is made, and written, while the target is looked at.
+    const record = wanted.readOnly ? recordOf(wanted, tree) : undefined;
+    const drafting = before === undefined ? records.draft(record) : Promise.resolve(undefined);
     const drop = async () => {
       lease.release();
       const draft = await drafting;

@@ -1,7 +1,9 @@
 import { DriverError } from "../base/index.ts";
+import type { Tree } from "../cache/index.ts";
 import { type MountFlags, parseMountFlags } from "../mount/index.ts";
+import { formatReference } from "../oci/index.ts";
 import { credentialsFromSecrets } from "../registry/index.ts";
-import { type VolumeKey, volumeKeyOf } from "./records.ts";
+import { type VolumeKey, type VolumeRecord, volumeKeyOf } from "./records.ts";
 import type { PublishRequest } from "./volume-service.ts";
 import { type PodInfo, parsePodInfo, parseVolumeSpec, specIdentity, type VolumeSpec } from "./volume-spec.ts";
 
@@ -46,6 +48,14 @@ export function parseWantedVolume(request: PublishRequest): WantedVolume {
   const identity = specIdentity(spec, readOnly);
   const key = volumeKeyOf(volumeId, targetPath);
   return { key, volumeId, targetPath, spec, identity, pod, readOnly, flags: mount.flags, mountGroup };
+}
+
+/** The record of a volume that shows a tree, but for what its tree's folder says of a writable one. */
+export function recordOf(wanted: WantedVolume, tree: Tree): VolumeRecord {
+  const { key, volumeId, targetPath, readOnly, identity, pod, spec } = wanted;
+  const reference = formatReference(spec.reference);
+  const forPeople = { namespace: pod.namespace, pod: pod.name, reference, manifest: tree.manifest };
+  return { key, volumeId, targetPath, tree: tree.id, spec: identity, readOnly, ...forPeople };
 }
 
 function checkSecrets(secrets: PublishRequest["secrets"], spec: VolumeSpec | undefined): void {
