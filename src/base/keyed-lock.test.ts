@@ -22,12 +22,14 @@ test("holders of one key come one after the other, in order; other keys do not w
   const runs = [lock.run("a", a1!.run), lock.run("a", a2!.run), lock.run("a", a3!.run), lock.run("b", b1!.run)];
   await settle();
   assert.deepEqual(seen, ["a1", "b1"]);
+  assert.deepEqual([lock.isHeld("a"), lock.isHeld("c")], [true, false]);
   a1!.resolve("one");
   await settle();
   assert.deepEqual(seen, ["a1", "b1", "a2"]);
   for (const { resolve } of [a2!, a3!, b1!]) resolve("more");
   assert.deepEqual(await Promise.all(runs), ["one", "more", "more", "more"]);
   assert.deepEqual(seen, ["a1", "b1", "a2", "a3"]);
+  assert.equal(lock.isHeld("a"), false);
 });
 
 test("work that fails lets the next one in", async () => {

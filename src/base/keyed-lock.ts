@@ -18,6 +18,11 @@ export class KeyedLock {
     }
   }
 
+  /** Whether who wants `key` now has to wait for it. */
+  isHeld(key: string): boolean {
+    return this.#waiting.has(key);
+  }
+
   #pass(key: string): void {
     const next = this.#waiting.get(key)?.shift();
     if (next === undefined) this.#waiting.delete(key);

@@ -1,5 +1,6 @@
 import { type Clock, DriverError, Semaphore, SingleFlight } from "../base/index.ts";
 import type { Mounter, PathLook } from "./mounter.ts";
+import type { HeldFolder } from "./path-handle.ts";
 
 /** A live file system answers in milliseconds, a slow network one in seconds. */
 const DEFAULT_LIMIT_MS = 5_000;
@@ -21,7 +22,7 @@ export function createBoundedMounter(mounter: Mounter, options: BoundedOptions):
       await mounter.unmount(target, how);
       looks.forget(String(target));
     },
-    lookAt: (path) => looks.lookAt(path),
+    lookAt: (path, folder) => looks.lookAt(path, folder),
     mountAt: async (path) => (await looks.lookAt(path)).mount,
     isDead: (path) => looks.isDead(path),
   };
@@ -48,9 +49,9 @@ class BoundedLooks {
   }
 
   /** Looks are not shared: one that began before a mount was made does not see it. */
-  async lookAt(path: string): Promise<PathLook> {
+  async lookAt(path: string, folder?: HeldFolder): Promise<PathLook> {
     if (this.#hung.has(path)) throw hangs(path);
-    const look = this.#mounter.lookAt(path);
+    const look = this.#mounter.lookAt(path, folder);
     return this.#bounded(path, look, () => {
       this.#hung.add(path);
       const forget = () => this.forget(path);

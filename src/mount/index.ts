@@ -8,4 +8,5 @@ export {
   parseMountFlags,
 } from "./mount-flags.ts";
 export { hasUpperDir, keepsMountsInside, type MountEntry, upperDirOf } from "./mount-table.ts";
+export { HeldFolder } from "./path-handle.ts";
 export type { BindOptions, FolderMount, MountAt, Mounter, OverlayOptions, PathLook, UnmountHow } from "./mounter.ts";

@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import { errnoOf, type Libc } from "../base/index.ts";
 import { entriesBelow, findInMountTable, type MountEntry, parseMountTable } from "./mount-table.ts";
 import type { FolderMount, MountAt, Mounter, PathLook } from "./mounter.ts";
-import { mountIdOfHandle, pathOfHandle, withPathHandle } from "./path-handle.ts";
+import { type HeldFolder, mountIdOfHandle, pathOfHandle, withPathHandle } from "./path-handle.ts";
 
 const MOUNT_TABLE = "/proc/self/mountinfo";
 const statHandle = promisify(fstat);
@@ -17,7 +17,12 @@ type LookLibc = Pick<Libc, "identityOf" | "mountOf">;
 
 /** Looks mounts up in the process's own namespace. Failures are those of node:fs. */
 export function createMountLookup(libc: LookLibc): MountLookup {
-  return { ...mountTable, isDead, lookAt: (path) => lookAt(libc, path), mountAt: (path) => mountAt(libc, path) };
+  return {
+    ...mountTable,
+    isDead,
+    lookAt: (path, folder) => lookAt(libc, path, folder),
+    mountAt: (path) => mountAt(libc, path),
+  };
 }
 
 /** What needs no system call beside those of node:fs. */
@@ -49,16 +54,18 @@ export async function mountAt(libc: LookLibc, path: string): Promise<MountAt | u
 }
 
 /** See `Mounter.lookAt`. */
-async function lookAt(libc: LookLibc, path: string): Promise<PathLook> {
-  const look = await ifThere(() =>
-    withPathHandle(dirname(path), { follow: true, folder: true }, async (parent) => {
-      const about = aboutMount(libc, parent);
-      const folder = { mountId: about?.mountId ?? mountIdOfHandle(parent), about };
-      const found = await ifThere(() => mountInFolder(libc, { parent, folder }, basename(path)));
-      return found ?? { mount: undefined, isThere: false, folder };
-    }),
-  );
+async function lookAt(libc: LookLibc, path: string, folder?: HeldFolder): Promise<PathLook> {
+  const lookIn = (parent: number) => lookInFolder(libc, parent, basename(path));
+  if (folder?.fd !== undefined) return lookIn(folder.fd);
+  const look = await ifThere(() => withPathHandle(dirname(path), { follow: true, folder: true }, lookIn));
   return look ?? { mount: undefined, isThere: false, folder: undefined };
+}
+
+async function lookInFolder(libc: LookLibc, parent: number, name: string): Promise<PathLook> {
+  const about = aboutMount(libc, parent);
+  const folder = { mountId: about?.mountId ?? mountIdOfHandle(parent), about };
+  const found = await ifThere(() => mountInFolder(libc, { parent, folder }, name));
+  return found ?? { mount: undefined, isThere: false, folder };
 }
 
 /** A file system that does not even tell what is remembered of it leaves this to the table of mounts. */

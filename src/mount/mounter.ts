@@ -1,6 +1,7 @@
 import type { MountPlace } from "../base/index.ts";
 import type { MountFlags } from "./mount-flags.ts";
 import type { MountEntry } from "./mount-table.ts";
+import type { HeldFolder } from "./path-handle.ts";
 
 /** A bind mount: nosuid and nodev always, and all flags set before it can be seen at the target. */
 export interface BindOptions {
@@ -82,7 +83,8 @@ export interface Mounter {
    * "unavailable" with EBUSY in its cause, so that the caller can try again. Symlinks are not followed.
    */
   unmount(target: string | Uint8Array, how: UnmountHow): Promise<void>;
-  lookAt(path: string): Promise<PathLook>;
+  /** `folder` is the one above the path where the caller holds that: it need not be opened then. */
+  lookAt(path: string, folder?: HeldFolder): Promise<PathLook>;
   /** The mount of `lookAt`, undefined if there is none. */
   mountAt(path: string): Promise<MountAt | undefined>;
   /** Whether the file system that is mounted at the path is gone: ENOTCONN or ESTALE. Asks it: may hang with it. */

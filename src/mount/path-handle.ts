@@ -1,4 +1,4 @@
-import { closeSync, constants, open, readFileSync } from "node:fs";
+import { closeSync, constants, open, readFileSync, readlinkSync } from "node:fs";
 import { promisify } from "node:util";
 
 // Linux' O_PATH, for which Node has no name: a handle on the place itself, without opening the file there.
@@ -27,6 +27,41 @@ export async function withPathHandle<T>(
   } finally {
     // Closing a handle on a place asks no file system: not worth a thread.
     closeSync(fd);
+  }
+}
+
+/** A folder that is held as a place: the same one, whatever happens to its names meanwhile. To be disposed of. */
+export class HeldFolder implements Disposable {
+  /** Where it was, without links, when it was opened. */
+  readonly path: string;
+  readonly #fd: number;
+  #isHeld = true;
+
+  private constructor(path: string, fd: number) {
+    this.#fd = fd;
+    this.path = path;
+  }
+
+  /** Opens the folder that a path leads to, links included. Failures are those of node:fs. */
+  static async open(path: string): Promise<HeldFolder> {
+    const fd = await openFile(path, O_PATH | constants.O_DIRECTORY);
+    try {
+      // The kernel's own memory, as in `mountIdOfHandle`.
+      return new HeldFolder(readlinkSync(pathOfHandle(fd)), fd);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  }
+
+  /** Its descriptor, undefined once it was disposed of. */
+  get fd(): number | undefined {
+    return this.#isHeld ? this.#fd : undefined;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#isHeld) closeSync(this.#fd);
+    this.#isHeld = false;
   }
 }
 

@@ -1,5 +1,6 @@
 import { allEnded, type KeyedLock } from "../base/index.ts";
 import type { Tree } from "../cache/index.ts";
+import type { HeldFolder } from "../mount/index.ts";
 import type { Propagation } from "./propagation.ts";
 import type { RecordedMounts } from "./recorded-mounts.ts";
 import { checkTarget } from "./target.ts";
@@ -18,6 +19,13 @@ export interface PublishingOptions {
   readonly locks: KeyedLock;
 }
 
+/** What a publish has begun before it has the target's lock. */
+interface Approach {
+  readonly finding: Promise<Found | undefined>;
+  /** The one above the target. */
+  readonly folder: HeldFolder | undefined;
+}
+
 /** Makes what a volume wants present, and visible at its target. */
 export class Publishing {
   readonly #options: PublishingOptions;
@@ -26,17 +34,23 @@ export class Publishing {
     this.#options = options;
   }
 
-  /** Publishes a volume: at once if the cache has its tree, else after a pull, for which the target is not locked. */
-  async run(wanted: WantedVolume, request: PublishRequest): Promise<PublishOutcome> {
+  /**
+   * Publishes a volume: at once if the cache has its tree, else after a pull, for which the target is not locked. `folder`
+   * is the one above the target, opened just now; it is disposed of before the pull.
+   */
+  async run(wanted: WantedVolume, request: PublishRequest, folder: HeldFolder | undefined): Promise<PublishOutcome> {
     const { trees, locks } = this.#options;
     const { targetPath } = wanted;
     const { signal } = request;
     const finding = trees.findCached(wanted, request);
     try {
-      const publish = () => this.#publishCached(wanted, request, finding);
+      // Who waits for the lock finds, perhaps, that kubelet has made the folder anew.
+      const held = locks.isHeld(targetPath) ? undefined : folder;
+      const publish = () => this.#publishCached(wanted, request, { finding, folder: held });
       const outcome = await locks.run(targetPath, publish, signal);
       if (outcome !== undefined) return outcome;
     } finally {
+      folder?.[Symbol.dispose]();
       await finding.then((found) => found?.drop());
     }
     const { tree, lease } = await trees.present(wanted, request);
@@ -51,11 +65,11 @@ export class Publishing {
   async #publishCached(
     wanted: WantedVolume,
     request: PublishRequest,
-    finding: Promise<Found | undefined>,
+    { finding, folder }: Approach,
   ): Promise<PublishOutcome | undefined> {
     const { targets, propagation, mounts } = this.#options;
     const { targetPath } = wanted;
-    const look = await targets.look(wanted, request);
+    const look = await targets.look(wanted, request, folder);
     if (look === "published") return "unchanged";
     await propagation.require(targetPath, look.folder);
     if (look.isThere || look.folder === undefined) await checkTarget(targetPath);

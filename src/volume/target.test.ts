@@ -11,11 +11,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { DriverError } from "../base/index.ts";
 import { isSameFolder } from "./folders.ts";
-import { canonicalTargetPath, checkTarget, prepareTarget, removeTarget } from "./target.ts";
+import { canonicalTargetPath, checkTarget, openTarget, prepareTarget, removeTarget } from "./target.ts";
 
 function useFolder(): { readonly folder: string; readonly target: string; [Symbol.dispose](): void } {
   const folder = mkdtempSync(join(tmpdir(), "oras-csi-target-"));
@@ -154,10 +154,15 @@ test("links above a target are taken out, as the kernel follows them, also where
   };
   for (const [asked, expected] of Object.entries(rows)) {
     assert.equal(await canonicalTargetPath(`${place.folder}/${asked}`), join(place.folder, expected));
+    const seen = await openTarget(`${place.folder}/${asked}`);
+    using folder = seen.folder;
+    assert.equal(seen.path, join(place.folder, expected));
+    assert.equal(folder?.path, existsSync(dirname(seen.path)) ? dirname(seen.path) : undefined);
   }
   symlinkSync("loop", join(place.folder, "loop"));
   for (const path of [`${place.folder}/loop/mount`, `/${"x".repeat(300)}/mount`, "/nul\0/mount"]) {
     assert.equal(await canonicalTargetPath(path), path);
+    assert.deepEqual(await openTarget(path), { path, folder: undefined });
   }
   assert.ok(await isSameFolder(real, `${place.folder}/link/..`));
   assert.ok(!(await isSameFolder(real, join(place.folder, "link"))));

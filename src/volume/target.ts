@@ -1,9 +1,29 @@
 import { promises as fs } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DriverError, errnoOf, unlessMissing } from "../base/index.ts";
+import { HeldFolder } from "../mount/index.ts";
 
 /** Kubelet's own folders above a target have this mode, too. */
 const TARGET_MODE = 0o750;
+
+/** A target, and the folder above it if that is there. */
+export interface SeenTarget {
+  /** As `canonicalTargetPath` gives it. */
+  readonly path: string;
+  /** To be disposed of. */
+  readonly folder: HeldFolder | undefined;
+}
+
+/** A target's path as it is kept, with the folder that it is in: both in one step. */
+export async function openTarget(targetPath: string): Promise<SeenTarget> {
+  const clean = withoutSlashes(targetPath);
+  if (clean !== "/") {
+    // A path that cannot be opened is looked at part by part.
+    const folder = await HeldFolder.open(dirname(clean)).catch(() => undefined);
+    if (folder !== undefined) return { path: join(folder.path, basename(clean)), folder };
+  }
+  return { path: await canonicalTargetPath(targetPath), folder: undefined };
+}
 
 /**
  * A target path as it is kept and used: no link and no needless part above its last one, so that one folder has one
@@ -11,8 +31,12 @@ const TARGET_MODE = 0o750;
  * slash at the end.
  */
 export async function canonicalTargetPath(targetPath: string): Promise<string> {
-  const clean = targetPath.replace(/(?<=.)\/+$/, "");
+  const clean = withoutSlashes(targetPath);
   return clean === "/" ? clean : join(await canonicalFolder(dirname(clean)), basename(clean));
+}
+
+function withoutSlashes(targetPath: string): string {
+  return targetPath.replace(/(?<=.)\/+$/, "");
 }
 
 /** The folder's path without links; what is missing of it is taken as it is written. */

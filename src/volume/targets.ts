@@ -1,7 +1,7 @@
 import { basename, dirname } from "node:path";
 import { type Patience, waitPatiently } from "../artifact/index.ts";
 import { type Clock, DriverError, type Logger } from "../base/index.ts";
-import { hangs, type MountAt, type Mounter, type PathLook } from "../mount/index.ts";
+import { type HeldFolder, hangs, type MountAt, type Mounter, type PathLook } from "../mount/index.ts";
 import type { Adoption } from "./adoption.ts";
 import { isSameFolder } from "./folders.ts";
 import { type Records, type VolumeRecord, volumeKeyOf } from "./records.ts";
@@ -42,11 +42,12 @@ export class Targets {
   }
 
   /**
-   * Whether the volume is mounted as wanted, else what was seen at its target, where nothing is mounted. A dead mount is taken away, and one whose tree somebody removed; a mount of this driver without a record is
-   * adopted. Throws "conflict" or "refused" for any other live mount there, which is left alone, and "unavailable" for
-   * one that hangs.
+   * Whether the volume is mounted as wanted, else what was seen at its target, where nothing is mounted. `folder` is the
+   * one above it, if the caller holds that. A dead mount is taken away, and one whose tree somebody removed; a mount of this
+   * driver without a record is adopted. Throws "conflict" or "refused" for any other live mount there, which is left alone,
+   * and "unavailable" for one that hangs.
    */
-  async look(wanted: WantedVolume, patience: Patience): Promise<PathLook | "published"> {
+  async look(wanted: WantedVolume, patience: Patience, folder?: HeldFolder): Promise<PathLook | "published"> {
     const { mounter, records, adoption } = this.#options;
     const { key, targetPath, identity, volumeId } = wanted;
     const record = records.get(key);
@@ -56,7 +57,7 @@ export class Targets {
         `volume ${volumeId} is published at ${targetPath} with other attributes already`,
       );
     }
-    const look = await mounter.lookAt(targetPath);
+    const look = await mounter.lookAt(targetPath, folder);
     if (look.mount === undefined) return look;
     if (record !== undefined && (await this.#isKnown(record, look.mount))) return "published";
     if ((await this.#isDead(targetPath, patience)) || (await this.#showsRemoved(record))) {

@@ -12,7 +12,7 @@ import { RecordedMounts } from "./recorded-mounts.ts";
 import { type Records, type VolumeCount, type VolumeRecord, volumeKeyOf } from "./records.ts";
 import { Repair } from "./repair.ts";
 import { fullnessEntries, StorageProbe, tryWritingTo } from "./storage-probe.ts";
-import { canonicalTargetPath } from "./target.ts";
+import { canonicalTargetPath, openTarget } from "./target.ts";
 import { Targets } from "./targets.ts";
 import { Unpublishing } from "./unpublishing.ts";
 import { UpperLayers } from "./upper-layers.ts";
@@ -106,12 +106,14 @@ export class Volumes implements VolumeService {
   }
 
   async publish(asked: PublishRequest): Promise<PublishOutcome> {
-    const seenAt = await canonicalTargetPath(asked.targetPath);
-    const request = { ...asked, targetPath: await this.#targets.pathOf(asked.volumeId, seenAt) };
+    const seen = await openTarget(asked.targetPath);
+    using held = seen.folder;
+    const request = { ...asked, targetPath: await this.#targets.pathOf(asked.volumeId, seen.path) };
+    const folder = request.targetPath === seen.path ? held : undefined;
     const key = volumeKeyOf(request.volumeId, request.targetPath);
     try {
       const wanted = parseWantedVolume(request);
-      const run = (signal: AbortSignal) => this.#publishing.run(wanted, { ...request, signal });
+      const run = (signal: AbortSignal) => this.#publishing.run(wanted, { ...request, signal }, folder);
       return await this.#inFlight.run(key, request.signal, run);
     } catch (reason) {
       const error = diskErrorFrom(reason, `publish the volume at ${request.targetPath}`);
