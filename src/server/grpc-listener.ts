@@ -4,7 +4,7 @@ import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
 import { describeError, type Logger } from "../base/index.ts";
 import { GrpcRouter } from "./grpc-router.ts";
-import { requestFromStream, respondOnStream } from "./grpc-stream.ts";
+import { endBodyWithCall, requestFromStream, respondOnStream } from "./grpc-stream.ts";
 import type { InFlight } from "./in-flight.ts";
 
 /** What answers gRPC requests. */
@@ -52,6 +52,7 @@ function handlersFrom(options: GrpcListenerOptions): ReadonlyMap<string, Univers
     readMaxBytes: READ_MAX_BYTES,
     maxTimeoutMs: MAX_TIMEOUT_MS,
     shutdownSignal: options.stopping,
+    requestGate: endBodyWithCall,
   });
   options.routes(router);
   return new Map(router.handlers.map((handler) => [handler.requestPath, handler]));

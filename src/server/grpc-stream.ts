@@ -1,6 +1,7 @@
 import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError, createContextKey, createContextValues, type HandlerContext } from "@connectrpc/connect";
 import type { UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { afterTurn } from "../base/index.ts";
 
 /** What an HTTP/2 error code of the caller means for its call (gRPC over HTTP2, "Errors"); others are no error. */
 const codeOfReset: ReadonlyMap<number, Code> = new Map([
@@ -30,20 +31,30 @@ export function requestFromStream(stream: ServerHttp2Stream, headers: IncomingHt
     // Connect is through with the signal of a call that was answered, and each reason is an error with a stack.
     if (rstCode !== constants.NGHTTP2_NO_ERROR || !headersSent) caller.abort(reasonOf(rstCode));
   });
+  const body = new RequestBody(stream);
   return {
     httpVersion: "2.0",
     method: headers[":method"] ?? "",
     // There is one host here, whatever the caller names it: newer grpc-go sends the socket's path, percent-encoded.
     url: `http://localhost${headers[":path"] ?? "/"}`,
     header: headersFrom(headers),
-    body: new RequestBody(stream),
+    body,
     signal: caller.signal,
+    contextValues: createContextValues().set(requestBody, body),
   };
 }
 
 /**
+ * A request gate of Connect's handlers: who reads a request of `requestFromStream` waits for more of it only until the
+ * call's signal fires (a deadline, a server that stops), and gets its reason. Connect reads on for ever.
+ */
+export function endBodyWithCall({ values, signal }: HandlerContext): void {
+  values.get(requestBody)?.endWith(signal);
+}
+
+/**
  * Sends the answer of one of Connect's handlers; resolves when it is on its way, or the stream is gone. What the
- * caller sent and nobody read to its end is dropped: it would keep the stream open. (Node drops what nobody began to read.)
+ * caller sent and nobody read to its end is dropped. (Node drops what nobody began to read.)
  */
 export async function respondOnStream(stream: ServerHttp2Stream, answer: UniversalServerResponse): Promise<void> {
   try {
@@ -58,7 +69,7 @@ async function respond(stream: ServerHttp2Stream, answer: UniversalServerRespons
   const body = await wholeOf(answer.body);
   if (isGone(stream)) return;
   const { trailer } = answer;
-  if (trailer !== undefined) stream.once("wantTrailers", () => stream.sendTrailers(headersTo(trailer)));
+  if (trailer !== undefined) stream.once("wantTrailers", () => sendLast(stream, trailer));
   stream.respond({ ":status": answer.status, ...headersTo(answer.header) }, { waitForTrailers: trailer !== undefined });
   if (body.length > 0) stream.end(body);
   else stream.end();
@@ -69,6 +80,13 @@ async function wholeOf(body: UniversalServerResponse["body"]): Promise<Uint8Arra
   const parts: Uint8Array[] = [];
   for await (const part of body ?? []) parts.push(part);
   return Buffer.concat(parts);
+}
+
+/** Ends an answer; a caller that is still sending is told to stop, as its half would keep the stream open. */
+function sendLast(stream: ServerHttp2Stream, trailer: UniversalServerResponse["trailer"]): void {
+  stream.sendTrailers(headersTo(trailer));
+  // Not at once: that would overtake the trailers.
+  if (!stream.readableEnded) afterTurn(() => stream.close(constants.NGHTTP2_NO_ERROR));
 }
 
 function isGone(stream: ServerHttp2Stream): boolean {
@@ -105,9 +123,16 @@ class RequestBody implements AsyncIterableIterator<Uint8Array> {
   #hasBegun = false;
   #hasEnded = false;
   #wake: (() => void) | undefined;
+  #call: AbortSignal | undefined;
 
   constructor(stream: ServerHttp2Stream) {
     this.#stream = stream;
+  }
+
+  /** Until when it is waited for what did not come yet. */
+  endWith(call: AbortSignal): void {
+    this.#call = call;
+    call.addEventListener("abort", () => this.#wake?.(), { once: true });
   }
 
   /** Only for who reads: a stream that somebody waits for does not end by itself when it is not read. */
@@ -134,9 +159,12 @@ class RequestBody implements AsyncIterableIterator<Uint8Array> {
       if (value !== null) return { value, done: false };
       if (this.#hasEnded) return { value: undefined, done: true };
       if (isGone(this.#stream)) throw new ConnectError("the request was cut off", Code.Aborted);
+      this.#call?.throwIfAborted();
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
   }
 }
+
+const requestBody = createContextKey<RequestBody | undefined>(undefined, { description: "the request's body" });

@@ -64,6 +64,7 @@ function unaryHandler(spec: UnarySpec, limits: Limits, general: UniversalHandler
     if (asked === undefined) return general(request);
     const context = contextFor(spec, request, { timeoutMs: asked.timeoutMs, shutdownSignal: limits.shutdownSignal });
     try {
+      await limits.requestGate?.(context);
       const { message, read } = await readMessage(request.body, limits.readMaxBytes);
       if (message === undefined) return await general({ ...request, body: again(read, request.body) });
       if (asked.compression !== null) context.responseHeader.set(headerEncoding, asked.compression.name);
@@ -97,7 +98,7 @@ interface Bounds {
 }
 
 function contextFor(spec: UnarySpec, request: StreamRequest, { timeoutMs, shutdownSignal }: Bounds) {
-  const { method, url, header, signal } = request;
+  const { method, url, header, signal, contextValues } = request;
   return createHandlerContext({
     service: spec.method.parent,
     method: spec.method,
@@ -108,6 +109,7 @@ function contextFor(spec: UnarySpec, request: StreamRequest, { timeoutMs, shutdo
     requestHeader: header,
     responseHeader: { [headerContentType]: "application/grpc+proto" },
     responseTrailer: { [headerGrpcStatus]: grpcStatusOk },
+    ...(contextValues === undefined ? {} : { contextValues }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(shutdownSignal === undefined ? {} : { shutdownSignal }),
   });
@@ -121,12 +123,17 @@ async function readMessage(body: AsyncIterable<Uint8Array>, maxBytes: number) {
   for (let part = await parts.next(); part.done !== true; part = await parts.next()) {
     read.push(part.value);
     length += part.value.length;
-    if (length > ENVELOPE_BYTES + maxBytes) return { message: undefined, read };
+    if (length > ENVELOPE_BYTES + maxBytes || tells(read[0]) > maxBytes) return { message: undefined, read };
   }
   const [first] = read;
   const all = read.length === 1 && first !== undefined ? first : Buffer.concat(read);
   const isOne = length >= ENVELOPE_BYTES && all[0] === 0 && lengthIn(all) === length - ENVELOPE_BYTES;
   return { message: isOne ? all.subarray(ENVELOPE_BYTES) : undefined, read };
+}
+
+/** How long a message is going to be; 0 where its first part is too short to tell. */
+function tells(part: Uint8Array | undefined): number {
+  return part === undefined || part.length < ENVELOPE_BYTES ? 0 : lengthIn(part);
 }
 
 function lengthIn(envelope: Uint8Array): number {
