@@ -38,6 +38,17 @@ export interface PullIncrease {
 const RPC_SECONDS = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 3, 10, 30, 60, 120];
 /** From a small file to the largest models. */
 const PULL_SECONDS = [0.1, 0.5, 1, 3, 10, 30, 60, 120, 300, 600, 1800, 3600];
+/** Why pulls fail. */
+const PULL_FAILURES: readonly ErrorKind[] = [
+  "not-found",
+  "unauthenticated",
+  "forbidden",
+  "unavailable",
+  "no-space",
+  "corrupt",
+  "refused",
+  "internal",
+];
 
 /**
  * All that the driver counts and measures, for Prometheus. docs/operations.md explains each of them. No label carries a
@@ -107,6 +118,9 @@ export class Metrics {
     }).set({ version, commit, node_version: nodeVersion }, 1);
     // Who compares failures with it finds it also while every pull failed.
     this.#pulls.inc({ result: "ok" }, 0);
+    // Prometheus sees no increase in a series that begins with its first failure: those that alerts watch begin with 0.
+    for (const result of PULL_FAILURES) this.#pulls.inc({ result }, 0);
+    for (const code of ["INTERNAL", "UNKNOWN"]) this.#rpcs.inc({ method: "NodePublishVolume", code }, 0);
     collectProcessMetrics(this.#registry, METRIC_PREFIX);
   }
 

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Admin, AdminCallName, PulledTree } from "../admin/index.ts";
-import { describeError, errorToData, type Logger } from "../base/index.ts";
+import { DriverError, describeError, errorToData, type LogFields, type Logger } from "../base/index.ts";
 import { bindSocketFile, type SocketFile } from "./socket-file.ts";
 
 /** What is served where. */
@@ -68,13 +68,24 @@ async function answer(admin: Admin, request: IncomingMessage, response: ServerRe
     };
     const result = await admin.call(name, argument, { signal: gone.signal, onProgress, whileHeld });
     if (!gone.signal.aborted) tell({ result });
-    logger.info("the cache was administered", { call: name });
+    logger[looksOnly(name) ? "debug" : "info"]("the cache was administered", { call: name });
   } catch (reason) {
-    if (!gone.signal.aborted) logger.warn("administration failed", { call: request.url, error: describeError(reason) });
+    if (!gone.signal.aborted) logger.warn("administration failed", { call: request.url, ...errorFields(reason) });
     const { kind, message } = errorToData(reason);
     tell({ error: { kind, message } });
   }
   response.end();
+}
+
+/** Whether a call changes nothing: people and programs may ask all day. */
+function looksOnly(name: AdminCallName): boolean {
+  return name === "list" || name === "volumes" || name === "measure";
+}
+
+/** What the caller was told; of a fault of the driver all that is known, as only the log has it. */
+function errorFields(reason: unknown): LogFields {
+  if (reason instanceof DriverError && reason.kind !== "internal") return { kind: reason.kind, error: reason.message };
+  return { error: describeError(reason) };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

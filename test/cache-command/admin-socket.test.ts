@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { Admin, AdminCallOptions, PulledTree } from "../../src/admin/index.ts";
-import { DriverError } from "../../src/base/index.ts";
+import { DriverError, errorFromData } from "../../src/base/index.ts";
 import { AdminClient } from "../../src/commands/admin-client.ts";
 import { AdminSocket } from "../../src/server/index.ts";
 import { useLog } from "../helpers/log-lines.ts";
@@ -50,6 +50,25 @@ test("an error is the driver's own; what is no DriverError stays in its log", as
   reason = new Error("a secret of the driver's");
   await assert.rejects(client.call("list", {}, { signal }), /unexpected driver failure, see the driver log/);
   assert.match(JSON.stringify(lines), /a secret of the driver's/);
+});
+
+test("the log has what was changed at info, what was looked at for who wants to know, and no stack of a user's error", async (t) => {
+  const outcomes: (() => unknown)[] = [];
+  const { client, lines } = await useSocket(t, async () => outcomes.shift()?.() ?? "done");
+  await client.call("list", {}, { signal });
+  await client.call("measure", {}, { signal });
+  await client.call("prune", { all: false, unusedMs: null }, { signal });
+  outcomes.push(() => {
+    throw errorFromData({ kind: "not-found", message: "no such tag", detail: "Error: no such tag\n    at a.ts:1" });
+  });
+  await assert.rejects(client.call("pull", {} as never, { signal }), /no such tag/);
+  const seen = lines.map(({ level, call, error }) => [level, call, error]);
+  assert.deepEqual(seen, [
+    ["debug", "list", undefined],
+    ["debug", "measure", undefined],
+    ["info", "prune", undefined],
+    ["warn", "/pull", "no such tag"],
+  ]);
 });
 
 test("a caller that goes away, or gives up, ends its call", async (t) => {

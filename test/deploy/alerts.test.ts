@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { parse } from "yaml";
+import { Metrics } from "../../src/base/index.ts";
 import { Sandbox } from "../driver/index.ts";
 import { freePort } from "../helpers/free-port.ts";
 import { useSmallDisk, whyNoSmallDisk } from "../helpers/small-disk.ts";
@@ -95,6 +96,28 @@ for (const row of rows) {
     assertAlerts(useTempFolder(t), row);
   });
 }
+
+test("the first errors of a driver raise alerts", PROMTOOL, async (t) => {
+  const metrics = new Metrics({ version: "1", commit: "c", nodeVersion: "26", runtime: "node" });
+  const names = {
+    OrasCsiPublishFails: 'rpcs_total{method="NodePublishVolume",code="INTERNAL"}',
+    OrasCsiPullsFail: 'pulls_total{result="unavailable"}',
+  };
+  const valuesNow = async () => {
+    const text = await metrics.text();
+    return Object.values(names).map(
+      (name) => new RegExp(`^oras_csi_${RegExp.escape(name)} (\\d+)$`, "m").exec(text)?.[1] ?? "_",
+    );
+  };
+  const before = await valuesNow();
+  metrics.rpcDone({ method: "NodePublishVolume", code: "INTERNAL", seconds: 1 });
+  for (let pulls = 0; pulls < 4; pulls++) metrics.pullQueued().ended("unavailable", 1);
+  const after = await valuesNow();
+  for (const [at, [alert, name]] of Object.entries(names).entries()) {
+    const series = { [name]: `${before[at]}x9 ${after[at]}x40`, 'pulls_total{result="ok"}': "0x60" };
+    assertAlerts(useTempFolder(t), { alert, series, fires: [alert === "OrasCsiPullsFail" ? 30 : 20], quiet: [9] });
+  }
+});
 
 test("each alert is tried", () => {
   const tried = rows.filter(({ fires }) => fires.length > 0).map(({ alert }) => alert);
