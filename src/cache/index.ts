@@ -14,6 +14,7 @@ export { hasLayer, type LayerForm, type StagedLayer } from "./layers.ts";
 export { createLayout, isDamagedName, type Layout, type TreeId, type UnpackWay } from "./layout.ts";
 export type { Lease, LeaseKey, Leases } from "./leases.ts";
 export { type CacheLimits, defaultCacheLimits } from "./limits.ts";
+export { requireNoOthersFolder, requireNothingInTheWay } from "./others-folder.ts";
 export type { Pins } from "./pins.ts";
 export type { Reservation, Room, Shortage } from "./room.ts";
 export { type StateFiles, textAt } from "./state-file.ts";

@@ -1,5 +1,5 @@
 import { createLogger, DriverError, type Libc, loadKoffi, openLibc, sleep, systemClock } from "../base/index.ts";
-import { createLayout, lockDataDir } from "../cache/index.ts";
+import { createLayout, lockDataDir, requireNoOthersFolder } from "../cache/index.ts";
 import { AdminClient } from "./admin-client.ts";
 
 /** The right to write a data dir. */
@@ -22,7 +22,7 @@ const RETRY_MS = 200;
 
 /**
  * The driver that holds a data dir, if one answers, else the lock on it. Throws "refused" if another process holds it and
- * does not answer.
+ * does not answer, and for a folder that is somebody else's.
  */
 export async function reachDataDir({ dataDir, signal }: DataDirWish): Promise<AdminClient | DataDirLock> {
   const path = createLayout(dataDir).adminSocket;
@@ -31,6 +31,7 @@ export async function reachDataDir({ dataDir, signal }: DataDirWish): Promise<Ad
   for (;;) {
     const client = await AdminClient.find(path);
     if (client !== undefined) return client;
+    requireNoOthersFolder(dataDir);
     libc ??= openLibc(await loadKoffi(dataDir));
     const isLast = systemClock.monotonicMs() >= untilMs;
     const unlock = await tryLock({ dataDir, signal }, libc, isLast);

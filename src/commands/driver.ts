@@ -15,7 +15,7 @@ import {
   systemClock,
   unmapProgramPages,
 } from "../base/index.ts";
-import { Cache, createLayout, lockDataDir } from "../cache/index.ts";
+import { Cache, createLayout, lockDataDir, requireNothingInTheWay } from "../cache/index.ts";
 import type { ServeConfig } from "../config/index.ts";
 import { createBoundedMounter, createMounter, type Mounter } from "../mount/index.ts";
 import { platformOfMachine } from "../oci/index.ts";
@@ -65,6 +65,7 @@ export class Driver {
   async #open({ config, build, log, signal }: DriverOptions): Promise<void> {
     const parts = this.#parts;
     const clock = systemClock;
+    requireNothingInTheWay(config.dataDir);
     const libc = openLibc(await loadKoffi(config.dataDir));
     parts.libc = libc;
     // Tried there only: what else runs in Deno's process is not ours to tune.

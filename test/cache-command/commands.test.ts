@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { existsSync, lstatSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Sandbox } from "../driver/index.ts";
+import { runProgram, Sandbox } from "../driver/index.ts";
 import { attributes, pushThing, REAL } from "../integration/support.ts";
 import { artifact, EmbeddedRegistry, fileLayer, folderLayer } from "../registry/index.ts";
 import { CacheCommand } from "./support.ts";
@@ -165,6 +165,22 @@ test("the socket of a driver that was killed is no obstacle, nor is a data dir w
   await driver.ready();
   await driver.stop();
   assert.equal(existsSync(join(dataDir, "admin.sock")), false);
+});
+
+test("somebody else's folder is left as it is, also by a driver", REAL, async () => {
+  await using sandbox = await Sandbox.create();
+  const folder = join(sandbox.folder, "home");
+  mkdirSync(join(folder, "tmp"), { recursive: true, mode: 0o755 });
+  writeFileSync(join(folder, "tmp/precious"), "x");
+  const listed = await new CacheCommand(folder).run("ls");
+  const pulled = await runProgram(["pull", `--data-dir=${folder}`, "localhost:1/a"]);
+  const says = `oras-csi: ${folder} is no data dir of oras-csi, "tmp" is in it: see --data-dir\n`;
+  for (const { code, error } of [listed, pulled]) assert.deepEqual([code, error], [1, says]);
+  const served = await runProgram(["serve", `--csi-endpoint=${folder}/csi.sock`, `--data-dir=${folder}`]);
+  assert.equal(served.code, 1);
+  assert.match(served.error, /is no data dir of oras-csi, and what is in its tmp would be deleted: see --data-dir\n$/);
+  assert.deepEqual([readdirSync(folder), readdirSync(join(folder, "tmp"))], [["tmp"], ["precious"]]);
+  assert.equal(statSync(folder).mode & 0o777, 0o755);
 });
 
 test("without a data dir nothing is made", REAL, async () => {
