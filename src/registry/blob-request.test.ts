@@ -207,6 +207,15 @@ const codings: { name: string; bytes: Buffer; body: Buffer; headers: Record<stri
   { name: "true of what is packed already", bytes: gzipSync(text), body: gzipSync(gzipSync(text)), headers: chunked },
   { name: "wrong of what is not packed", bytes: text, body: text, headers: chunked },
 ];
+/** Zstd of a few bytes, with a window of 2^`windowLog` bytes, a size that no header tells (RFC 8878, 3.1.1). */
+function zstdWith(windowLog: number, bytes: Buffer): Buffer {
+  const block = Buffer.alloc(3);
+  block.writeUIntLE(bytes.length * 8 + 1, 0, 3);
+  return Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, (windowLog - 10) * 8]), block, bytes]);
+}
+const zstd = { "content-encoding": "zstd", ...chunked };
+codings.push({ name: "zstd with the largest window", bytes: text, body: zstdWith(23, text), headers: zstd });
+
 for (const { name, bytes, body, headers } of codings) {
   test(`a Content-Encoding that is ${name}: the reading whose digest fits`, async () => {
     const answer = { body, headers: { "content-encoding": "gzip", ...headers } };
@@ -216,6 +225,11 @@ for (const { name, bytes, body, headers } of codings) {
     assert.ok(bench.server.seen.length <= 2);
   });
 }
+
+test("a Content-Encoding whose window would take more memory than HTTP allows is corrupt", async () => {
+  await using bench = await useBlob(() => ({ body: zstdWith(24, text), headers: zstd }), text);
+  await assert.rejects(bench.fetch(), failsAs("corrupt"));
+});
 
 test("a Content-Encoding that fits in no reading is corrupt", async () => {
   const headers = { "content-encoding": "gzip", ...chunked };

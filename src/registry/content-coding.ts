@@ -2,6 +2,7 @@ import { once } from "node:events";
 import type { Transform } from "node:stream";
 import {
   brotliDecompressSync,
+  constants,
   createBrotliDecompress,
   createGunzip,
   createInflate,
@@ -18,13 +19,22 @@ interface Decoder {
   readonly whole: (bytes: Uint8Array, options: { readonly maxOutputLength: number }) => Buffer;
 }
 
+/**
+ * RFC 9659, 3: no more than 8 MB for the window of a body. Node's own limit is 128 MiB, for each of the blobs that come at
+ * once.
+ */
+const zstdOptions = { params: { [constants.ZSTD_d_windowLogMax]: 23 } };
+
 const gzip: Decoder = { stream: () => createGunzip(), whole: gunzipSync };
 const decoders: Readonly<Record<string, Decoder>> = {
   gzip,
   "x-gzip": gzip,
   deflate: { stream: () => createInflate(), whole: inflateSync },
   br: { stream: () => createBrotliDecompress(), whole: brotliDecompressSync },
-  zstd: { stream: () => createZstdDecompress(), whole: zstdDecompressSync },
+  zstd: {
+    stream: () => createZstdDecompress(zstdOptions),
+    whole: (bytes, options) => zstdDecompressSync(bytes, { ...options, ...zstdOptions }),
+  },
 };
 
 /** The coding that an answer claims for its body, if it is one that can be undone. */
