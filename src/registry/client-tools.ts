@@ -1,9 +1,10 @@
-import { DriverError, type KeyedLock, type Logger } from "../base/index.ts";
+import { DriverError, type Logger } from "../base/index.ts";
 import type { RequestTools } from "./authorized-request.ts";
 import { anonymous, type CredentialOffer } from "./credential.ts";
 import { type Endpoint, isSafeForNodeCredentials } from "./endpoint.ts";
-import type { HostKnowledge } from "./first-host.ts";
 import { failureFrom, type Purpose } from "./failure.ts";
+import type { HostKnowledge } from "./first-host.ts";
+import type { LargeManifests } from "./large-manifests.ts";
 import { Retrier, type RetryPolicy } from "./retry.ts";
 
 /** What the operations of a client share. */
@@ -12,8 +13,7 @@ export interface ClientTools extends RequestTools, HostKnowledge {
   readonly retryPolicy: RetryPolicy;
   /** The share of the time in which this thread was busy, since it was asked last. */
   readonly threadLoad: () => number;
-  /** Held by host while a large manifest is read. */
-  readonly largeManifests: KeyedLock;
+  readonly largeManifests: LargeManifests;
 }
 
 /** Who asks, and who is told how it goes. */

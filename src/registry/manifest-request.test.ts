@@ -10,13 +10,14 @@ import {
   type ScriptedAnswer,
   useClient,
 } from "../../test/registry-client/index.ts";
-import { createSilentLogger, DriverError, type ErrorKind, KeyedLock } from "../base/index.ts";
+import { createSilentLogger, DriverError, type ErrorKind } from "../base/index.ts";
 import { digestOf } from "../oci/index.ts";
 import { Authorizer } from "./auth/authorizer.ts";
 import { HostRest } from "./host-rest.ts";
-import { KnownEndpoints } from "./known-endpoints.ts";
 import type { HttpBody, HttpRequest, HttpResponse } from "./http/http-types.ts";
 import { anonymous } from "./index.ts";
+import { KnownEndpoints } from "./known-endpoints.ts";
+import { LargeManifests } from "./large-manifests.ts";
 import { fetchManifest } from "./manifest-request.ts";
 import { defaultRetryPolicy } from "./retry.ts";
 
@@ -296,7 +297,7 @@ test("large manifests of one host are read one after the other; small ones, and 
     rest: new HostRest(clock),
     endpoints: new KnownEndpoints(),
   };
-  const tools = { ...shared, ...own, largeManifests: new KeyedLock() };
+  const tools = { ...shared, ...own, largeManifests: new LargeManifests(clock) };
   const fetch = (registry: string, tagOrDigest: string) => {
     const repository = { registry, repository: "org/app", transport: "http" } as const;
     return fetchManifest(tools, { repository, tagOrDigest, credentials: [anonymous] });

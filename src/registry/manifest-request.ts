@@ -44,9 +44,6 @@ export interface ManifestQuery extends HostsQuery {
   readonly tagOrDigest: string;
 }
 
-/** From this size on manifests take a noticeable part of the memory that the driver may have. */
-const LARGE_BYTES = 512 * 1024;
-
 /** See `RegistryClient.fetchManifest`. */
 export function fetchManifest(tools: ClientTools, query: ManifestQuery): Promise<FetchedManifest> {
   const way = { needs: capabilityFor(query), tools };
@@ -129,7 +126,7 @@ interface Reading {
 async function readManifest(tools: ClientTools, response: HttpResponse, reading: Reading): Promise<FetchedManifest> {
   const { query, credential, purpose } = reading;
   if (response.status !== 200) throw await statusErrorFrom(response, "registry", tools.clock);
-  const { bytes: sent, whole } = await readBody(tools, response, query.signal);
+  const { bytes: sent, whole } = await tools.largeManifests.read(response, MAX_MANIFEST_BYTES, query.signal);
   if (!whole) {
     throw new DriverError(
       "refused",
@@ -143,17 +140,6 @@ async function readManifest(tools: ClientTools, response: HttpResponse, reading:
     throw new DriverError("corrupt", `${opening(purpose)}: the bytes that came have another digest (${digest})`);
   }
   return { bytes, contentType: headerOf(response.headers, "content-type"), digest, credential };
-}
-
-/** Large ones of one host come one after the other: each lies in memory until it is whole. Another host holds up none. */
-function readBody(
-  { largeManifests }: ClientTools,
-  { body, target }: HttpResponse,
-  signal: AbortSignal | undefined,
-): ReturnType<HttpResponse["body"]["readAtMost"]> {
-  const read = () => body.readAtMost(MAX_MANIFEST_BYTES);
-  if ((body.length ?? 0) < LARGE_BYTES) return read();
-  return largeManifests.run(hostLabel(target), read, signal);
 }
 
 /** What was sent, or what it encodes if it says so: what has the digest that was asked for, or may be a manifest. */

@@ -1,4 +1,4 @@
-import { type Clock, KeyedLock, type Logger, proxyVariables, ThreadLoad } from "../base/index.ts";
+import { type Clock, type Logger, proxyVariables, ThreadLoad } from "../base/index.ts";
 import { Authorizer } from "./auth/authorizer.ts";
 import type { BlobQuery, FetchedBlob } from "./blob-query.ts";
 import { fetchBlob } from "./blob-request.ts";
@@ -8,6 +8,7 @@ import { ConnectionPool } from "./http/connection-pool.ts";
 import { defaultHttpLimits, type HttpLimits } from "./http/http-types.ts";
 import { createProxyChooser, type ProxyChooser } from "./http/proxy.ts";
 import { KnownEndpoints } from "./known-endpoints.ts";
+import { LargeManifests } from "./large-manifests.ts";
 import {
   type ClaimedManifest,
   type FetchedManifest,
@@ -72,7 +73,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const load = new ThreadLoad();
   const threadLoad = options.threadLoad ?? (() => load.sample());
   const retryPolicy = { ...defaultRetryPolicy, ...options.retryPolicy };
-  const largeManifests = new KeyedLock();
+  const largeManifests = new LargeManifests(clock);
   const tools = { send, authorizer, rest, endpoints, clock, log, retryPolicy, threadLoad, largeManifests };
   return {
     fetchManifest: (query) => fetchManifest(tools, query),
