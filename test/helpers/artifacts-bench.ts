@@ -14,23 +14,17 @@ import {
   push,
 } from "../registry/index.ts";
 import { ManualClock } from "../registry-client/manual-clock.ts";
-import { useCache } from "./cache-area.ts";
-
-/** The machine's clock, with idle threads ended soon. */
-const hasty: Clock = { ...systemClock, after: (delayMs, run) => systemClock.after(Math.min(delayMs, 200), run) };
+import { type CacheArea, useCache } from "./cache-area.ts";
 
 /** How a request differs from that of volume v1 of namespace blue for `team/thing:v1`. */
-type Changes = Partial<ArtifactRequest> & { readonly repository?: string };
+type Changes = Partial<ArtifactRequest> & { readonly repository?: string; readonly tag?: string };
 
-/** The whole of src/artifact with real threads, a registry on loopback, and deadlines that a test moves. */
-export async function useArtifacts(options: EmbeddedRegistryOptions = {}) {
-  const clock = new ManualClock();
-  const area = await useCache({ clock });
-  const registry = await EmbeddedRegistry.start(options);
-  const { cache, log } = area;
-  const artifacts = new Artifacts({
+/** The whole of src/artifact over a cache, with real threads; those that idle end soon. */
+export function createArtifacts({ cache, log }: Pick<CacheArea, "cache" | "log">, clock: Clock): Artifacts {
+  const hasty = (delayMs: number, run: () => void) => systemClock.after(Math.min(delayMs, 200), run);
+  return new Artifacts({
     cache,
-    worker: new PullWorker(hasty),
+    worker: new PullWorker({ ...systemClock, after: hasty }),
     credentials: new CredentialFinder({ dockerConfig: undefined, caFile: undefined, clock: systemClock, log }),
     enforceNamespaces: true,
     maxPulls: 2,
@@ -40,23 +34,38 @@ export async function useArtifacts(options: EmbeddedRegistryOptions = {}) {
     clock,
     log,
   });
-  const patience = (signal = new AbortController().signal) => {
-    return { deadlineMs: clock.monotonicMs() + 100_000, timeoutMs: 100_000, signal };
-  };
-  const requestOf = ({ repository = "team/thing", ...changes }: Changes = {}): ArtifactRequest => ({
+}
+
+/** What a volume wants of a registry. */
+export function requestFor(registry: EmbeddedRegistry, changes: Changes = {}): ArtifactRequest {
+  const { repository = "team/thing", tag = "v1", ...rest } = changes;
+  return {
     volume: "v1",
     namespace: "blue",
-    reference: parseReference(`${registry.host}/${repository}:v1`),
+    reference: parseReference(`${registry.host}/${repository}:${tag}`),
     transport: "http",
     selection: { mediaTypes: [], titles: [] },
     platform: parsePlatform("linux/amd64"),
     policy: "IfNotPresent",
     concurrency: 4,
     secrets: {},
-    ...changes,
-  });
-  const present = (changes?: Changes, signal?: AbortSignal) => artifacts.present(requestOf(changes), patience(signal));
-  const cached = (changes?: Changes) => artifacts.cached(requestOf(changes));
+    ...rest,
+  };
+}
+
+/** The same with a cache of its own, a registry on loopback, and deadlines that a test moves. */
+export async function useArtifacts(options: EmbeddedRegistryOptions = {}) {
+  const clock = new ManualClock();
+  const area = await useCache({ clock });
+  const registry = await EmbeddedRegistry.start(options);
+  const { cache } = area;
+  const artifacts = createArtifacts(area, clock);
+  const patience = (signal = new AbortController().signal) => {
+    return { deadlineMs: clock.monotonicMs() + 100_000, timeoutMs: 100_000, signal };
+  };
+  const present = (changes?: Changes, signal?: AbortSignal) =>
+    artifacts.present(requestFor(registry, changes), patience(signal));
+  const cached = (changes?: Changes) => artifacts.cached(requestFor(registry, changes));
   const pushThing = async (manifest: BuiltManifest, repository = "team/thing") => {
     await push(registry, repository, manifest, "v1");
     registry.log.clear();

@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Artifacts, CredentialFinder, PullWorker } from "../../src/artifact/index.ts";
-import { createMemory, systemClock } from "../../src/base/index.ts";
+import { systemClock } from "../../src/base/index.ts";
 import type { Tree } from "../../src/cache/index.ts";
-import { parsePlatform, parseReference } from "../../src/oci/index.ts";
 import { describeFault, type DiskKind, type MeasuredKind, Verifier } from "../../src/verify/index.ts";
+import { createArtifacts, requestFor } from "../helpers/artifacts-bench.ts";
 import { useCache } from "../helpers/cache-area.ts";
 import { type BuiltManifest, EmbeddedRegistry, push } from "../registry/index.ts";
 
@@ -14,18 +13,7 @@ export async function useVerifier(options: { readonly parent?: string } = {}) {
   const area = await useCache(options);
   const registry = await EmbeddedRegistry.start();
   const { cache, log } = area;
-  const artifacts = new Artifacts({
-    cache,
-    worker: new PullWorker(systemClock),
-    credentials: new CredentialFinder({ dockerConfig: undefined, caFile: undefined, clock: systemClock, log }),
-    enforceNamespaces: true,
-    maxPulls: 2,
-    maxUnpackRatio: 200,
-    allowRegistry: [],
-    memory: createMemory({ trimMemory: () => Promise.resolve() }),
-    clock: systemClock,
-    log,
-  });
+  const artifacts = createArtifacts(area, systemClock);
   const verifier = new Verifier({ cache, clock: systemClock, log });
   const signal = new AbortController().signal;
   return {
@@ -36,20 +24,11 @@ export async function useVerifier(options: { readonly parent?: string } = {}) {
     push: (manifest: BuiltManifest, tag: string) => push(registry, "team/thing", manifest, tag),
     /** What a publish of the tag gets. */
     present: (tag: string, policy: "Always" | "IfNotPresent" | "Never" = "IfNotPresent"): Promise<Tree> =>
-      artifacts.present(
-        {
-          volume: tag,
-          namespace: "blue",
-          reference: parseReference(`${registry.host}/team/thing:${tag}`),
-          transport: "http",
-          selection: { mediaTypes: [], titles: [] },
-          platform: parsePlatform("linux/amd64"),
-          policy,
-          concurrency: 4,
-          secrets: {},
-        },
-        { deadlineMs: systemClock.monotonicMs() + 60_000, timeoutMs: 60_000, signal },
-      ),
+      artifacts.present(requestFor(registry, { volume: tag, tag, policy }), {
+        deadlineMs: systemClock.monotonicMs() + 60_000,
+        timeoutMs: 60_000,
+        signal,
+      }),
     /** Verifies everything; what was found, in words. */
     async verify(movesAside = false): Promise<readonly string[]> {
       const { faults } = await verifier.verify({ movesAside, signal });
