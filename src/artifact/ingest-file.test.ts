@@ -27,7 +27,7 @@ function use() {
 const KEPT = 64 * 1024;
 
 const open = (path: string, more: Partial<IngestOptions> = {}) =>
-  new IngestFile({ path, sizeBytes: 200_000, origin: "https a.io/x", isDurable: true, ...more });
+  new IngestFile({ path, sizeBytes: 200_000, origin: "https a.io/x", form: "blob", isDurable: true, ...more });
 
 /** A file with these bytes, as a killed pull leaves it. */
 async function leave(path: string, bytes: Buffer): Promise<void> {

@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { promisify } from "node:util";
 import { type ByteRange, ByteRanges, errnoOf } from "../base/index.ts";
+import type { LayerForm } from "../cache/index.ts";
 import { ingestMapPath, readIngestMap, removeIngestMap, writeIngestMap } from "./ingest-map.ts";
 
 /** Which blob comes in, and from whom. */
@@ -21,6 +22,8 @@ export interface IngestOptions {
   readonly sizeBytes: number;
   /** Who gives the bytes. What another one gave proves nothing of this one, so it is not gone on with. */
   readonly origin: string;
+  /** What becomes of it. */
+  readonly form: LayerForm;
   /** Whether what is kept must be right after a power cut, too; if not, only the digest finds out in the end. */
   readonly isDurable: boolean;
 }
@@ -43,6 +46,7 @@ export class IngestFile {
   /** What was there when it was opened. */
   readonly there: readonly ByteRange[];
   readonly #origin: string;
+  readonly #form: LayerForm;
   readonly #isDurable: boolean;
   readonly #fd: number;
   readonly #ranges: ByteRanges;
@@ -64,6 +68,7 @@ export class IngestFile {
     this.#hasMap = left !== undefined;
     this.#isInParts = left?.isInParts === true;
     this.#origin = options.origin;
+    this.#form = options.form;
     this.#isDurable = options.isDurable;
   }
 
@@ -151,7 +156,7 @@ export class IngestFile {
   }
 
   #writeMap(parts: readonly ByteRange[] | undefined): void {
-    writeIngestMap(this.path, { origin: this.#origin, parts });
+    writeIngestMap(this.path, { origin: this.#origin, form: this.#form, parts });
     this.#hasMap = true;
   }
 }

@@ -1,21 +1,24 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { ByteRange } from "../base/index.ts";
+import { INGEST_MAP, type LayerForm } from "../cache/index.ts";
 
 /** What is known of a partial download, beside its bytes. */
 export interface IngestMap {
   /** Who gave the bytes (`downloadOrigin`). */
   readonly origin: string;
+  /** What the cache is to have of it in the end: whoever finds that there can throw this away (`Partials`). */
+  readonly form: LayerForm;
   /** The parts that are there; undefined where all bytes of the file are. */
   readonly parts: readonly ByteRange[] | undefined;
 }
 
 /** Where the map of an ingest file lies. */
 export function ingestMapPath(ingestFile: string): string {
-  return `${ingestFile}.parts`;
+  return `${ingestFile}${INGEST_MAP}`;
 }
 
 /** The map of an ingest file; undefined if there is none that can be read: its bytes are worth nothing then. */
-export function readIngestMap(ingestFile: string): IngestMap | undefined {
+export function readIngestMap(ingestFile: string): Omit<IngestMap, "form"> | undefined {
   try {
     const { origin, parts }: Record<string, unknown> = JSON.parse(readFileSync(ingestMapPath(ingestFile), "utf8"));
     if (typeof origin !== "string") return undefined;
@@ -41,8 +44,8 @@ export function removeIngestMap(ingestFile: string): void {
 }
 
 /** The map as it is written. */
-export function textOf({ origin, parts }: IngestMap): string {
-  return `${JSON.stringify({ origin, ...(parts && { parts: parts.map(({ start, end }) => [start, end]) }) })}\n`;
+export function textOf({ origin, form, parts }: IngestMap): string {
+  return `${JSON.stringify({ origin, form, ...(parts && { parts: parts.map(({ start, end }) => [start, end]) }) })}\n`;
 }
 
 function isPair(value: unknown): value is [number, number] {

@@ -14,7 +14,7 @@ import { downloadOrigin } from "./download-origin.ts";
 import { errorDuring } from "./error-during.ts";
 import { IngestFile } from "./ingest-file.ts";
 import type { PullUnpacking } from "./layer-unpacker.ts";
-import { foreignLayer, type PlacedLayer } from "./placed-layer.ts";
+import { foreignLayer, formOf, type PlacedLayer } from "./placed-layer.ts";
 import type { PullAccess } from "./pull-access.ts";
 import type { PullCounts } from "./pull-counts.ts";
 import type { FetchTurn } from "./pull-place.ts";
@@ -128,7 +128,7 @@ export class LayerFetcher {
 
   /** Runs `work` on the layer's ingest file; afterwards it is there only if another pull may go on with it. */
   async #withIngest<T>(
-    { descriptor }: PlacedLayer,
+    { kind, descriptor }: PlacedLayer,
     signal: AbortSignal,
     work: (ingest: IngestFile) => Promise<T>,
   ): Promise<T> {
@@ -138,6 +138,7 @@ export class LayerFetcher {
       path: layout.ingestFile(descriptor.digest, origin),
       sizeBytes: descriptor.size,
       origin,
+      form: formOf(kind),
       isDurable: job.isDurable,
     });
     try {

@@ -68,6 +68,8 @@ for (const { kind, make } of kinds) {
       await using bench = await usePulls();
       const data = await make();
       await pullHalf(bench, data);
+      const { form } = JSON.parse(readFileSync(`${ingestOf(bench, data)}.parts`, "utf8"));
+      assert.equal(form, kind === "file" ? "blob" : "artifact", "a collection asks for it");
       const reports = await pullsRight(bench, data);
       assert.deepEqual(asked(bench), [`bytes=${HALF}-${data.bytes.length - 1}`]);
       assert.equal(sentBytes(bench), data.bytes.length - HALF);

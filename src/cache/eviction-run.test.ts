@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, statfsSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, utimesSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, test } from "node:test";
 import { useSmallDisk, whyNoSmallDisk } from "../../test/helpers/small-disk.ts";
@@ -14,8 +14,19 @@ import {
   stored,
 } from "../../test/helpers/stocked-cache.ts";
 import { artifact, fileLayer } from "../../test/registry/index.ts";
-import { digestOf } from "../oci/index.ts";
+import { type Digest, digestOf } from "../oci/index.ts";
+import type { Cache } from "./cache.ts";
 import type { TreeId } from "./layout.ts";
+
+/** Puts a tar layer into the cache, unpacked for artifacts. */
+async function putLayer(cache: Cache, digest: Digest): Promise<void> {
+  await cache.withStaging(async (staging) => {
+    const [folder, indexFile] = [join(staging, "layer"), join(staging, "index")];
+    mkdirSync(folder);
+    writeFileSync(indexFile, "index");
+    await cache.commitLayer({ digest, way: "artifact", folder, indexFile });
+  });
+}
 
 describe("by age", () => {
   test("trees that no volume had for the ttl go, the others stay", async (t) => {
@@ -70,6 +81,38 @@ describe("by age", () => {
     const next = await area.open({ limits: limitsWith({ ttlMs: 60_000 }) });
     assert.equal((await next.collector.collect()).trees, 0);
     assert.equal(next.inventory.unusedMs(id), 0);
+  });
+
+  test("downloads of what the cache has by now go at once, where it has what was to become of them", async (t) => {
+    const { area, cache } = await openLimited(t);
+    const { layout, collector } = cache;
+    const [blob, held] = [await putBlob(cache, 100), await putBlob(cache, 100)];
+    const tar = digestOf(Buffer.from("a tar"));
+    await putLayer(cache, tar);
+    // Before and after the bytes came.
+    const [early, late] = [area.clock.now(), Date.now() + 60_000];
+    const leave = (digest: Digest, form: string | undefined, writtenMs: number) => {
+      const path = layout.ingestFile(digest, `http ${form}.io/${writtenMs}`);
+      const files = form === undefined ? { "": "x" } : { "": "x", ".parts": JSON.stringify({ origin: "x", form }) };
+      for (const [suffix, text] of Object.entries(files)) {
+        writeFileSync(path + suffix, text);
+        utimesSync(path + suffix, writtenMs / 1000, writtenMs / 1000);
+      }
+      return path;
+    };
+    const spent = [leave(blob, "blob", early), leave(blob, undefined, early)];
+    spent.push(leave(tar, "artifact", late), leave(tar, undefined, late));
+    rmSync(leave(held, "blob", early + 5000));
+    const others = [leave(tar, "image", late), leave(tar, "blob", late), leave(blob, "artifact", early)];
+    // The blob may be known to be damaged, and is being fetched anew.
+    others.push(leave(blob, "blob", late), leave(blob, "of a newer driver", early));
+    const lease = await cache.leases.hold(held);
+    await collector.collect();
+    assert.deepEqual([...spent, ...others].map(existsSync), [...spent.map(() => false), ...others.map(() => true)]);
+    assert.equal(readdirSync(layout.ingest).length, 2 * others.length + 1);
+    lease.release();
+    await collector.collect();
+    assert.equal(readdirSync(layout.ingest).length, 2 * others.length);
   });
 
   test("unfinished downloads rest for a day, then go with the files beside them; other files are left", async (t) => {

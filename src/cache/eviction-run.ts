@@ -58,7 +58,7 @@ export class EvictionRun {
     if (cleanups.isDue(id)) this.#addTree(await evictor.evictTree(id, "cleanup"));
   }
 
-  /** Takes away what goes whether or not there is room: trees that no volume had for so long, and what nobody asks for. */
+  /** Takes away what goes whether or not there is room: trees that no volume had for so long, and what nobody needs. */
   async dropOld(ttlMs: number | undefined): Promise<void> {
     const { inventory, cleanups, evictor, partials, clock } = this.#options;
     for (const id of cleanups.due()) {
@@ -68,7 +68,8 @@ export class EvictionRun {
     }
     for (const id of inventory.withoutRecord()) await evictor.dropFolder(id);
     for (const partial of await partials.list())
-      if (partial.restedMs >= UNWANTED_MS) this.#add(await evictor.dropPartial(partial, "ttl"));
+      if (partial.restedMs >= UNWANTED_MS || (await partials.isSpent(partial)))
+        this.#add(await evictor.dropPartial(partial, "ttl"));
     for (const content of await evictor.unneeded(UNWANTED_MS))
       if (content.came !== undefined && sureAgeMs(clock, content.came) >= UNWANTED_MS)
         this.#add(await evictor.dropContent(content, "ttl"));

@@ -15,6 +15,7 @@ export { createLayout, isDamagedName, type Layout, type TreeId, type UnpackWay }
 export type { Lease, LeaseKey, Leases } from "./leases.ts";
 export { type CacheLimits, defaultCacheLimits } from "./limits.ts";
 export { requireNoOthersFolder, requireNothingInTheWay } from "./others-folder.ts";
+export { INGEST_MAP } from "./partials.ts";
 export type { Pins } from "./pins.ts";
 export type { Reservation, Room, Shortage } from "./room.ts";
 export { type StateFiles, textAt } from "./state-file.ts";

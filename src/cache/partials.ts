@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { unlessMissing } from "../base/index.ts";
 import { type Digest, parseDigest } from "../oci/index.ts";
 import { type DiskUse, sumOfUses } from "./disk-space.ts";
-import type { Layout } from "./layout.ts";
+import { hasLayer } from "./layers.ts";
+import type { Layout, UnpackWay } from "./layout.ts";
 import { ageMs, type CacheClock, type Moment, momentAt, sureAgeMs } from "./moment.ts";
 
 /** What there is of a download from one origin, with the files beside it. */
@@ -11,6 +12,8 @@ export interface PartialDownload {
   readonly digest: Digest;
   readonly paths: readonly string[];
   readonly use: DiskUse;
+  /** When something was written to it last, by the wall clock. */
+  readonly writtenMs: number;
   /** For how long nothing has been written to it. */
   readonly restedMs: number;
 }
@@ -26,8 +29,13 @@ interface FoundFile {
   readonly writtenMs: number;
 }
 
+/** How the name of a download's map ends: what is known of it, in JSON. */
+export const INGEST_MAP = ".parts";
+
 /** Digest and origin. Earlier versions' have no origin: nobody goes on with them. */
 const PARTIAL = /^(?<algorithm>sha256|sha512)-(?<hex>[0-9a-f]+)(-[0-9a-f]+)?/;
+
+const WAYS: readonly UnpackWay[] = ["artifact", "image"];
 
 /** The downloads that lie in ingest/. */
 export class Partials {
@@ -53,12 +61,28 @@ export class Partials {
         digest,
         paths: files.map(({ path }) => path),
         use: sumOfUses(files.map(({ use }) => use)),
+        writtenMs: wallMs,
         restedMs: sureAgeMs(this.#clock, moment),
       };
       return { partial, ageMs: ageMs(this.#clock, moment) };
     });
     this.#written = written;
     return partials.sort((a, b) => b.ageMs - a.ageMs).map(({ partial }) => partial);
+  }
+
+  /**
+   * Whether nobody goes on with a download: the cache has what was to become of it, from another origin, or since a driver
+   * was killed between the two. A blob that came before may be one with wrong bytes that is being fetched anew.
+   */
+  async isSpent({ digest, paths, writtenMs }: PartialDownload): Promise<boolean> {
+    const blob = await unlessMissing(fs.lstat(this.#layout.blob(digest)));
+    const map = paths.find((path) => path.endsWith(INGEST_MAP));
+    // Without a map it is of no use in any case, but may be somebody else's.
+    const form = map === undefined ? "any" : await formIn(map);
+    if ((form === "blob" || form === "any") && blob?.isFile() === true && blob.ctimeMs >= writtenMs) return true;
+    for (const way of WAYS)
+      if ((form === way || form === "any") && (await hasLayer(this.#layout, digest, way))) return true;
+    return false;
   }
 
   async #find(): Promise<ReadonlyMap<string, FoundDownload>> {
@@ -73,6 +97,15 @@ export class Partials {
       found.set(download, { digest, files: [...(found.get(download)?.files ?? []), file] });
     }
     return found;
+  }
+}
+
+/** What is to become of a download; undefined where an older driver wrote the map, or nobody can read it. */
+async function formIn(map: string): Promise<unknown> {
+  try {
+    return JSON.parse(await fs.readFile(map, "utf8")).form;
+  } catch {
+    return undefined;
   }
 }
 
