@@ -31,7 +31,7 @@ export interface DriverExit {
 }
 
 const ROOT = join(import.meta.dirname, "../..");
-const READY_DEADLINE_MS = 30_000;
+const READY_DEADLINE_MS = 60_000;
 const PROBE_EVERY_MS = 10;
 
 /** The file that `npm run build` makes for this machine. */

@@ -46,7 +46,7 @@ export class GatedProxy implements AsyncDisposable {
   }
 
   /** Resolves when a connection is closed by its client whose last request was for this path; rejects at the deadline. */
-  async nextClose(path: string, deadlineMs = 20_000): Promise<void> {
+  async nextClose(path: string, deadlineMs = 60_000): Promise<void> {
     const signal = AbortSignal.timeout(deadlineMs);
     await Promise.race(this.#of(path).map(({ client }) => once(client, "close", { signal })));
   }

@@ -17,7 +17,7 @@ export interface DockerRegistryOptions {
 export const DOCKER_REGISTRY_USER = { username: "robot", password: "open-sesame" };
 
 const USER_FILE = "robot:$2y$05$abcdefghijklmnopqrstuutXu9KzOt.1yBoZUeFWoT/914/JfszCO\n";
-const START_DEADLINE_MS = 15_000;
+const START_DEADLINE_MS = 60_000;
 
 /** Debian's `docker-registry`, on a free loopback port, with a folder of its own. */
 export class DockerRegistry implements AsyncDisposable {

@@ -91,7 +91,7 @@ export class RequestLog {
   }
 
   /** The first request that fits, waiting for it (or for it to change) up to `deadlineMs`. */
-  waitFor(wanted: (entry: LoggedRequest) => boolean, deadlineMs = 20_000): Promise<LoggedRequest> {
+  waitFor(wanted: (entry: LoggedRequest) => boolean, deadlineMs = 60_000): Promise<LoggedRequest> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#watchers.delete(look);
