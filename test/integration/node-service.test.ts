@@ -99,6 +99,7 @@ test("at info level a quiet driver stays quiet: probes and repeated publishes ar
   await using sandbox = await Sandbox.start({ flags: ["--log-level=info"] });
   const volume = sandbox.kubelet.volume({ attributes: attributes(reference) });
   await volume.publish();
+  await sandbox.driver.said(/"NodePublishVolume"/);
   using client = sandbox.driver.connect();
   const before = sandbox.driver.output;
   for (let call = 0; call < 10; call += 1) {
