@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { blob, descriptorOf, ranged, useBlob } from "../../test/registry-client/blob-bench.ts";
+import { soon } from "../../test/helpers/soon.ts";
+import { blob, descriptorOf, MemorySink, ranged, useBlob } from "../../test/registry-client/blob-bench.ts";
 import {
   failsAs,
+  RawServer,
   type ScriptedAnswer,
   ScriptedServer,
   type SeenRequest,
@@ -229,6 +231,29 @@ for (const { name, bytes, body, headers } of codings) {
 test("a Content-Encoding whose window would take more memory than HTTP allows is corrupt", async () => {
   await using bench = await useBlob(() => ({ body: zstdWith(24, text), headers: zstd }), text);
   await assert.rejects(bench.fetch(), failsAs("corrupt"));
+});
+
+test("of blobs that come encoded four are decoded at once", async () => {
+  const release = Promise.withResolvers<void>();
+  const packed = gzipSync(blob.subarray(0, 300_000));
+  await using server = await RawServer.start(async (peer) => {
+    await peer.readRequest();
+    peer.socket.write(`HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: ${packed.length}\r\n\r\n`);
+    peer.socket.write(packed.subarray(0, 200_000));
+    await release.promise;
+    peer.socket.write(packed.subarray(200_000));
+  });
+  await using bench = await useBlob(() => ({}), blob.subarray(0, 300_000));
+  const repository = { registry: `127.0.0.1:${server.port}`, repository: "org/app", transport: "http" } as const;
+  const sinks = Array.from({ length: 5 }, () => new MemorySink());
+  const fetches = sinks.map((sink) => bench.fetch({ repository, sink }));
+  const begun = () => sinks.filter(({ bytes }) => bytes.length > 100_000).length;
+  await soon(async () => assert.deepEqual([begun(), server.peers.length], [4, 5]));
+  for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(begun(), 4);
+  release.resolve();
+  await Promise.all(fetches);
+  for (const { bytes } of sinks) assert.ok(bytes.equals(blob.subarray(0, 300_000)));
 });
 
 test("a Content-Encoding that fits in no reading is corrupt", async () => {

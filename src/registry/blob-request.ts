@@ -227,18 +227,21 @@ class BlobDownload {
     await receivePart(body, reception);
   }
 
-  async #decode({ body }: HttpResponse, coding: string, reception: PartReception): Promise<void> {
+  async #decode({ body, target }: HttpResponse, coding: string, reception: PartReception): Promise<void> {
     this.#decodes = true;
     // A range would be one of the encoded bytes.
     this.#ranges.onlyWhole();
     const sizeBytes = this.#query.descriptor.size;
     const decoded: HttpBody = { ...body, readInto: (sink) => decodeInto(body, { coding, sizeBytes }, sink) };
+    const done = await this.#tools.decoding.acquire(this.#signal, { isUrgent: false, group: hostLabel(target) });
     try {
       await receivePart(decoded, reception);
     } catch (error) {
       if (error instanceof EncodedTooLong) throw reception.wrongLength("longer");
       if (!isDecodingError(error)) throw error;
       throw this.#corrupt(`it is not ${coding}, though its answer says so`);
+    } finally {
+      done();
     }
   }
 

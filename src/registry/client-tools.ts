@@ -1,4 +1,4 @@
-import { DriverError, type Logger } from "../base/index.ts";
+import { DriverError, type Logger, type Semaphore } from "../base/index.ts";
 import type { RequestTools } from "./authorized-request.ts";
 import { anonymous, type CredentialOffer } from "./credential.ts";
 import { type Endpoint, isSafeForNodeCredentials } from "./endpoint.ts";
@@ -14,6 +14,8 @@ export interface ClientTools extends RequestTools, HostKnowledge {
   /** The share of the time in which this thread was busy, since it was asked last. */
   readonly threadLoad: () => number;
   readonly largeManifests: LargeManifests;
+  /** Held by blobs that come encoded: hosts take turns. */
+  readonly decoding: Semaphore;
 }
 
 /** Who asks, and who is told how it goes. */

@@ -10,7 +10,7 @@ import {
   type ScriptedAnswer,
   useClient,
 } from "../../test/registry-client/index.ts";
-import { createSilentLogger, DriverError, type ErrorKind } from "../base/index.ts";
+import { createSilentLogger, DriverError, type ErrorKind, Semaphore } from "../base/index.ts";
 import { digestOf } from "../oci/index.ts";
 import { Authorizer } from "./auth/authorizer.ts";
 import { HostRest } from "./host-rest.ts";
@@ -297,7 +297,7 @@ test("large manifests of one host are read one after the other; small ones, and 
     rest: new HostRest(clock),
     endpoints: new KnownEndpoints(),
   };
-  const tools = { ...shared, ...own, largeManifests: new LargeManifests(clock) };
+  const tools = { ...shared, ...own, largeManifests: new LargeManifests(clock), decoding: new Semaphore(1) };
   const fetch = (registry: string, tagOrDigest: string) => {
     const repository = { registry, repository: "org/app", transport: "http" } as const;
     return fetchManifest(tools, { repository, tagOrDigest, credentials: [anonymous] });

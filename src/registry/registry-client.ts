@@ -1,4 +1,4 @@
-import { type Clock, type Logger, proxyVariables, ThreadLoad } from "../base/index.ts";
+import { type Clock, type Logger, proxyVariables, Semaphore, ThreadLoad } from "../base/index.ts";
 import { Authorizer } from "./auth/authorizer.ts";
 import type { BlobQuery, FetchedBlob } from "./blob-query.ts";
 import { fetchBlob } from "./blob-request.ts";
@@ -60,6 +60,9 @@ export interface RegistryClientOptions {
   readonly threadLoad?: () => number;
 }
 
+/** A decoder has a window of up to 16 MiB. What comes encoded comes from a proxy that should leave blobs alone. */
+const DECODED_AT_ONCE = 4;
+
 /** A client with connections and tokens of its own; nothing is sent before the first request. */
 export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
   const { clock, log, caCertificates, userAgent } = options;
@@ -74,7 +77,9 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const threadLoad = options.threadLoad ?? (() => load.sample());
   const retryPolicy = { ...defaultRetryPolicy, ...options.retryPolicy };
   const largeManifests = new LargeManifests(clock);
-  const tools = { send, authorizer, rest, endpoints, clock, log, retryPolicy, threadLoad, largeManifests };
+  const decoding = new Semaphore(DECODED_AT_ONCE);
+  const shared = { send, authorizer, rest, endpoints, largeManifests, decoding };
+  const tools = { ...shared, clock, log, retryPolicy, threadLoad };
   return {
     fetchManifest: (query) => fetchManifest(tools, query),
     headManifest: (query) => headManifest(tools, query),
