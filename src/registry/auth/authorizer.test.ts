@@ -128,6 +128,12 @@ const tokenFailures: {
   { name: "404", token: { status: 404 }, kind: "unavailable", says: /token server .*404/ },
   { name: "500", token: { status: 500 }, kind: "unavailable", says: /500/ },
   { name: "no token", token: { body: "{}" }, kind: "unavailable", says: /holds no token/ },
+  {
+    name: "a token that is too large to be kept",
+    token: { body: JSON.stringify({ token: "t".repeat(130 * 1024) }) },
+    kind: "unavailable",
+    says: /holds no token/,
+  },
   { name: "no JSON", token: { body: "<html>" }, kind: "unavailable", says: /holds no token/ },
   {
     name: "a token that breaks lines",

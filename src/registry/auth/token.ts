@@ -36,7 +36,8 @@ export interface TokenFetcher {
 }
 
 const clientId = "oras-csi";
-const maxTokenBytes = 1024 * 1024;
+/** Many are kept. They go into a header, where most servers take 8 to 64 KiB; some token servers give each one twice. */
+const maxTokenBytes = 128 * 1024;
 /** distribution/distribution, spec/auth/token: a token without `expires_in` is good for a minute. */
 const defaultLifetimeSeconds = 60;
 
