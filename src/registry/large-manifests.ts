@@ -8,8 +8,8 @@ import { TransportError } from "./http/transport-error.ts";
 const LARGE_BYTES = 512 * 1024;
 /** So many large ones lie in memory at once, however many hosts send some. */
 const LARGE_AT_ONCE = 8;
-/** A host that takes longer for a large one keeps others' waiting. */
-const LONGEST_MS = 60_000;
+/** A host that takes longer for a large one keeps others' waiting. A slow link brings one in this time. */
+const LONGEST_MS = 3 * 60_000;
 
 /**
  * Reads manifests' bodies. Large ones of one host come one after the other, as each lies in memory until it is whole, and
