@@ -65,18 +65,20 @@ export class StateFiles {
   }
 
   /**
-   * Begins a state file that is likely to be written soon, whose name and value may still be unknown: making a file takes as
-   * long as a sync, and it is written meanwhile what is known of it. Undefined where that fails: `write` comes across it
-   * again. Whoever has it discards it in the end, whatever became of it.
+   * Makes the file of a state file whose name and value will be known later: that takes as long as a sync. Undefined where
+   * that fails: `write` comes across it again. Whoever has it discards it in the end, whatever became of it.
    */
-  async draft(value?: JsonObject): Promise<FileDraft | undefined> {
+  async draft(): Promise<FileDraft | undefined> {
     try {
-      const draft = await FileDraft.open(this.#options.temporaryFolder, this.#options.isDurable);
-      if (value !== undefined) draft.fill(textOf(value));
-      return draft;
+      return await FileDraft.open(this.#options.temporaryFolder, this.#options.isDurable);
     } catch {
       return undefined;
     }
+  }
+
+  /** Begins to write what a draft is likely to hold, which is all that it can be used for then. */
+  fill(draft: FileDraft, value: JsonObject): void {
+    draft.fill(textOf(value));
   }
 
   /**

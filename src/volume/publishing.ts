@@ -2,6 +2,7 @@ import { allEnded, type KeyedLock } from "../base/index.ts";
 import type { Tree } from "../cache/index.ts";
 import type { HeldFolder } from "../mount/index.ts";
 import type { Propagation } from "./propagation.ts";
+import type { RecordDraft } from "./record-draft.ts";
 import type { RecordedMounts } from "./recorded-mounts.ts";
 import { checkTarget } from "./target.ts";
 import type { Targets } from "./targets.ts";
@@ -19,11 +20,16 @@ export interface PublishingOptions {
   readonly locks: KeyedLock;
 }
 
-/** What a publish has begun before it has the target's lock. */
-interface Approach {
-  readonly finding: Promise<Found | undefined>;
+/** What a publish begins before it knows much. */
+export interface Begun {
   /** The one above the target. */
   readonly folder: HeldFolder | undefined;
+  readonly draft: RecordDraft;
+}
+
+/** The same once the tree is looked for. */
+interface Approach extends Begun {
+  readonly finding: Promise<Found | undefined>;
 }
 
 /** Makes what a volume wants present, and visible at its target. */
@@ -35,23 +41,24 @@ export class Publishing {
   }
 
   /**
-   * Publishes a volume: at once if the cache has its tree, else after a pull, for which the target is not locked. `folder`
-   * is the one above the target, opened just now; it is disposed of before the pull.
+   * Publishes a volume: at once if the cache has its tree, else after a pull, for which the target is not locked. What
+   * was begun is dropped before the pull.
    */
-  async run(wanted: WantedVolume, request: PublishRequest, folder: HeldFolder | undefined): Promise<PublishOutcome> {
+  async run(wanted: WantedVolume, request: PublishRequest, { folder, draft }: Begun): Promise<PublishOutcome> {
     const { trees, locks } = this.#options;
     const { targetPath } = wanted;
     const { signal } = request;
-    const finding = trees.findCached(wanted, request);
+    const finding = trees.findCached(wanted, request, draft);
     try {
       // Who waits for the lock finds, perhaps, that kubelet has made the folder anew.
       const held = locks.isHeld(targetPath) ? undefined : folder;
-      const publish = () => this.#publishCached(wanted, request, { finding, folder: held });
+      const publish = () => this.#publishCached(wanted, request, { finding, folder: held, draft });
       const outcome = await locks.run(targetPath, publish, signal);
       if (outcome !== undefined) return outcome;
     } finally {
       folder?.[Symbol.dispose]();
-      await finding.then((found) => found?.drop());
+      await finding.then((found) => found?.lease.release());
+      await draft.drop();
     }
     const { tree, lease } = await trees.present(wanted, request);
     using _ = lease;
@@ -65,7 +72,7 @@ export class Publishing {
   async #publishCached(
     wanted: WantedVolume,
     request: PublishRequest,
-    { finding, folder }: Approach,
+    { finding, folder, draft }: Approach,
   ): Promise<PublishOutcome | undefined> {
     const { targets, propagation, mounts } = this.#options;
     const { targetPath } = wanted;
@@ -76,10 +83,10 @@ export class Publishing {
     const found = await finding;
     if (found === undefined) return undefined;
     request.signal.throwIfAborted();
-    const draft = await found.drafting;
+    const file = await draft.file;
     // Before the mount: if it fails, nothing of the volume is there yet.
     await found.take();
-    const mounting = mounts.make(wanted, found.tree, draft);
+    const mounting = mounts.make(wanted, found.tree, file);
     await allEnded([mounting, found.link()]);
     return "published";
   }

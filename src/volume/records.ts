@@ -138,9 +138,15 @@ export class Records {
     if (before?.tree !== undefined && before.tree !== record.tree) await cleanups.end(before.tree, record.key);
   }
 
-  /** Begins the file of a record that is likely to be put soon, if that can be known yet. See `StateFiles.draft`. */
-  draft(record?: VolumeRecord): Promise<FileDraft | undefined> {
-    return this.#cache.dataDir.state.draft(record && { ...record });
+  /** Makes the file of a record that is likely to be put soon. See `StateFiles.draft`; a newer driver's data dir gets none. */
+  async draft(): Promise<FileDraft | undefined> {
+    const { isNewer, state } = this.#cache.dataDir;
+    return isNewer ? undefined : state.draft();
+  }
+
+  /** Begins to write such a file, once it is known what the record is likely to be. */
+  fill(draft: FileDraft, record: VolumeRecord): void {
+    this.#cache.dataDir.state.fill(draft, { ...record });
   }
 
   async delete(key: VolumeKey): Promise<void> {

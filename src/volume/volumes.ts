@@ -9,6 +9,7 @@ import { Propagation } from "./propagation.ts";
 import { Publishing } from "./publishing.ts";
 import { PublishesInFlight } from "./publishes-in-flight.ts";
 import { RecordedMounts } from "./recorded-mounts.ts";
+import { RecordDraft } from "./record-draft.ts";
 import { type Records, type VolumeCount, type VolumeRecord, volumeKeyOf } from "./records.ts";
 import { Repair } from "./repair.ts";
 import { fullnessEntries, StorageProbe, tryWritingTo } from "./storage-probe.ts";
@@ -106,6 +107,7 @@ export class Volumes implements VolumeService {
   }
 
   async publish(asked: PublishRequest): Promise<PublishOutcome> {
+    await using draft = RecordDraft.begin({ records: this.#records, log: this.#options.log }, asked.volumeId);
     const seen = await openTarget(asked.targetPath);
     using held = seen.folder;
     const request = { ...asked, targetPath: await this.#targets.pathOf(asked.volumeId, seen.path) };
@@ -113,7 +115,7 @@ export class Volumes implements VolumeService {
     const key = volumeKeyOf(request.volumeId, request.targetPath);
     try {
       const wanted = parseWantedVolume(request);
-      const run = (signal: AbortSignal) => this.#publishing.run(wanted, { ...request, signal }, folder);
+      const run = (signal: AbortSignal) => this.#publishing.run(wanted, { ...request, signal }, { folder, draft });
       return await this.#inFlight.run(key, request.signal, run);
     } catch (reason) {
       const error = diskErrorFrom(reason, `publish the volume at ${request.targetPath}`);

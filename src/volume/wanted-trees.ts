@@ -1,7 +1,7 @@
 import type { ArtifactRequest, Artifacts, LeasedTree } from "../artifact/index.ts";
-import { describeError, type FileDraft, type Logger } from "../base/index.ts";
-import type { Cache, Tree } from "../cache/index.ts";
+import type { Cache, Lease, Tree } from "../cache/index.ts";
 import type { Platform } from "../oci/index.ts";
+import type { RecordDraft } from "./record-draft.ts";
 import type { Records } from "./records.ts";
 import type { PublishRequest } from "./volume-service.ts";
 import { recordOf, type WantedVolume } from "./wanted-volume.ts";
@@ -15,20 +15,16 @@ export interface WantedTreesOptions {
   readonly platform: Platform;
   /** Blobs at once in one pull, where a volume does not say. */
   readonly concurrency: number;
-  readonly log: Logger;
 }
 
 /** A tree that the cache has for a volume. */
 export interface Found {
   readonly tree: Tree;
-  /** The file for its record, not begun where there is a record already. */
-  readonly drafting: Promise<FileDraft | undefined>;
   /** To be awaited before the tree is mounted: what the cache notes of who has it. */
   readonly take: () => Promise<void>;
   /** Lets people find the tree by what the volume calls it. Never rejects. */
   readonly link: () => Promise<void>;
-  /** Ends the tree's lease and takes the file away, if it was not used. */
-  readonly drop: () => Promise<void>;
+  readonly lease: Lease;
 }
 
 /** Finds the trees that volumes want, in the cache or by a pull. */
@@ -39,26 +35,17 @@ export class WantedTrees {
     this.#options = options;
   }
 
-  /** What the cache has for a volume that no writes bind to an older tree, and the file for its record. Never rejects. */
-  async findCached(wanted: WantedVolume, request: PublishRequest): Promise<Found | undefined> {
-    const { artifacts, records, log } = this.#options;
+  /** What the cache has for a volume that no writes bind to an older tree; its record is begun then. Never rejects. */
+  async findCached(wanted: WantedVolume, request: PublishRequest, draft: RecordDraft): Promise<Found | undefined> {
+    const { artifacts, records } = this.#options;
     const before = records.get(wanted.key);
     if (before?.readOnly === false) return undefined;
     const asked = this.#artifactRequest(wanted, request);
     const found = await artifacts.cached(asked);
     if (found === undefined) return undefined;
     const { tree, lease } = found;
-    // Most often it is published and wants a record: its file is made, and written, while the target is looked at.
-    const record = wanted.readOnly ? recordOf(wanted, tree) : undefined;
-    const drafting = before === undefined ? records.draft(record) : Promise.resolve(undefined);
-    const drop = async () => {
-      lease.release();
-      const draft = await drafting;
-      await draft?.discard().catch((error: unknown) => {
-        log.warn("cannot remove a temporary file", { reason: describeError(error) });
-      });
-    };
-    return { tree, drafting, take: () => artifacts.took(asked, tree), link: () => artifacts.link(asked, tree), drop };
+    if (before === undefined) draft.expect(wanted.readOnly ? recordOf(wanted, tree) : undefined);
+    return { tree, lease, take: () => artifacts.took(asked, tree), link: () => artifacts.link(asked, tree) };
   }
 
   /** The tree, under a lease, pulled if need be. It may have been evicted between the two: then it is made once more. */
