@@ -21,7 +21,8 @@ function run(...argv: string[]) {
 }
 
 const VERSION = /^oras-csi \d+\.\d+\.\d+\S* \(commit \S+, node v\d+\.\d+\.\d+\)\n$/;
-const OVERVIEW = /^A CSI driver .*\nUsage: oras-csi .*\n {2}serve +\w.*\n {2}version +\w.*\n {2}--csi-endpoint /s;
+const OVERVIEW =
+  /^A CSI driver .*\nUsage: oras-csi .*\n {2}serve +\w.*\n {2}version +\w.*\nSee oras-csi COMMAND --help /s;
 const SERVE_HELP = /^Usage: oras-csi serve \[--FLAG .*\n {2}--csi-endpoint /s;
 const INSPECT_HELP = /^Usage: oras-csi inspect \[--FLAG .*REFERENCE\n.*\n {2}-u, --username NAME\n(?!.*ORAS_CSI_)/s;
 const VERSION_HELP = /^Usage: oras-csi version\n\n.*\n$/;

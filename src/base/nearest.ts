@@ -1,5 +1,5 @@
-/** The one of `names` that `text` was most likely meant to be, or undefined when none is near. */
-export function nearestName(text: string, names: Iterable<string>): string | undefined {
+/** The one of `names` that `text` was most likely meant to be: one that is near, or the only one that goes on from it. */
+export function nearestName(text: string, names: readonly string[]): string | undefined {
   const wanted = text.toLowerCase().slice(0, LONGEST);
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(wanted.length / 3)) + 1;
@@ -7,7 +7,11 @@ export function nearestName(text: string, names: Iterable<string>): string | und
     const distance = editDistance(wanted, name.toLowerCase());
     if (distance < bestDistance) [best, bestDistance] = [name, distance];
   }
-  return best;
+  return best ?? onlyOne([...names].filter((name) => wanted !== "" && name.toLowerCase().startsWith(wanted)));
+}
+
+function onlyOne(names: readonly string[]): string | undefined {
+  return names.length === 1 ? names[0] : undefined;
 }
 
 /** Longer input is compared by its beginning only: the cost grows with the product of both lengths. */

@@ -1,11 +1,9 @@
 import { DriverError, describeError, nearestName } from "../base/index.ts";
 import {
-  type AnyOptionTable,
   cacheListOptions,
   cacheOptions,
   cachePruneOptions,
   cacheVerifyOptions,
-  flagsHelp,
   inspectOptions,
   pullOptions,
   quoted,
@@ -22,32 +20,27 @@ import {
   runCacheUnpin,
   runCacheVerify,
 } from "./cache.ts";
+import type { Command } from "./command.ts";
+import { commandHelp, overview } from "./command-help.ts";
 import type { CommandContext } from "./context.ts";
 import { runInspect } from "./inspect.ts";
 import { runPull } from "./pull.ts";
 import { runServe } from "./serve.ts";
 import { runVersion, versionLine } from "./version.ts";
 
-/** A command of the command line. */
-interface Command {
-  /** Commands of its own, one of which must follow its name. */
-  readonly commands?: Readonly<Record<string, Command>>;
-  /** One sentence for `oras-csi --help`. */
-  readonly summary: string;
-  /** What comes after the command's name, for its help; empty: nothing. */
-  readonly usage: string;
-  readonly options: AnyOptionTable;
-  /** Resolves to the exit code. */
-  run(context: CommandContext): Promise<number>;
-}
-
 const TREES = "[--FLAG ...] TREE ...";
 const FLAGS = "[--FLAG ...]";
+const REFERENCE = "[--FLAG ...] REFERENCE";
+const ABOUT_TREES = `A TREE is the beginning of an id or of a digest (6 digits or more), or a reference with its
+tag: oras-csi cache ls shows them.`;
+const ABOUT_REFERENCES = `A REFERENCE is registry/repository[:tag][@digest]; without a tag and a digest it is :latest, and
+without a registry docker.io.`;
 
 const CACHE_COMMANDS: Readonly<Record<string, Command>> = {
   ls: {
     summary: "list the trees of the cache: references, digest, size, age, last use, and how many volumes have each",
     usage: FLAGS,
+    examples: ["cache ls", "cache ls --volumes --json"],
     options: cacheListOptions,
     run: runCacheList,
   },
@@ -60,36 +53,70 @@ const CACHE_COMMANDS: Readonly<Record<string, Command>> = {
   prune: {
     summary: "remove all that no volume has and nobody pinned",
     usage: FLAGS,
+    examples: ["cache prune", "cache prune --older-than 168h"],
     options: cachePruneOptions,
     run: runCachePrune,
   },
   verify: {
     summary: "read all of the cache and compare it with its digests",
     usage: FLAGS,
+    examples: ["cache verify --repair"],
     options: cacheVerifyOptions,
     run: runCacheVerify,
   },
-  rm: { summary: "remove trees that no volume has", usage: TREES, options: cacheOptions, run: runCacheRemove },
-  pin: { summary: "keep trees from being collected", usage: TREES, options: cacheOptions, run: runCachePin },
-  unpin: { summary: "let pinned trees be collected again", usage: TREES, options: cacheOptions, run: runCacheUnpin },
+  rm: {
+    summary: "remove trees that no volume has",
+    usage: TREES,
+    about: ABOUT_TREES,
+    examples: ["cache rm 2bdc7cd2cfbb", "cache rm ghcr.io/org/model:v1 sha256:c2feb1506de5"],
+    options: cacheOptions,
+    run: runCacheRemove,
+  },
+  pin: {
+    summary: "keep trees from being collected",
+    usage: TREES,
+    about: ABOUT_TREES,
+    examples: ["cache pin ghcr.io/org/model:v1"],
+    options: cacheOptions,
+    run: runCachePin,
+  },
+  unpin: {
+    summary: "let pinned trees be collected again",
+    usage: TREES,
+    about: ABOUT_TREES,
+    examples: ["cache unpin ghcr.io/org/model:v1"],
+    options: cacheOptions,
+    run: runCacheUnpin,
+  },
 };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   serve: {
-    summary: "run the CSI driver until SIGTERM (also meant by flags without a command)",
-    usage: "[--FLAG ...]",
+    summary: "run the CSI driver until SIGTERM (also without a command, or with flags alone)",
+    usage: FLAGS,
+    about: `Each flag can also be set by an environment variable (--log-level by ORAS_CSI_LOG_LEVEL) and by a key of its
+own name in the file of --config. A flag wins over the environment, the environment over the file.`,
+    examples: ["serve --csi-endpoint=/tmp/oras-csi/csi.sock --data-dir=/tmp/oras-csi/data --log-format=text"],
     options: serveOptions,
     run: runServe,
   },
   inspect: {
     summary: "show what a reference is, and what each of its layers becomes in a volume",
-    usage: "[--FLAG ...] REFERENCE",
+    usage: REFERENCE,
+    about: ABOUT_REFERENCES,
+    examples: ["inspect ghcr.io/org/model:v1", "inspect --plain-http localhost:5000/team/model --json"],
     options: inspectOptions,
     run: runInspect,
   },
   pull: {
     summary: "put the files of an artifact into a folder, or an artifact into a driver's cache",
-    usage: "[--FLAG ...] REFERENCE",
+    usage: REFERENCE,
+    about: ABOUT_REFERENCES,
+    examples: [
+      "pull ghcr.io/org/model:v1 -o model",
+      "pull -u ann --password-stdin registry.example.com/team/model:v1 -o model < password",
+      "pull --data-dir=/var/lib/oras-csi --namespace=team-a ghcr.io/org/model:v1",
+    ],
     options: pullOptions,
     run: runPull,
   },
@@ -123,6 +150,7 @@ async function dispatch(context: CommandContext): Promise<number> {
   const [first, ...rest] = context.argv;
   if (first === "help") return showHelp(context, rest);
   const isCommand = first !== undefined && !first.startsWith("-");
+  if (first === undefined && context.terminalColumns !== undefined) context.writeError(STARTS_DRIVER);
   const { names, command, argv } = isCommand
     ? findCommand(context.argv)
     : { names: [], command: commandOf("serve"), argv: context.argv };
@@ -139,6 +167,9 @@ async function dispatch(context: CommandContext): Promise<number> {
   }
   return command.run({ ...context, argv });
 }
+
+/** For people: manifests of the Go driver start it without a command. */
+const STARTS_DRIVER = "oras-csi: no command is given, so the driver starts; oras-csi --help lists the commands\n";
 
 /** A command, and one of its own commands if it has some, by the names that a command line begins with. */
 function findCommand(argv: readonly string[]) {
@@ -162,7 +193,7 @@ function showHelp({ writeOutput }: CommandContext, words: readonly string[]): nu
   const [name] = words;
   if (name === undefined || name === "help") {
     if (words[1] !== undefined) throw new UsageError(`unexpected argument ${quoted(words[1])}: help takes one command`);
-    writeOutput(overview());
+    writeOutput(overview(COMMANDS));
     return 0;
   }
   const { names, command, argv } = findCommand(words);
@@ -170,41 +201,3 @@ function showHelp({ writeOutput }: CommandContext, words: readonly string[]): nu
   writeOutput(commandHelp(names.join(" "), command));
   return 0;
 }
-
-function overview(): string {
-  const list = Object.entries({ ...COMMANDS, help: { summary: "show this, or with a command's name its flags" } });
-  const commands = commandList(list);
-  return `A CSI driver that mounts OCI artifacts into pods.
-
-Usage: oras-csi [COMMAND] [--FLAG ...]
-
-Commands:
-${commands}
-${flagsSection("serve", serveOptions)}`;
-}
-
-function commandList(commands: readonly (readonly [string, { readonly summary: string }])[]): string {
-  return commands.map(([name, { summary }]) => `  ${name.padEnd(9)}${summary}\n`).join("");
-}
-
-function commandHelp(name: string, { summary, usage, options, commands }: Command): string {
-  const text = `Usage: ${`oras-csi ${name} ${usage}`.trimEnd()}\n\n${summary}\n`;
-  if (commands !== undefined) {
-    return `${text}\nCommands:\n${commandList(Object.entries(commands))}\nSee oras-csi ${name} COMMAND --help for flags.\n`;
-  }
-  return usage === "" ? text : `${text}\n${flagsSection(name, options)}`;
-}
-
-function flagsSection(name: string, options: AnyOptionTable): string {
-  return `Flags of ${name}:
-${flagsHelp(options)}
-  --help, --version
-      show this; print the version
-
-A flag is written --flag VALUE, --flag=VALUE, or with one dash.${name === "serve" ? OTHER_SOURCES : "\n"}`;
-}
-
-const OTHER_SOURCES = ` Each can also be set by an environment variable
-(--log-level by ORAS_CSI_LOG_LEVEL) and by a key of its own name in the file of --config. A flag wins over the
-environment, the environment over the file.
-`;

@@ -29,9 +29,10 @@ export function flagTexts<Values>(argv: readonly string[], table: OptionTable<Va
 /** What is said of a flag, or of a key of a file, that there is none of. */
 export function unknownName(what: "flag" | "key", name: string, known: readonly string[], where = ""): UsageError {
   const dashes = what === "flag" ? "--" : "";
+  const written = what === "flag" && name.length === 1 ? `-${name}` : `${dashes}${name}`;
   const names = what === "flag" ? known : known.filter((each) => each !== "config");
   const near = nearestName(name, names);
   const hint = near === undefined ? "" : ` (did you mean ${dashes}${near}?)`;
   const allowed = names.map((each) => dashes + each).join(", ");
-  return new UsageError(`unknown ${what} ${quoted(dashes + name)}${where}${hint}; allowed: ${allowed}`);
+  return new UsageError(`unknown ${what} ${quoted(written)}${where}${hint}; allowed: ${allowed}`);
 }

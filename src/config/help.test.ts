@@ -9,8 +9,9 @@ import { serveOptions } from "./serve-options.ts";
 for (const [key, { description, defaultText }] of Object.entries(serveOptions)) {
   test(`--${flagName(key)} is in --help and in the docs' table`, () => {
     const help = flagsHelp(serveOptions);
-    assert.match(help, new RegExp(`^  --${flagName(key)}[ [].*\\n      .+ \\(default: .+\\)$`, "m"));
-    assert.ok(help.includes(`${description} (default: ${defaultText})`));
+    assert.match(help, new RegExp(`^  --${flagName(key)}[ [].*\\n      \\S`, "m"));
+    const fallback = defaultText === "unset" ? "" : ` (default: ${defaultText})`;
+    assert.ok(help.replaceAll(/\s+/g, " ").includes(` ${description}${fallback} `));
     assert.match(
       flagsTable(serveOptions),
       new RegExp(`^\\| \`--${flagName(key)}[ \`].*\`${environmentName(key)}\``, "m"),
@@ -18,6 +19,10 @@ for (const [key, { description, defaultText }] of Object.entries(serveOptions)) 
     assert.doesNotMatch(description, /\n|\.$/);
   });
 }
+
+test("no line of --help is wider than 100 columns, but for a word that is", () => {
+  for (const line of flagsHelp(serveOptions).split("\n")) assert.ok(line.length <= 100, line);
+});
 
 test("names derive from keys", () => {
   assert.equal(flagName("csiEndpoint"), "csi-endpoint");

@@ -4,9 +4,26 @@ import { type AnyOptionTable, environmentName, flagName } from "./option.ts";
 export function flagsHelp(table: AnyOptionTable): string {
   const entries = Object.entries(table).map(([key, { description, parser, defaultText, short }]) => {
     const value = parser.standsAlone ? `[=${parser.placeholder}]` : ` ${parser.placeholder}`;
-    return `  ${short === undefined ? "" : `-${short}, `}--${flagName(key)}${value}\n      ${description} (default: ${defaultText})\n`;
+    const fallback = defaultText === "unset" ? "" : ` (default: ${defaultText})`;
+    const name = `${short === undefined ? "" : `-${short}, `}--${flagName(key)}${value}`;
+    return `  ${name}\n${wrapped(`${description}${fallback}`)}`;
   });
   return entries.join("");
+}
+
+/** So wide that it fits into most terminals. */
+const COLUMNS = 100;
+const INDENT = " ".repeat(6);
+
+/** Indented lines of whole words. */
+function wrapped(text: string): string {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last === undefined || INDENT.length + last.length + 1 + word.length > COLUMNS) lines.push(word);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines.map((line) => `${INDENT}${line}\n`).join("");
 }
 
 /** The flags of a command as a Markdown table, for the docs; those of `serve` can be set by the environment, too. */

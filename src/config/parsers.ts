@@ -70,7 +70,7 @@ export function size(): Parser<number> {
 export function duration(): Parser<number> {
   return {
     placeholder: "DURATION",
-    allowed: "a duration as 30s, 10m, 1h30m or 72h",
+    allowed: "a duration as 30s, 10m, 1h30m or 168h (h is the largest unit)",
     standsAlone: false,
     parse(text) {
       const ms = parseGoDuration(text);

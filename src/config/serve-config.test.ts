@@ -230,7 +230,7 @@ const refused: { name: string; argv: string[]; given?: Partial<ConfigInput> & { 
   {
     name: "an unknown flag like no other",
     argv: ["-q"],
-    says: /^unknown flag "--q"; allowed: --csi-endpoint, .*--config$/,
+    says: /^unknown flag "-q"; allowed: --csi-endpoint, .*--config$/,
   },
   { name: "a flag of a later version", argv: ["--live-update=true"], says: /^unknown flag/ },
   { name: "a property that every object has", argv: ["--constructor=x"], says: /^unknown flag/ },

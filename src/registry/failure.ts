@@ -57,7 +57,7 @@ function statusAdvice(error: StatusError, kind: ErrorKind, { repository }: Purpo
     case "forbidden":
       return "these credentials may not read this repository: give others, or have them allowed";
     case "not-found":
-      return "check repository and tag (some registries say this of what the credentials may not see)";
+      return "check repository and tag, or digest (some registries say this of what the credentials may not see)";
     default:
       return error.retryAfterMs === undefined || error.retryAfterMs < worthTellingMs
         ? "the driver tries again with the next call"
