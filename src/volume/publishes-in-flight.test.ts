@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
-import { DriverError } from "../base/index.ts";
+import { isKind } from "../../test/helpers/is-kind.ts";
 import { PublishesInFlight } from "./publishes-in-flight.ts";
 import { volumeKeyOf } from "./records.ts";
 
@@ -18,10 +18,6 @@ function begin(publishes: PublishesInFlight, key = KEY) {
     return gate.promise;
   });
   return { caller, outcome, finish: () => gate.resolve("published") };
-}
-
-function isKind(kind: string, says: RegExp) {
-  return (error: unknown) => error instanceof DriverError && error.kind === kind && says.test(error.message);
 }
 
 test("what a publish makes is passed on, and no listener is left", async () => {

@@ -2,14 +2,8 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { useVolumes, type VolumeBench } from "../../test/helpers/volume-bench.ts";
+import { assertNothingLeft, publishWritten, useVolumes } from "../../test/helpers/volume-bench.ts";
 import { DriverError, type ErrorKind } from "../base/index.ts";
-
-function assertNothingLeft({ mounter, target, area }: VolumeBench): void {
-  assert.deepEqual(mounter.targets, []);
-  assert.deepEqual(readdirSync(area.cache.layout.volumes), []);
-  assert.ok(!existsSync(target), "the target is left");
-}
 
 function withCode(code: string): Error {
   return Object.assign(new Error(code), { code });
@@ -127,14 +121,11 @@ describe("a mount that fails", () => {
   test("a volume that was published before keeps its record, its writes and its target", async () => {
     await using bench = await useVolumes();
     const request = () => bench.request({ readOnly: false });
-    await bench.volumes.publish(request());
-    const [call] = bench.mounter.calls;
-    assert.ok(call?.kind === "overlay");
-    writeFileSync(join(call.options.upper, "mine"), "m");
+    const upper = await publishWritten(bench);
     await bench.mounter.unmount(bench.target, "plain");
     bench.mounter.onCall = () => Promise.reject(new DriverError("refused", "why"));
     await assert.rejects(bench.volumes.publish(request()), { kind: "refused" });
-    assert.ok(existsSync(join(call.options.upper, "mine")));
+    assert.ok(existsSync(join(upper, "mine")));
     assert.ok(existsSync(bench.target));
     bench.mounter.onCall = () => undefined;
     await bench.restart();

@@ -1,7 +1,8 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Digest } from "../../src/oci/index.ts";
 import type { Cache, Tree, TreeId } from "../../src/cache/index.ts";
+import type { Digest } from "../../src/oci/index.ts";
 import { type PublishRequest, Volumes } from "../../src/volume/index.ts";
 import { FakeMounter } from "../fakes/fake-mounter.ts";
 import { ScriptedArtifacts } from "../fakes/scripted-artifacts.ts";
@@ -77,4 +78,21 @@ export async function useVolumes(): Promise<VolumeBench> {
     [Symbol.asyncDispose]: () => area[Symbol.asyncDispose](),
   };
   return bench;
+}
+
+/** Nothing of any volume is left: no mount, record, upper layer or target. */
+export function assertNothingLeft({ mounter, target, area }: VolumeBench): void {
+  assert.deepEqual(mounter.targets, []);
+  assert.deepEqual(readdirSync(area.cache.layout.volumes), []);
+  assert.ok(!existsSync(target), "the target is left");
+}
+
+/** Publishes a writable volume, and writes a file `mine` as its pod would; the volume's upper layer. */
+export async function publishWritten(bench: VolumeBench): Promise<string> {
+  await bench.volumes.publish(bench.request({ readOnly: false }));
+  const call = bench.mounter.calls.at(-1);
+  assert.ok(call?.kind === "overlay");
+  const { upper } = call.options;
+  writeFileSync(join(upper, "mine"), "m");
+  return upper;
 }

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
-import { DriverError } from "../../src/base/index.ts";
 import { Cache } from "../../src/cache/index.ts";
 import { Volumes } from "../../src/volume/index.ts";
+import { isKind } from "../helpers/is-kind.ts";
 import { skipMounts } from "../helpers/mount-area.ts";
 import {
   HUNG_LIMIT_MS,
@@ -273,13 +273,4 @@ async function assertNothingLeft(bench: MountedVolumes): Promise<void> {
   assert.deepEqual(await mountPoints(bench), []);
   assert.deepEqual(bench.records(), []);
   assert.equal(existsSync(bench.target), false, "the target is left");
-}
-
-function isKind(kind: string, says = /./): (error: unknown) => true {
-  return (error) => {
-    assert.ok(error instanceof DriverError, String(error));
-    assert.equal(error.kind, kind, error.message);
-    assert.match(error.message, says);
-    return true;
-  };
 }

@@ -13,8 +13,9 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
-import { DriverError, systemClock } from "../../src/base/index.ts";
+import { systemClock } from "../../src/base/index.ts";
 import { defaultMountFlags } from "../../src/mount/index.ts";
+import { isKind } from "../helpers/is-kind.ts";
 import { skipMounts } from "../helpers/mount-area.ts";
 import { HUNG_LIMIT_MS, type MountedVolumes, useMountedVolumes, VOLUME_ID } from "../helpers/mounted-volumes.ts";
 import { mounterImplementations } from "../helpers/mounter-implementations.ts";
@@ -412,13 +413,4 @@ async function assertNothingLeft(bench: MountedVolumes): Promise<void> {
   assert.deepEqual(bench.records(), []);
   assert.equal(existsSync(bench.target), false, "the target is left");
   assert.equal(existsSync(bench.onHost(bench.target)), false);
-}
-
-function isKind(kind: string, says = /./): (error: unknown) => true {
-  return (error) => {
-    assert.ok(error instanceof DriverError, String(error));
-    assert.equal(error.kind, kind, error.message);
-    assert.match(error.message, says);
-    return true;
-  };
 }
