@@ -3,6 +3,7 @@ import { type Clock, Semaphore } from "../../base/index.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
 import type { Exchange } from "./exchange.ts";
 import type { HttpLimits, HttpRequest, HttpResponse } from "./http-types.ts";
+import { NameLookups } from "./name-lookups.ts";
 import type { ProxyChooser } from "./proxy.ts";
 import { hostLabel, originKey } from "./target.ts";
 import type { TlsSettings } from "./tls-settings.ts";
@@ -37,12 +38,14 @@ export class ConnectionPool {
   readonly #options: ConnectionPoolOptions;
   readonly #hosts = new Map<string, Host>();
   readonly #connections = new Set<Connection>();
+  readonly #names: NameLookups;
   /** By the settings' id; without one, for the roots alone. */
   readonly #secureContexts = new Map<string, SecureContext>();
   #isClosed = false;
 
   constructor(options: ConnectionPoolOptions) {
     this.#options = options;
+    this.#names = new NameLookups(options.clock);
   }
 
   /**
@@ -151,7 +154,8 @@ export class ConnectionPool {
     const { clock, limits } = this.#options;
     const { target, trust } = request;
     const secureContext = target.scheme === "https" ? this.#contextFor(request) : undefined;
-    const way = { origin: target, trust, secureContext, proxy: this.#proxyFor(request), clock, limits };
+    const { lookUp } = this.#names;
+    const way = { origin: target, trust, secureContext, proxy: this.#proxyFor(request), lookUp, clock, limits };
     const connection = await Connection.open(way, request);
     this.#connections.add(connection);
     if (this.#isClosed) connection.close();

@@ -16,6 +16,7 @@ export interface ConnectionOptions {
   readonly secureContext: SecureContext | undefined;
   /** What the origin is reached through, and the roots that a proxy over TLS is verified against. */
   readonly proxy?: SocketOptions["proxy"];
+  readonly lookUp: SocketOptions["lookUp"];
   readonly clock: Clock;
   readonly limits: HttpLimits;
 }

@@ -15,6 +15,8 @@ export interface SocketOptions {
   readonly secureContext: tls.SecureContext | undefined;
   /** What the origin is reached through, and the roots that a proxy over TLS is verified against. */
   readonly proxy?: { readonly proxy: HttpProxy; readonly secureContext: tls.SecureContext | undefined } | undefined;
+  /** Finds hosts by their names. */
+  readonly lookUp: net.LookupFunction;
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly signal: AbortSignal | undefined;
@@ -83,9 +85,9 @@ function reading({ nextBuffer, onBytes }: SocketOptions): Plumbing {
   return { onread: { buffer: nextBuffer, callback: onBytes } };
 }
 
-function connectTo({ origin, trust, secureContext }: SocketOptions, plumbing: Plumbing): net.Socket {
+function connectTo({ origin, trust, secureContext, lookUp }: SocketOptions, plumbing: Plumbing): net.Socket {
   const host = origin.host.replace(/^\[(.*)\]$/, "$1");
-  const base = { host, port: origin.port, noDelay: true, ...plumbing };
+  const base = { host, port: origin.port, noDelay: true, lookup: lookUp, ...plumbing };
   if (origin.scheme === "http") return net.connect(base);
   return tls.connect({
     ...base,
