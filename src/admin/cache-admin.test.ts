@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { useCache } from "../../test/helpers/cache-area.ts";
@@ -125,6 +125,22 @@ test("prune leaves pinned trees, and with --all takes them, too", async () => {
   assert.equal(area.cache.pins.isPinned(idOf("b")), true, "it was not old enough");
   const second = await admin.call("prune", { all: true, unusedMs: null }, { signal });
   assert.deepEqual([second.trees, second.left], [1, 1]);
+});
+
+test("prune takes folders without a record, pinned ones with --all only, and none that a volume has", async () => {
+  await using area = await useAdmin();
+  const { layout, leases } = area.cache;
+  const [pinned, left, shown] = [idOf("d"), idOf("e"), idOf("f")];
+  for (const id of [pinned, left, shown]) mkdirSync(layout.treeFolder(id));
+  writeFileSync(layout.treePin(pinned), "{}");
+  using _ = await leases.hold(shown);
+  const prune = async (all: boolean) => {
+    await area.admin.call("prune", { all, unusedMs: null }, { signal });
+    return [pinned, left, shown].map((id) => existsSync(layout.treeFolder(id)));
+  };
+  assert.deepEqual(await prune(false), [true, false, true]);
+  assert.deepEqual(await prune(true), [false, false, true]);
+  assert.equal(existsSync(layout.treePin(pinned)), false);
 });
 
 test("a call that there is not is refused", async () => {

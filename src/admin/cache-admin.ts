@@ -83,7 +83,9 @@ export class CacheAdmin implements Admin {
     const { inventory, pins, collector } = this.#options.cache;
     await inventory.load();
     const wanted = inventory.byLastUse().filter(({ id }) => inventory.unusedMs(id) >= (unusedMs ?? 0));
-    if (all) for (const { id } of wanted) if (pins.isPinned(id)) await pins.unpin(id);
+    // Some may be of trees whose records are lost.
+    const kept = unusedMs === null ? pins.all() : wanted.map(({ id }) => id).filter((id) => pins.isPinned(id));
+    if (all) for (const id of kept) await pins.unpin(id);
     let [trees, freedBytes] = [0, 0];
     if (unusedMs === null) ({ trees, bytes: freedBytes } = await collector.prune());
     else {

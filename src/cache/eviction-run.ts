@@ -117,6 +117,8 @@ export class EvictionRun {
     for (const partial of await partials.list()) yield this.#add(await evictor.dropPartial(partial, reason));
     for (const content of await evictor.unneeded(manifestAgeMs))
       yield this.#add(await evictor.dropContent(content, reason));
+    // Their files are links to what has been counted already.
+    for (const id of inventory.withoutRecord()) await evictor.dropFolder(id);
     for (const { id } of inventory.byLastUse()) yield this.#addTree(await evictor.evictTree(id, reason));
   }
 

@@ -28,6 +28,11 @@ export class Pins {
     return this.#pinned.has(id);
   }
 
+  /** All that are pinned, whether or not they are there. */
+  all(): readonly TreeId[] {
+    return [...this.#pinned];
+  }
+
   /** Pins a tree, durably; the caller holds a lease of it. */
   async pin(id: TreeId): Promise<void> {
     await this.#dataDir.state.write(this.#dataDir.layout.treePin(id), { pinnedAt: this.#clock.now() });
