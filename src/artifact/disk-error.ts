@@ -1,9 +1,10 @@
 import { DriverError, errnoOf } from "../base/index.ts";
 
 /**
- * What a file call's failure means to the person who waits for an artifact or a volume: a full disk is "no-space", a
- * read-only one "unavailable", a path that is too long "refused". Anything else stays as it is. `action` is `pull R`, say. Only for calls on the data dir and
- * the folders of kubelet: ENOSPC of mount(2), for one, is no full disk.
+ * What a file call's failure means to the person who waits for an artifact or a volume: a full disk is "no-space", one
+ * that is read-only or forbidden "unavailable", a path that is too long "refused". Anything else stays as it is.
+ * `action` is `pull R`, say. Only for calls on the data dir and the folders of kubelet: ENOSPC of mount(2), for one, is no
+ * full disk.
  */
 export function diskErrorFrom(error: unknown, action: string): unknown {
   if (error instanceof DriverError) return error;
@@ -14,6 +15,10 @@ export function diskErrorFrom(error: unknown, action: string): unknown {
   }
   if (code === "EROFS") {
     const says = `the driver's data dir is read-only (${code})`;
+    return new DriverError("unavailable", `cannot ${action}: ${says}`, error);
+  }
+  if (code === "EPERM" || code === "EACCES") {
+    const says = `something below the driver's data dir may not be written (${code}): is it immutable (chattr +i), or another user's?`;
     return new DriverError("unavailable", `cannot ${action}: ${says}`, error);
   }
   if (code === "ENAMETOOLONG") {

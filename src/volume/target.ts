@@ -66,6 +66,12 @@ export async function checkTarget(targetPath: string): Promise<void> {
   }
 }
 
+const whyNotMade: ReadonlyMap<string, string> = new Map([
+  ["EROFS", "is read-only: is kubelet's pods folder mounted into the driver without readOnly?"],
+  ["EPERM", "may not be written (EPERM): is it immutable (chattr +i)?"],
+  ["EACCES", "may not be written (EACCES): does the driver run as root?"],
+]);
+
 /** Makes the target an empty folder, or finds it to be one; makes none if it fails. Throws as `checkTarget` does. */
 export async function prepareTarget(targetPath: string): Promise<void> {
   try {
@@ -74,9 +80,9 @@ export async function prepareTarget(targetPath: string): Promise<void> {
     await checkTarget(targetPath);
     const code = errnoOf(error);
     if (code === "EEXIST") return;
-    if (code !== "EROFS") throw error;
-    const says = "the folder above it is read-only: is kubelet's pods folder mounted into the driver without readOnly?";
-    throw new DriverError("refused", `cannot make the target ${targetPath}, ${says}`, error);
+    const says = whyNotMade.get(code ?? "");
+    if (says === undefined) throw error;
+    throw new DriverError("refused", `cannot make the target ${targetPath}, the folder above it ${says}`, error);
   }
   try {
     // Whatever the process's umask.
@@ -102,6 +108,7 @@ const whyItStays: ReadonlyMap<string, string> = new Map([
   ["EEXIST", "has something in it that is not the volume's"],
   ["EBUSY", "is a mount point by another path"],
   ["EROFS", "is on a read-only file system"],
+  ["EPERM", "may not be removed, is the folder above it immutable (chattr +i)?"],
 ]);
 
 /** Removes the target's folder, on which nothing is mounted any more. What is not there is no error. */
