@@ -17,6 +17,7 @@ async function main(): Promise<void> {
     cwd: process.cwd(),
     hostname: hostname(),
     build: buildInfo(),
+    userId: process.geteuid?.(),
     readFile: (path) => readFileSync(path, "utf8"),
     readInput,
     writeOutput: (text) => void process.stdout.write(text),

@@ -9,6 +9,8 @@ export interface CommandContext {
   readonly cwd: string;
   readonly hostname: string;
   readonly build: BuildInfo;
+  /** Whose rights the process has, 0 for root; undefined where the system has no such numbers. */
+  readonly userId: number | undefined;
   /** Reads a small text file; throws when it cannot. */
   readonly readFile: (path: string) => string;
   /** Standard input, to its end, as text; rejects where it is longer than any password. */

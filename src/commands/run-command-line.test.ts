@@ -21,6 +21,7 @@ function contextOf(argv: string[], over: Partial<CommandContext> = {}) {
       written.error += text;
     },
     terminalColumns: undefined,
+    userId: 0,
     stopSignal: () => AbortSignal.abort(),
     onCrash: () => undefined,
     ...over,

@@ -1,4 +1,4 @@
-import { createLogger, describeError, labelNewFiles, type Logger, systemClock } from "../base/index.ts";
+import { createLogger, describeError, type Logger, labelNewFiles, systemClock } from "../base/index.ts";
 import { parseConfig } from "../config/index.ts";
 import { closeInTime } from "./close-in-time.ts";
 import type { CommandContext } from "./context.ts";
@@ -13,6 +13,9 @@ export async function runServe(context: CommandContext): Promise<number> {
   const logCrash = (reason: unknown) =>
     log.error("the driver crashed", { error: describeError(reason), ...stackOf(reason) });
   context.onCrash(logCrash);
+  if (context.userId !== 0) {
+    log.warn("the driver does not run as root: it cannot mount volumes", { userId: context.userId });
+  }
   if (config.ignored.length > 0) {
     log.info("some flags are accepted for the Go driver's sake and have no effect", { flags: config.ignored });
   }

@@ -17,13 +17,13 @@ export interface CommandSurroundings {
   readonly signal?: AbortSignal;
   /** The width of the terminal that standard error is. */
   readonly terminalColumns?: number;
+  /** Root's if left out. */
+  readonly userId?: number;
 }
 
 /** Runs a command line in this process, with files but none of the environment of the machine. */
-export async function runCommand(
-  argv: readonly string[],
-  { env = {}, input = "", signal = new AbortController().signal, terminalColumns }: CommandSurroundings = {},
-): Promise<CommandRun> {
+export async function runCommand(argv: readonly string[], surroundings: CommandSurroundings = {}): Promise<CommandRun> {
+  const { env = {}, input = "", signal = new AbortController().signal, terminalColumns, userId = 0 } = surroundings;
   let [output, error] = ["", ""];
   const context: CommandContext = {
     argv,
@@ -40,6 +40,7 @@ export async function runCommand(
       error += text;
     },
     terminalColumns,
+    userId,
     stopSignal: () => signal,
     onCrash: () => undefined,
   };
