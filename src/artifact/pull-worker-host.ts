@@ -31,6 +31,8 @@ export interface PullWorkerOptions extends PullWorkerLimits {
   readonly runsHere?: boolean;
   /** A host did not serve while others are still to be asked. */
   readonly hostFailed?: ((failure: HostFailure) => void) | undefined;
+  /** A request failed while it is tried again; told is what it would say if that was all. */
+  readonly onFailedTry?: ((message: string) => void) | undefined;
 }
 
 /** The thread that talks to registries and writes to the cache, as the main thread sees it. */
@@ -61,7 +63,10 @@ export class PullWorker implements ManifestSource {
   pull(job: PullJob, options: CallOptions<PullProgress | FailedTry, PullAsk>): Promise<StagedTree> {
     const onEvent = (event: PullProgress | FailedTry | FailedHost) => {
       if ("failedHost" in event) this.#options.hostFailed?.(event.failedHost);
-      else options.onEvent?.(event);
+      else {
+        if ("failedTry" in event) this.#noteFailedTry(event);
+        options.onEvent?.(event);
+      }
     };
     const onAsk = async (ask: PullAsk | UnveilAsk) => ("unveil" in ask ? this.#unveil(ask) : options.onAsk?.(ask));
     return this.#host.call("pull", job, { ...options, onEvent, onAsk });
@@ -87,13 +92,20 @@ export class PullWorker implements ManifestSource {
   ): Promise<T> {
     const onEvent = (event: RequestEvent) => {
       if ("failedHost" in event) this.#options.hostFailed?.(event.failedHost);
-      else if (event.failedTry !== undefined) this.#failedTries.set(nameOf(repository), event.failedTry);
+      else if (event.failedTry !== undefined) {
+        this.#failedTries.set(nameOf(repository), event.failedTry);
+        this.#noteFailedTry(event);
+      }
     };
     try {
       return await run({ onEvent, onAsk: (ask) => this.#unveil(ask) });
     } finally {
       this.#failedTries.delete(nameOf(repository));
     }
+  }
+
+  #noteFailedTry({ failedTry }: FailedTry): void {
+    if (failedTry !== undefined) this.#options.onFailedTry?.(failedTry);
   }
 
   async #unveil({ unveil, isFresh }: UnveilAsk) {

@@ -5,6 +5,7 @@ import { formatReference, platformOfMachine } from "../oci/index.ts";
 import { openAccess, openClient } from "./client-access.ts";
 import { inClientWords } from "./client-words.ts";
 import type { CommandContext } from "./context.ts";
+import { tellFirstFailure } from "./first-failure.ts";
 import { formatReport, type Inspection, jsonReport } from "./inspect-report.ts";
 import { readArtifact } from "./read-artifact.ts";
 
@@ -26,7 +27,8 @@ async function inspect(config: ClientConfig, context: CommandContext): Promise<I
   try {
     const platform = config.platform ?? platformOfMachine("linux", arch());
     const choice = { platform, isAsked: config.platform !== undefined };
-    const found = await readArtifact(client, access, choice, context.stopSignal());
+    const asker = { signal: context.stopSignal(), onFailedTry: tellFirstFailure(context.writeError) };
+    const found = await readArtifact(client, access, choice, asker);
     const { digest, index, chosen } = found;
     return {
       reference: formatReference(config.reference),

@@ -32,6 +32,8 @@ export interface EngineOptions {
   readonly signal: AbortSignal;
   /** Whose credential helpers are asked. */
   readonly access: Pick<ClientAccess, "unveil">;
+  /** Told of each request that failed while it is tried again. */
+  readonly onFailedTry: (message: string) => void;
   /** The lock on the data dir, which is given up at the end; undefined: it is waited for. */
   readonly lock?: DataDirLock | undefined;
 }
@@ -43,6 +45,8 @@ export interface EnginePull {
   readonly concurrency: number;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: PullProgress) => void;
+  /** See `EngineOptions`. */
+  readonly onFailedTry: (message: string) => void;
 }
 
 const wholeDisk: CacheLimits = { ...defaultCacheLimits, highPercent: 100, lowPercent: 100, minPercent: 0 };
@@ -64,7 +68,8 @@ export class PullEngine implements AsyncDisposable {
   }
 
   /** Takes the lock on the data dir and opens the cache in it; rejects as `lockDataDir` does. */
-  static async open({ dataDir, isScratch, writeLog, signal, access, lock }: EngineOptions): Promise<PullEngine> {
+  static async open(options: EngineOptions): Promise<PullEngine> {
+    const { dataDir, isScratch, writeLog, signal, access, onFailedTry, lock } = options;
     const clock = systemClock;
     const log = createLogger({ level: "warn", format: "text", write: writeLog });
     const libc = lock?.libc ?? openLibc(await loadKoffi(dataDir));
@@ -78,7 +83,7 @@ export class PullEngine implements AsyncDisposable {
       if (isScratch) markOurs(dataDir);
       cache.dataDir.requireOwnFormat();
       if (!isScratch) await holdPublished(cache, libc);
-      const worker = new PullWorker(clock, { runsHere: true, unveil: access.unveil });
+      const worker = new PullWorker(clock, { runsHere: true, unveil: access.unveil, onFailedTry });
       return new PullEngine(cache, { libc, log, unlock, worker });
     } catch (error) {
       unlock();

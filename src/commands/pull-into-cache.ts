@@ -27,10 +27,18 @@ export interface CachePull {
  */
 export async function pullIntoCache(target: CachePull, pull: EnginePull): Promise<Omit<PulledTree, "id">> {
   const { dataDir, namespace, output, writeLog } = target;
-  const { signal, access } = pull;
+  const { signal, access, onFailedTry } = pull;
   const holder = await reachDataDir({ dataDir, signal });
   if (holder instanceof AdminClient) return await pullByDriver(holder, target, pull);
-  await using engine = await PullEngine.open({ dataDir, isScratch: false, writeLog, signal, access, lock: holder });
+  await using engine = await PullEngine.open({
+    dataDir,
+    isScratch: false,
+    writeLog,
+    signal,
+    access,
+    onFailedTry,
+    lock: holder,
+  });
   const tree = await engine.pull(pull);
   await engine.cache.trees.addReference(tree.id, formatReference(access.reference));
   if (namespace !== undefined) await engine.cache.references.allow(access.repository, namespace);

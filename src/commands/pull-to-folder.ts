@@ -18,10 +18,17 @@ export interface FolderPull {
 export async function pullToFolder({ folder, writeLog }: FolderPull, pull: EnginePull): Promise<Tree> {
   const scratch = scratchIn(folder);
   clearWay(scratch);
-  const { signal, access } = pull;
+  const { signal, access, onFailedTry } = pull;
   let tree: Tree;
   try {
-    await using engine = await PullEngine.open({ dataDir: scratch, isScratch: true, writeLog, signal, access });
+    await using engine = await PullEngine.open({
+      dataDir: scratch,
+      isScratch: true,
+      writeLog,
+      signal,
+      access,
+      onFailedTry,
+    });
     tree = await engine.pull(pull);
     exportTree({ tree: tree.folder, target: folder, how: "move" });
   } catch (error) {

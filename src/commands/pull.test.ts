@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { runCommand } from "../../test/helpers/command-run.ts";
@@ -201,7 +201,14 @@ describe("--data-dir", () => {
     writeFileSync(join(dataDir, "volumes", `${key}.json`), JSON.stringify(record));
     const signal = new AbortController().signal;
     const access = { unveil: () => assert.fail() };
-    await using engine = await PullEngine.open({ dataDir, isScratch: false, writeLog: assert.fail, signal, access });
+    await using engine = await PullEngine.open({
+      dataDir,
+      isScratch: false,
+      writeLog: assert.fail,
+      signal,
+      access,
+      onFailedTry: assert.fail,
+    });
     assert.equal((await engine.cache.collector.prune()).trees, 0);
     assert.ok(statSync(join(dataDir, "trees", tree)).isDirectory());
   });
@@ -296,3 +303,28 @@ test("on a terminal a line tells the progress, and goes; --json is one object", 
   assert.ok(error.endsWith("\r\u001b[K"));
   for (const line of error.split("\r")) assert.ok(line.replace("\u001b[K", "").length < 40, line);
 });
+
+test("a pull that fails takes away the folder that it made, and no other", async (t) => {
+  const { registry, reference } = await useThing();
+  await using _ = registry;
+  const [made, given] = [join(useTempFolder(t), "made"), useTempFolder(t)];
+  for (const output of [made, given]) {
+    assert.equal((await runCommand(["pull", "--plain-http", "-o", output, `${reference}-none`])).code, 1);
+  }
+  assert.deepEqual([existsSync(made), existsSync(given)], [false, true]);
+});
+
+for (const command of [["pull", "-o"], ["inspect"]]) {
+  test(`${command[0]} tells once, and at once, why it tries again`, async (t) => {
+    const { registry, reference } = await useThing();
+    await using _ = registry;
+    let faults = 2;
+    registry.fault = () => (faults-- > 0 ? { kind: "status", status: 503 } : undefined);
+    const [name = "", ...flags] = command;
+    const more = flags.length > 0 ? [...flags, useTempFolder(t)] : [];
+    const { code, error } = await runCommand([name, "--plain-http", ...more, reference]);
+    const { host } = registry;
+    const expected = `oras-csi: cannot fetch the manifest of ${reference} from ${host}: 503 Service Unavailable (trying again)\n`;
+    assert.deepEqual([code, error], [0, expected]);
+  });
+}

@@ -1,15 +1,17 @@
-import { constants, promises as fs } from "node:fs";
+import { constants, existsSync, promises as fs } from "node:fs";
 import { resolve } from "node:path";
+import type { PulledTree } from "../admin/index.ts";
 import { DriverError, errnoOf, makeFolders } from "../base/index.ts";
-import { parseClientCommand, type PullValues, pullOptions, UsageError } from "../config/index.ts";
+import { type PullValues, parseClientCommand, pullOptions, UsageError } from "../config/index.ts";
 import { formatReference } from "../oci/index.ts";
 import { openAccess } from "./client-access.ts";
 import { inClientWords } from "./client-words.ts";
 import type { CommandContext } from "./context.ts";
+import { tellFirstFailure } from "./first-failure.ts";
+import { ProgressLine } from "./progress-line.ts";
 import type { EnginePull } from "./pull-engine.ts";
 import { pullIntoCache } from "./pull-into-cache.ts";
-import { ProgressLine } from "./progress-line.ts";
-import { type PulledReport, formatPulled, jsonPulled } from "./pull-report.ts";
+import { formatPulled, jsonPulled, type PulledReport } from "./pull-report.ts";
 import { pullToFolder } from "./pull-to-folder.ts";
 
 const INTERRUPTED = 130;
@@ -31,6 +33,10 @@ export async function runPull(context: CommandContext): Promise<number> {
       concurrency,
       signal,
       onProgress: (progress) => line.show(progress),
+      onFailedTry: tellFirstFailure((text) => {
+        line.clear();
+        context.writeError(text);
+      }),
     } satisfies EnginePull;
     const report = await pullTo(values, pull, context);
     line.clear();
@@ -50,12 +56,26 @@ async function pullTo(values: PullValues, pull: EnginePull, context: CommandCont
   const writeLog = (text: string) => context.writeError(text);
   const folder = resolve(cwd, values.output ?? ".");
   const output = dataDir === undefined || values.output !== undefined ? folder : undefined;
+  const isNew = output !== undefined && !existsSync(output);
   if (output !== undefined) await makeOutput(output);
-  const tree =
-    dataDir === undefined
-      ? await pullToFolder({ folder, writeLog }, pull)
-      : await pullIntoCache({ dataDir: resolve(cwd, dataDir), namespace, output, writeLog }, pull);
-  const { manifest: digest, bytes, inodes } = tree;
+  try {
+    const tree =
+      dataDir === undefined
+        ? await pullToFolder({ folder, writeLog }, pull)
+        : await pullIntoCache({ dataDir: resolve(cwd, dataDir), namespace, output, writeLog }, pull);
+    return reportOf(tree, pull, output);
+  } catch (error) {
+    // Unless something is in it.
+    if (isNew) await fs.rmdir(folder).catch(() => undefined);
+    throw error;
+  }
+}
+
+function reportOf(
+  { manifest: digest, bytes, inodes }: Omit<PulledTree, "id">,
+  pull: EnginePull,
+  output: string | undefined,
+) {
   return { reference: formatReference(pull.access.reference), digest, bytes, inodes, output };
 }
 

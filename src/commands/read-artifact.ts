@@ -37,6 +37,14 @@ export interface PlatformChoice {
   readonly isAsked: boolean;
 }
 
+/** Who waits for it. */
+export interface ArtifactAsker {
+  /** Gives up; that there is one keeps the process alive between two tries. */
+  readonly signal: AbortSignal;
+  /** Told of each request that failed while it is tried again. */
+  readonly onFailedTry: (message: string) => void;
+}
+
 /** An index in an index in an index is still followed; more is a loop or a joke. */
 const MAX_INDEX_DEPTH = 4;
 
@@ -45,10 +53,10 @@ export async function readArtifact(
   client: RegistryClient,
   access: ClientAccess,
   { platform, isAsked }: PlatformChoice,
-  signal: AbortSignal,
+  asker: ArtifactAsker,
 ): Promise<FoundArtifact> {
   const { reference, unveil } = access;
-  const source = { client, access, admission: new Admission(unveil), signal };
+  const source = { client, access, admission: new Admission(unveil), asker };
   const what = formatReference(reference);
   const top = await fetchOne(source, reference.digest ?? reference.tag ?? "latest");
   const index = top.content.kind === "index" ? top.content : undefined;
@@ -69,8 +77,7 @@ interface Source {
   readonly client: RegistryClient;
   readonly access: ClientAccess;
   readonly admission: Admission;
-  /** Gives up; that there is one keeps the process alive between two tries. */
-  readonly signal: AbortSignal;
+  readonly asker: ArtifactAsker;
 }
 
 function entryFor(index: Index, { platform, isAsked }: PlatformChoice, what: string): Descriptor | undefined {
@@ -83,10 +90,10 @@ function entryFor(index: Index, { platform, isAsked }: PlatformChoice, what: str
 }
 
 async function fetchOne(
-  { client, access: { reference, repository, credentials }, admission, signal }: Source,
+  { client, access: { reference, repository, credentials }, admission, asker }: Source,
   tagOrDigest: string,
 ): Promise<{ readonly digest: Digest; readonly content: Manifest | Index }> {
-  const query = { repository, tagOrDigest, credentials, admission, signal };
+  const query = { repository, tagOrDigest, credentials, admission, ...asker };
   const { bytes, contentType, digest } = await client.fetchManifest(query);
   try {
     return { digest, content: parseManifest(bytes, contentType) };
@@ -97,13 +104,13 @@ async function fetchOne(
 }
 
 async function readConfig(
-  { client, access: { repository, credentials }, admission, signal }: Source,
+  { client, access: { repository, credentials }, admission, asker }: Source,
   manifest: Manifest,
 ): Promise<Uint8Array | undefined> {
   const descriptor = namingConfigOf(manifest);
   if (descriptor === undefined) return undefined;
   const bytes = Buffer.alloc(descriptor.size);
   const sink = { write: (chunk: Buffer, offset: number) => void chunk.copy(bytes, offset), restart: () => undefined };
-  await client.fetchHostedBlob({ repository, descriptor, credentials, admission, signal, sink });
+  await client.fetchHostedBlob({ repository, descriptor, credentials, admission, ...asker, sink });
   return bytes;
 }
