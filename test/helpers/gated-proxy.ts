@@ -45,12 +45,6 @@ export class GatedProxy implements AsyncDisposable {
     return this.#of(path).length;
   }
 
-  /** Resolves when a connection is closed by its client whose last request was for this path; rejects at the deadline. */
-  async nextClose(path: string, deadlineMs = 60_000): Promise<void> {
-    const signal = AbortSignal.timeout(deadlineMs);
-    await Promise.race(this.#of(path).map(({ client }) => once(client, "close", { signal })));
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { client, upstream } of this.#passages) for (const socket of [client, upstream]) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));

@@ -1,6 +1,7 @@
 import { ConnectionPool } from "../../src/registry/http/connection-pool.ts";
 import { defaultHttpLimits, type HttpLimits, type HttpRequest } from "../../src/registry/http/http-types.ts";
 import { TransportError, type TransportFault } from "../../src/registry/http/transport-error.ts";
+import type { Certificates } from "../registry/index.ts";
 import { ManualClock, type Peer, RawServer } from "./index.ts";
 
 /** A pool of connections, and a server that answers by a script. */
@@ -13,12 +14,13 @@ export interface PoolBench extends AsyncDisposable {
   get(more?: Partial<HttpRequest>): Promise<string>;
 }
 
-/** Starts both; the clock is the test's. */
+/** Starts both, over TLS that nobody verifies if there are certificates; the clock is the test's. */
 export async function usePool(
   script: (peer: Peer) => Promise<void> | void,
   limits: Partial<HttpLimits> = {},
+  tls?: Certificates,
 ): Promise<PoolBench> {
-  const server = await RawServer.start(script);
+  const server = await RawServer.start(script, tls);
   const clock = new ManualClock();
   const pool = new ConnectionPool({
     clock,
@@ -28,8 +30,8 @@ export async function usePool(
   });
   const request = (more: Partial<HttpRequest> = {}): HttpRequest => ({
     method: "GET",
-    target: { scheme: "http", host: "127.0.0.1", port: server.port, path: "/x" },
-    trust: "verified",
+    target: { scheme: tls === undefined ? "http" : "https", host: "127.0.0.1", port: server.port, path: "/x" },
+    trust: tls === undefined ? "verified" : "unverified",
     headers: new Map(),
     ...more,
   });

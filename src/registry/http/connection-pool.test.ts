@@ -159,6 +159,21 @@ test("an abort between a place and the kept connection that it is for is heard, 
   assert.equal(await bench.get(), "y", "the connection serves the next one");
 });
 
+for (const when of ["before a request", "while its connection is made"]) {
+  test(`an abort ${when} that finds a free place is heard, and the place is free again`, async () => {
+    await using bench = await usePool((peer) => void peer.answer(ok("x")), { smallConnectionsPerHost: 1 });
+    const reason = new Error("given up");
+    for (let times = 0; times < 2; times++) {
+      const controller = new AbortController();
+      if (when === "before a request") controller.abort(reason);
+      const pending = bench.pool.request(bench.request({ signal: controller.signal }));
+      controller.abort(reason);
+      await assert.rejects(pending, (e) => e === reason);
+    }
+    assert.equal(await bench.get(), "x");
+  });
+}
+
 test("a request that cannot be sent leaves no connection open", async () => {
   await using bench = await usePool(({ closed }) => closed);
   const unsendable = bench.pool.request(bench.request({ headers: new Map([["X", "a\r\nb"]]) }));
