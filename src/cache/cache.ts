@@ -88,7 +88,7 @@ export class Cache {
     const { names } = this;
     const collected = { names, pruner, layout, evictor, contents, partials, inventory, cleanups, sweeper, limits };
     this.collector = new Collector({ ...collected, clock, log });
-    this.room = new Room({ collector: this.collector, layout, limits, clock });
+    this.room = new Room({ collector: this.collector, sweeper, layout, limits, clock });
   }
 
   /** Opens the data dir; what an earlier run staged is deleted in the background. Its downloads are gone on with. */

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { useDataDir } from "../../test/helpers/data-dir.ts";
+import { useSmallDisk, whyNoSmallDisk } from "../../test/helpers/small-disk.ts";
 import { DriverError } from "../base/index.ts";
 import { digestOf } from "../oci/index.ts";
 import { defaultCacheLimits } from "./limits.ts";
@@ -135,4 +138,26 @@ test("a small file that a full disk does not take is written after something wen
   tries = 0;
   const told = new DriverError("no-space", "the node's disk is full");
   assert.equal(await room.write(async () => (++tries === 1 ? Promise.reject(told) : tries)), 2);
+});
+
+test("what a failed pull leaves is no room that was made, though it is deleted meanwhile", {
+  skip: whyNoSmallDisk(),
+}, async (t) => {
+  using disk = useSmallDisk({ type: "ext4", sizeBytes: 64 * MIB });
+  const area = useDataDir(t, { path: join(disk.path, "data") });
+  const cache = await area.open({ limits: { ...defaultCacheLimits, highPercent: 99.9, lowPercent: 99.8 } });
+  const bytes = randomBytes(MIB);
+  await cache.blobs.put(digestOf(bytes), bytes);
+  const left = join(cache.layout.tmp, "left");
+  writeFileSync(left, Buffer.alloc(20 * MIB));
+  await cache.sweeper.discard(left);
+  // Another collection has its turn first.
+  const reduce = cache.collector.reduce.bind(cache.collector);
+  t.mock.method(cache.collector, "reduce", async (...args: Parameters<typeof reduce>) => {
+    await cache.sweeper.idle();
+    return reduce(...args);
+  });
+  assert.equal(await cache.room.free({ bytes: 10 * MIB, inodes: 0 }), true);
+  assert.equal(existsSync(cache.layout.blob(digestOf(bytes))), false);
+  await cache.close();
 });

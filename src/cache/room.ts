@@ -12,6 +12,7 @@ import {
 } from "./disk-space.ts";
 import type { Layout } from "./layout.ts";
 import type { CacheLimits } from "./limits.ts";
+import type { Sweeper } from "./sweeper.ts";
 
 /** What a pull has still to write, as far as that is known. Smaller as it goes on. */
 export interface Reservation extends Disposable {
@@ -34,6 +35,7 @@ export interface Shortage {
 /** What room is made by. */
 export interface RoomOptions {
   readonly collector: Collector;
+  readonly sweeper: Pick<Sweeper, "idle">;
   readonly layout: Layout;
   readonly limits: CacheLimits;
   readonly clock: Clock;
@@ -116,6 +118,8 @@ export class Room {
 
   /** A disk was full in spite of it all: frees as much as is given, and says whether anything was freed. */
   async free(use: DiskUse): Promise<boolean> {
+    // What was thrown away before, as by the pull that failed, is no gain, though it may be deleted only now.
+    await this.#options.sweeper.idle();
     const before = await this.space();
     const missing = async () => {
       const now = await this.space();
