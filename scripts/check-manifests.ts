@@ -58,7 +58,12 @@ const REFUSED_VALUES = [
   "selinuxLabel=shared",
   "cache.maxBytes=50GB",
   "cache.ttl=7d",
+  "cache.ttl=0h",
+  "cache.maxBytes=0Gi",
   "cache.highPercent=100",
+  "allowRegistry={ghcr.io}",
+  "http.address=127.0.0.1:99999",
+  "maxUnavailable=some",
   "hostsDir=certs.d",
   "credentialProviders.config=/etc/providers.yaml",
   "proxy.https=socks5://proxy.example:1080",
@@ -93,6 +98,9 @@ function checkChart(helm: string | undefined, write: boolean): void {
     const refused = failure?.includes("values don't meet the specifications of the schema");
     report(`the schema refuses ${value}`, { output: "", failure: refused ? undefined : `it does not: ${failure}` });
   }
+  const marks = run(helm, [...template, "--set", "cache.highPercent=60"]).failure ?? "it does not";
+  const saysMarks = marks.includes("cache.lowPercent 70 and cache.highPercent 60: must be in this order");
+  report("marks in the wrong order are refused", { output: "", failure: saysMarks ? undefined : marks });
   for (const row of ADDRESSES) report(`addresses with ${row.value}`, checkAddress(helm, row));
   const moved = run(helm, [...template, "--set", "kubeletDir=/var/lib/k0s/kubelet"]);
   const left = moved.output.split("\n").filter((line) => line.includes("/var/lib/kubelet"));

@@ -7,6 +7,15 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The driver would end with the same words on each node. */}}
+{{- define "oras-csi.checkMarks" -}}
+{{- with .Values.cache -}}
+{{- if not (and (lt (int .minPercent) (int .lowPercent)) (lt (int .lowPercent) (int .highPercent))) -}}
+{{- fail (printf "cache.minPercent %d, cache.lowPercent %d and cache.highPercent %d: must be in this order, each below the next" (int .minPercent) (int .lowPercent) (int .highPercent)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "oras-csi.selectorLabels" -}}
 app.kubernetes.io/name: oras-csi
 app.kubernetes.io/instance: {{ .Release.Name }}
