@@ -72,6 +72,7 @@ async function tryWithRoom<T>(options: PullRoomOptions, work: RoomyWork<T>): Pro
     const shortage = await cache.room.make();
     if (shortage !== undefined) throw noRoom(reference, shortage);
     const need = reservation.left;
+    const since = cache.room.timesTaken;
     try {
       return await whileWatched({ ...options, onEvent }, reservation, work);
     } catch (error) {
@@ -79,7 +80,7 @@ async function tryWithRoom<T>(options: PullRoomOptions, work: RoomyWork<T>): Pro
       const more = (least: number, needed: number) => Math.max(least, needed) * 2 ** tries;
       const { bytes, inodes } = LEAST_FREED;
       const wanted = { bytes: more(bytes, need.bytes), inodes: more(inodes, need.inodes) };
-      if (!(await cache.room.free(wanted))) throw error;
+      if (!(await cache.room.free(wanted, since))) throw error;
     }
     reservation.left = await needOf(options);
     before = counted;

@@ -35,6 +35,7 @@ export class Collector {
   #cancelNext: (() => void) | undefined;
   #running: Promise<unknown> = Promise.resolve();
   #closed = false;
+  #timesTaken = 0;
   #pruneAgainMs = Number.NEGATIVE_INFINITY;
   #judgedMs = Number.NEGATIVE_INFINITY;
   #lastUsage: CacheUsage | undefined;
@@ -53,6 +54,11 @@ export class Collector {
   /** What the cache took after the last collection by the clock. */
   get lastUsage(): CacheUsage | undefined {
     return this.#lastUsage;
+  }
+
+  /** How often something was taken away so far, whoever wanted it gone. */
+  get timesTaken(): number {
+    return this.#timesTaken;
   }
 
   /** Set while the cache was too full after the last collection by the clock. */
@@ -101,7 +107,9 @@ export class Collector {
     await this.#options.inventory.load();
     await this.#options.contents.refresh();
     const eviction = await this.#options.evictor.evictTree(id, reason);
-    if (eviction.outcome === "evicted") await this.#options.names.removeDangling();
+    if (eviction.outcome !== "evicted") return eviction;
+    this.#timesTaken++;
+    await this.#options.names.removeDangling();
     return eviction;
   }
 
@@ -153,14 +161,15 @@ export class Collector {
   async #inTurn(work: (run: EvictionRun) => Promise<void>): Promise<Collected> {
     const { inventory, contents, names } = this.#options;
     const release = await this.#turn.acquire();
+    const run = new EvictionRun(this.#options, () => this.#closed);
     try {
       await inventory.load();
       await contents.refresh();
-      const run = new EvictionRun(this.#options, () => this.#closed);
       await work(run);
       if (run.collected.trees > 0) await names.removeDangling();
       return run.collected;
     } finally {
+      if (isSome(run.collected)) this.#timesTaken++;
       release();
     }
   }

@@ -207,6 +207,20 @@ describe("by size", () => {
     assert.equal(existsSync(cache.layout.blob(digestOf(waiting.bytes))), true);
   });
 
+  test("a folder whose record is lost goes before trees do: it holds bytes that no tree needs", async (t) => {
+    const { area, cache: before } = await openLimited(t);
+    const layer = await putBlob(before, MIB);
+    const lost = await makeTree(before, "lost", [layer]);
+    await makeLargeTree(before, "tree");
+    await before.close();
+    rmSync(before.layout.treeRecord(lost));
+    const cache = await area.open({ limits: limitsWith({}) });
+    const holders = [cache.layout.blob(layer), cache.layout.treeFolder(lost)];
+    const excess = async () => ({ bytes: holders.some(existsSync) ? MIB : 0, inodes: 0 });
+    assert.equal((await cache.collector.reduce("pull", excess)).trees, 0);
+    assert.equal(await excess().then(({ bytes }) => bytes), 0);
+  });
+
   test("what pods wrote counts", async (t) => {
     const { cache } = await openLimited(t, { maxBytes: 3 * MIB });
     await makeLargeTree(cache, "tree");

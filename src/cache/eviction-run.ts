@@ -113,12 +113,12 @@ export class EvictionRun {
   /** Takes one thing after the other and tells what it frees, for as long as more is asked for. */
   async *#takeInOrder(reason: EvictReason, manifestAgeMs: number): AsyncGenerator<DiskUse> {
     const { layout, evictor, partials, inventory } = this.#options;
+    // Their files are links to what follows, which frees nothing while they are there.
+    for (const id of inventory.withoutRecord()) await evictor.dropFolder(id);
     for (const file of await listDamagedFiles(layout)) yield this.#add(await evictor.dropDamaged(file, reason));
     for (const partial of await partials.list()) yield this.#add(await evictor.dropPartial(partial, reason));
     for (const content of await evictor.unneeded(manifestAgeMs))
       yield this.#add(await evictor.dropContent(content, reason));
-    // Their files are links to what has been counted already.
-    for (const id of inventory.withoutRecord()) await evictor.dropFolder(id);
     for (const { id } of inventory.byLastUse()) yield this.#addTree(await evictor.evictTree(id, reason));
   }
 

@@ -13,6 +13,7 @@ const rows: [what: string, entries: string[], command: RegExp | undefined, drive
   ["has empty folders", ["tmp/", "home/"], fine, fine],
   ["has other files", ["notes.txt"], /is no data dir of oras-csi, "notes.txt" is in it: see --data-dir$/, fine],
   ["has a tmp", ["tmp/precious"], /"tmp" is in it/, /what is in its tmp would be deleted: see --data-dir$/],
+  ["has an old tmp", ["tmp.old/precious"], /"tmp.old" is in it/, /what is in its tmp.old would be deleted/],
   ["has a file of a folder's name", ["names"], /"names" is in it/, fine],
   ["is the Go driver's", ["default/ghcr-io/model", "blobs/sha256/0"], /is in it/, fine],
   ["has a lock that says something", ["lock=me", "tmp/x"], /"lock" is in it/, /what is in its tmp would/],

@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import { DriverError, errnoOf } from "../base/index.ts";
 import { cannotWrite } from "./data-dir.ts";
 import { createLayout } from "./layout.ts";
+import { oldTmp } from "./sweeper.ts";
 
 /** What file systems make at their root. */
 const LOST_AND_FOUND = "lost+found";
@@ -21,14 +22,17 @@ export function requireNoOthersFolder(path: string): void {
 }
 
 /**
- * Throws "refused" for a folder that is no data dir and has something in `tmp`, which a driver empties at its start. What
- * else is in it stays: the Go driver's, for one.
+ * Throws "refused" for a folder that is no data dir and has something in `tmp`, or where that is moved to, which a driver
+ * empties at its start. What else is in it stays: the Go driver's, for one.
  */
 export function requireNothingInTheWay(path: string): void {
-  if (!othersEntries(path).includes(basename(createLayout(path).tmp))) return;
+  const { tmp } = createLayout(path);
+  const emptied = [tmp, oldTmp(tmp)].map((folder) => basename(folder));
+  const name = othersEntries(path).find((entry) => emptied.includes(entry));
+  if (name === undefined) return;
   throw new DriverError(
     "refused",
-    `${path} is no data dir of oras-csi, and what is in its tmp would be deleted: see --data-dir`,
+    `${path} is no data dir of oras-csi, and what is in its ${name} would be deleted: see --data-dir`,
   );
 }
 

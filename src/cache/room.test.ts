@@ -140,6 +140,27 @@ test("a small file that a full disk does not take is written after something wen
   assert.equal(await room.write(async () => (++tries === 1 ? Promise.reject(told) : tries)), 2);
 });
 
+test("what others took from the cache since a disk was written to is room, though nothing more can go", async (t) => {
+  const { cache, room } = await open(t);
+  const put = async () => {
+    const bytes = randomBytes(MIB);
+    await cache.blobs.put(digestOf(bytes), bytes);
+  };
+  await put();
+  const since = room.timesTaken;
+  await cache.collector.reduce("pull", async () => ({ bytes: Number.POSITIVE_INFINITY, inodes: 0 }));
+  assert.equal(await room.free({ bytes: MIB, inodes: 0 }, since), true);
+  assert.equal(await room.free({ bytes: MIB, inodes: 0 }, room.timesTaken), false);
+  let tries = 0;
+  const write = async () => {
+    if (++tries > 1) return tries;
+    await put();
+    await cache.collector.prune();
+    throw Object.assign(new Error("no space"), { code: "ENOSPC" });
+  };
+  assert.equal(await room.write(write), 2);
+});
+
 test("what a failed pull leaves is no room that was made, though it is deleted meanwhile", {
   skip: whyNoSmallDisk(),
 }, async (t) => {
@@ -157,7 +178,7 @@ test("what a failed pull leaves is no room that was made, though it is deleted m
     await cache.sweeper.idle();
     return reduce(...args);
   });
-  assert.equal(await cache.room.free({ bytes: 10 * MIB, inodes: 0 }), true);
+  assert.equal(await cache.room.free({ bytes: 10 * MIB, inodes: 0 }, cache.room.timesTaken), true);
   assert.equal(existsSync(cache.layout.blob(digestOf(bytes))), false);
   await cache.close();
 });

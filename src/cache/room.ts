@@ -116,8 +116,17 @@ export class Room {
     }
   }
 
-  /** A disk was full in spite of it all: frees as much as is given, and says whether anything was freed. */
-  async free(use: DiskUse): Promise<boolean> {
+  /** For `free`: how often something went from the cache so far, whoever wanted it gone. */
+  get timesTaken(): number {
+    return this.#options.collector.timesTaken;
+  }
+
+  /**
+   * A disk was full in spite of it all: frees as much as is given, and says whether anything went since then, a `timesTaken`
+   * from before the disk was written to. What another collection took meanwhile, as the watch over a running pull does, may
+   * have been all that could go: it makes room as well.
+   */
+  async free(use: DiskUse, since: number): Promise<boolean> {
     // What was thrown away before, as by the pull that failed, is no gain, though it may be deleted only now.
     await this.#options.sweeper.idle();
     const before = await this.space();
@@ -129,7 +138,8 @@ export class Room {
         inodes: Math.max(0, use.inodes - gained((one) => one.availableInodes)),
       };
     };
-    return isSome(await this.#options.collector.reduce("pull", missing));
+    await this.#options.collector.reduce("pull", missing);
+    return this.timesTaken > since;
   }
 
   /**
@@ -137,10 +147,11 @@ export class Room {
    * what is "no-space" there is the node's mount limit.
    */
   async write<T>(work: () => Promise<T>): Promise<T> {
+    const since = this.timesTaken;
     try {
       return await work();
     } catch (error) {
-      if (!isFullDisk(error) || !(await this.free(ROOM_FOR_SMALL_FILES))) throw error;
+      if (!isFullDisk(error) || !(await this.free(ROOM_FOR_SMALL_FILES, since))) throw error;
       return work();
     }
   }

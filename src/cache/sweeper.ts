@@ -50,7 +50,7 @@ export class Sweeper {
 
   /** Takes away what earlier runs left in tmp/, however much. Call it before this run stages anything there. */
   async sweepLeftovers(): Promise<void> {
-    const aside = `${this.#tmp}.old`;
+    const aside = oldTmp(this.#tmp);
     // Of a start that was killed before the last of these steps.
     await move(aside, this.#freshName());
     await fs.rename(this.#tmp, aside);
@@ -143,6 +143,11 @@ export class Sweeper {
   #freshName(): string {
     return join(this.#tmp, `gone-${randomUUID()}`);
   }
+}
+
+/** Where the tmp folder of an earlier run is moved to, before it goes. */
+export function oldTmp(tmp: string): string {
+  return `${tmp}.old`;
 }
 
 /** Renames; false if there is nothing at `from`. */
