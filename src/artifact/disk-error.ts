@@ -2,7 +2,7 @@ import { DriverError, errnoOf } from "../base/index.ts";
 
 /**
  * What a file call's failure means to the person who waits for an artifact or a volume: a full disk is "no-space", one
- * that is read-only or forbidden "unavailable", a path that is too long "refused". Anything else stays as it is.
+ * that is read-only or forbidden "unavailable", a path that is too long or goes in a circle "refused". Anything else stays as it is.
  * `action` is `pull R`, say. Only for calls on the data dir and the folders of kubelet: ENOSPC of mount(2), for one, is no
  * full disk.
  */
@@ -20,6 +20,9 @@ export function diskErrorFrom(error: unknown, action: string): unknown {
   if (code === "EPERM" || code === "EACCES") {
     const says = `something below the driver's data dir may not be written (${code}): is it immutable (chattr +i), or another user's?`;
     return new DriverError("unavailable", `cannot ${action}: ${says}`, error);
+  }
+  if (code === "ELOOP") {
+    return new DriverError("refused", `cannot ${action}: symlinks in its path lead in a circle`, error);
   }
   if (code === "ENAMETOOLONG") {
     return new DriverError("refused", `cannot ${action}: a path in it is longer than this node can hold`, error);

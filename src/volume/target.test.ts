@@ -51,6 +51,18 @@ test("a target whose mode cannot be set goes again", async (t) => {
   assert.ok(!existsSync(place.target));
 });
 
+test("a target that is removed as it is made is refused, not unexpected", async (t) => {
+  using place = useFolder();
+  const { mkdir } = fs;
+  t.mock.method(fs, "mkdir", async (path: string) => {
+    await mkdir(path);
+    rmSync(place.folder, { recursive: true });
+  });
+  await failsAs(prepareTarget(place.target), "refused", /was removed while the volume was published/);
+  t.mock.restoreAll();
+  await failsAs(prepareTarget("/proc/self/fd/x"), "refused", /takes no folders/);
+});
+
 test("an empty folder is used as it is", async () => {
   using place = useFolder();
   mkdirSync(place.target, { mode: 0o700 });

@@ -67,6 +67,7 @@ export async function checkTarget(targetPath: string): Promise<void> {
 }
 
 const whyNotMade: ReadonlyMap<string, string> = new Map([
+  ["ENOENT", "was removed meanwhile, or takes no folders"],
   ["EROFS", "is read-only: is kubelet's pods folder mounted into the driver without readOnly?"],
   ["EPERM", "may not be written (EPERM): is it immutable (chattr +i)?"],
   ["EACCES", "may not be written (EACCES): does the driver run as root?"],
@@ -90,7 +91,8 @@ export async function prepareTarget(targetPath: string): Promise<void> {
   } catch (error) {
     // Who is told of a failure takes no folder away. Where this fails, too, an empty one is left, which kubelet's next call uses.
     await fs.rmdir(targetPath).catch(() => undefined);
-    throw error;
+    if (errnoOf(error) !== "ENOENT") throw error;
+    throw new DriverError("refused", `the target ${targetPath} was removed while the volume was published`, error);
   }
 }
 

@@ -43,6 +43,21 @@ describe("targets of a running driver", REAL, () => {
   };
   const volume = (readOnly = true) => sandbox.kubelet.volume({ attributes: asked, readOnly });
 
+  test("a target below symlinks that lead in a circle is refused until they are gone", async () => {
+    const one = volume();
+    await one.prepareFolder();
+    const parent = dirname(one.targetPath);
+    await rm(parent, { recursive: true });
+    await symlink(parent, parent);
+    using client = driver.connect();
+    await rejectsWith(client.publish(one.request()), "FAILED_PRECONDITION", /symlinks in its path lead in a circle/);
+    const unpublish = () => client.unpublish(one.volumeId, one.targetPath);
+    await rejectsWith(unpublish(), "FAILED_PRECONDITION", /symlinks in its path lead in a circle/);
+    await rm(parent);
+    await unpublish();
+    await assertNothingLeft(sandbox);
+  });
+
   test("a target that hangs: the answer comes in time, others are served, an unpublish works", async () => {
     const [hung, covered, other] = [volume(), volume(), volume()];
     await hung.prepareFolder();
