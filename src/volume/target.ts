@@ -17,7 +17,8 @@ export interface SeenTarget {
 /** A target's path as it is kept, with the folder that it is in: both in one step. */
 export async function openTarget(targetPath: string): Promise<SeenTarget> {
   const clean = withoutSlashes(targetPath);
-  if (clean !== "/") {
+  // What dots name is not in the folder before them.
+  if (!["", ".", ".."].includes(basename(clean))) {
     // A path that cannot be opened is looked at part by part.
     const folder = await HeldFolder.open(dirname(clean)).catch(() => undefined);
     if (folder !== undefined) return { path: join(folder.path, basename(clean)), folder };
