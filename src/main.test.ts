@@ -159,5 +159,5 @@ test("a crash ends the process, too, while a thread of it hangs in a file system
 test("inspect waits between its tries, and says what is wrong in the end", () => {
   const { status, stderr } = run("inspect", "127.0.0.1:1/team/thing:v1", "--plain-http");
   assert.equal(status, 1);
-  assert.match(stderr, /^oras-csi: .*connection refused.*\n$/);
+  assert.match(stderr, /^oras-csi: .*connection refused.* \(trying again\)\noras-csi: .*connection refused.*\n$/);
 });
