@@ -32,6 +32,14 @@ test("a publish that failed keeps nothing", async () => {
   assert.equal((await area.cache.collector.evict(tree.id, "removed")).outcome, "evicted");
 });
 
+test("a publish that cannot look whether its tree is still there keeps nothing", async (t) => {
+  await using bench = await useVolumes();
+  const { tree, area } = bench;
+  t.mock.method(area.cache.trees, "isThere", () => Promise.reject(new Error("no look")), { times: 1 });
+  await assert.rejects(bench.volumes.publish(bench.request()), /no look/);
+  assert.equal(area.cache.leases.count(tree.id), 0);
+});
+
 test("a tree that is evicted between its making and its lease is made once more", async () => {
   await using bench = await useVolumes();
   const { tree, area, artifacts } = bench;

@@ -58,8 +58,13 @@ export class WantedTrees {
       const isSound = below !== undefined && below.damage === undefined;
       const tree = isSound ? below : await this.#presentOver(below, wanted, request);
       const lease = await leases.hold(tree.id);
-      if (await trees.isThere(tree.id)) return { tree, lease };
-      lease.release();
+      let isThere = false;
+      try {
+        isThere = await trees.isThere(tree.id);
+      } finally {
+        if (!isThere) lease.release();
+      }
+      if (isThere) return { tree, lease };
     }
   }
 
