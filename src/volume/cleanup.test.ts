@@ -66,6 +66,28 @@ describe("the tree of a volume that is gone", () => {
     assert.equal(await isKept(bench), false);
   });
 
+  test("goes when its time is up though a volume whose wish could not be noted wanted it before", async (t) => {
+    await using bench = await useVolumes();
+    const { state } = bench.area.cache.dataDir;
+    const noWrite = t.mock.method(state, "write", () => Promise.reject(new Error("no write")));
+    await assert.rejects(publish(bench, "a", "30m"), /no write/);
+    noWrite.mock.restore();
+    await publish(bench, "b", "30m");
+    await unpublish(bench, "b");
+    bench.clock.advance(30 * MINUTE_MS);
+    assert.equal(await isKept(bench), false);
+  });
+
+  test("a wish that could not be noted at first is noted in the end", async (t) => {
+    await using bench = await useVolumes();
+    const { state } = bench.area.cache.dataDir;
+    const noWrite = t.mock.method(state, "write", () => Promise.reject(new Error("no write")));
+    await assert.rejects(publish(bench, "a", "30m"), /no write/);
+    noWrite.mock.restore();
+    await publish(bench, "a", "30m");
+    assert.ok(existsSync(bench.area.cache.layout.treeCleanup(bench.tree.id)));
+  });
+
   test("stays while it is pinned", async () => {
     await using bench = await useVolumes();
     const { pins } = bench.area.cache;

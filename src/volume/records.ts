@@ -124,9 +124,9 @@ export class Records {
   async put(record: VolumeRecord, { keepMs, draft }: PutOptions = {}): Promise<void> {
     const { cleanups, inventory } = this.#cache;
     const before = this.#byKey.get(record.key);
-    const beginning = record.tree === undefined ? undefined : cleanups.begin(record.tree, record.key, keepMs);
-    if (beginning !== undefined) await beginning;
     try {
+      const beginning = record.tree === undefined ? undefined : cleanups.begin(record.tree, record.key, keepMs);
+      if (beginning !== undefined) await beginning;
       await this.#write(record, before !== undefined, draft);
     } catch (error) {
       if (record.tree !== undefined && record.tree !== before?.tree) await cleanups.end(record.tree, record.key);
