@@ -52,6 +52,8 @@ class BlobDownload {
   /** A body that claims a coding is the blob as it is, or encodes it: the digest tells, so the other reading is tried. */
   #decodes: boolean | undefined;
   #claimsCoding = false;
+  /** Gives back the place among those that decode, while this one has it. */
+  #leaveDecoding: (() => void) | undefined;
 
   constructor(tools: ClientTools, query: BlobQuery) {
     const { repository, endpoint, descriptor, credential } = query;
@@ -153,6 +155,8 @@ class BlobDownload {
       await this.#fetchPart(claim, patienceMs);
     } finally {
       this.#claims.release(claim);
+      this.#leaveDecoding?.();
+      this.#leaveDecoding = undefined;
     }
   }
 
@@ -160,7 +164,10 @@ class BlobDownload {
     const { size } = this.#query.descriptor;
     const range = rangeHeader({ start: claim.at, end: claim.end }, size, this.#ranges.form);
     this.#query.turn?.idle("answer");
-    const response = await this.#ask(range, { signal: this.#signal, patienceMs });
+    const response = await this.#ask(range, {
+      signal: this.#signal,
+      patienceMs,
+    });
     try {
       await this.#query.turn?.busy();
     } catch (error) {
@@ -177,7 +184,7 @@ class BlobDownload {
       return await this.#fetchPart(claim, patienceMs);
     }
     if (response.status !== 200) throw await statusErrorFrom(response, "registry", this.#tools.clock);
-    await this.#receiveWhole(response, claim);
+    await this.#receiveWhole(response, claim, () => this.#fetchPart(claim, patienceMs));
   }
 
   #ask(
@@ -202,7 +209,7 @@ class BlobDownload {
     await receivePart(body, { part, claim, take: this.#take, wrongLength });
   }
 
-  async #receiveWhole(response: HttpResponse, claim: PartClaim): Promise<void> {
+  async #receiveWhole(response: HttpResponse, claim: PartClaim, askAnew: () => Promise<void>): Promise<void> {
     const { body, headers } = response;
     const { size } = this.#query.descriptor;
     const isResumed = this.#progress.receivedBytes > 0;
@@ -221,27 +228,49 @@ class BlobDownload {
     claim.at = 0;
     claim.end = size;
     const wrongLength = (how: string) => this.#corrupt(`it is ${how} than ${size} bytes`);
-    const reception = { part: { start: 0, end: size }, claim, take: this.#take, wrongLength };
-    if (decodes) return await this.#decode(response, coding, reception);
+    const reception = {
+      part: { start: 0, end: size },
+      claim,
+      take: this.#take,
+      wrongLength,
+    };
+    if (decodes) {
+      this.#decodes = true;
+      // A range would be one of the encoded bytes.
+      this.#ranges.onlyWhole();
+      if (await this.#mayDecode(response)) return await this.#decode(body, coding, reception);
+      return await askAnew();
+    }
     this.#helpers?.watch(claim);
     await receivePart(body, reception);
   }
 
-  async #decode({ body, target }: HttpResponse, coding: string, reception: PartReception): Promise<void> {
-    this.#decodes = true;
-    // A range would be one of the encoded bytes.
-    this.#ranges.onlyWhole();
+  /** Takes a place to decode; where none was free it has one now, but not this answer: its server waits for no reader. */
+  async #mayDecode({ body, target }: HttpResponse): Promise<boolean> {
+    const { decoding } = this.#tools;
+    this.#leaveDecoding ??= decoding.tryAcquire();
+    if (this.#leaveDecoding !== undefined) return true;
+    body.discard();
+    this.#query.turn?.idle("pause");
+    this.#leaveDecoding = await decoding.acquire(this.#signal, {
+      isUrgent: false,
+      group: hostLabel(target),
+    });
+    return false;
+  }
+
+  async #decode(body: HttpBody, coding: string, reception: PartReception): Promise<void> {
     const sizeBytes = this.#query.descriptor.size;
-    const decoded: HttpBody = { ...body, readInto: (sink) => decodeInto(body, { coding, sizeBytes }, sink) };
-    const done = await this.#tools.decoding.acquire(this.#signal, { isUrgent: false, group: hostLabel(target) });
+    const decoded: HttpBody = {
+      ...body,
+      readInto: (sink) => decodeInto(body, { coding, sizeBytes }, sink),
+    };
     try {
       await receivePart(decoded, reception);
     } catch (error) {
       if (error instanceof EncodedTooLong) throw reception.wrongLength("longer");
       if (!isDecodingError(error)) throw error;
       throw this.#corrupt(`it is not ${coding}, though its answer says so`);
-    } finally {
-      done();
     }
   }
 
@@ -280,7 +309,11 @@ class BlobDownload {
   #followWithHash(): void {
     const { read, hashed } = this.#query.sink;
     if (read === undefined || !this.#progress.isBehind) return;
-    this.#follower ??= new HashFollower({ progress: this.#progress, read, hashed });
+    this.#follower ??= new HashFollower({
+      progress: this.#progress,
+      read,
+      hashed,
+    });
     this.#follower.follow();
   }
 
