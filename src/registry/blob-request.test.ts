@@ -25,43 +25,23 @@ test("a blob, verified while it streams", async () => {
 
 test("sha512, and a blob of no bytes", async () => {
   await using bench = await useBlob((request) => ranged(request));
-  await bench.fetch({
-    descriptor: descriptorOf(blob, { digest: digestOf(blob, "sha512") }),
-  });
+  await bench.fetch({ descriptor: descriptorOf(blob, { digest: digestOf(blob, "sha512") }) });
   await using empty = await useBlob(() => ({ body: "" }), Buffer.alloc(0));
   assert.deepEqual(await empty.fetch(), { transferredBytes: 0 });
 });
 
 const wrong: { name: string; answer: ScriptedAnswer; says: RegExp }[] = [
-  {
-    name: "other bytes",
-    answer: { body: Buffer.alloc(blob.length) },
-    says: /another digest \(sha256:/,
-  },
-  {
-    name: "a shorter blob",
-    answer: { body: blob.subarray(1) },
-    says: /too short/,
-  },
-  {
-    name: "a longer blob",
-    answer: { body: Buffer.concat([blob, blob]) },
-    says: /too long/,
-  },
+  { name: "other bytes", answer: { body: Buffer.alloc(blob.length) }, says: /another digest \(sha256:/ },
+  { name: "a shorter blob", answer: { body: blob.subarray(1) }, says: /too short/ },
+  { name: "a longer blob", answer: { body: Buffer.concat([blob, blob]) }, says: /too long/ },
   {
     name: "a longer blob, chunked",
-    answer: {
-      body: Buffer.concat([blob, blob]),
-      headers: { "transfer-encoding": "chunked", "content-length": [] },
-    },
+    answer: { body: Buffer.concat([blob, blob]), headers: { "transfer-encoding": "chunked", "content-length": [] } },
     says: /longer than 3145728 bytes/,
   },
   {
     name: "a shorter blob, chunked",
-    answer: {
-      body: blob.subarray(1),
-      headers: { "transfer-encoding": "chunked", "content-length": [] },
-    },
+    answer: { body: blob.subarray(1), headers: { "transfer-encoding": "chunked", "content-length": [] } },
     says: /shorter than 3145728 bytes/,
   },
 ];
@@ -77,10 +57,7 @@ for (const { name, answer, says } of wrong) {
   });
 }
 
-const refused: {
-  status: number;
-  kind: "not-found" | "forbidden" | "unauthenticated" | "unavailable";
-}[] = [
+const refused: { status: number; kind: "not-found" | "forbidden" | "unauthenticated" | "unavailable" }[] = [
   { status: 404, kind: "not-found" },
   { status: 403, kind: "forbidden" },
   { status: 401, kind: "unauthenticated" },
@@ -88,10 +65,7 @@ const refused: {
 ];
 for (const { status, kind } of refused) {
   test(`refused with ${status}`, async () => {
-    await using bench = await useBlob(() => ({
-      status,
-      body: '{"errors":[{"code":"BLOB_UNKNOWN"}]}',
-    }));
+    await using bench = await useBlob(() => ({ status, body: '{"errors":[{"code":"BLOB_UNKNOWN"}]}' }));
     await assert.rejects(bench.fetch(), failsAs(kind, new RegExp(`${status} .*BLOB_UNKNOWN`)));
   });
 }
@@ -123,10 +97,7 @@ test("a connection that breaks is gone on with where it broke", async () => {
       ...answer,
       body,
       cut: true,
-      headers: {
-        ...answer.headers,
-        "content-length": String((answer.body as Buffer).length),
-      },
+      headers: { ...answer.headers, "content-length": String((answer.body as Buffer).length) },
     };
   });
   assert.deepEqual(await bench.fetch(), { transferredBytes: blob.length });
@@ -137,22 +108,14 @@ test("a connection that breaks is gone on with where it broke", async () => {
 });
 
 test("a connection that breaks after the last byte is no failure", async () => {
-  await using bench = await useBlob(() => ({
-    body: blob,
-    cut: true,
-    headers: { "transfer-encoding": "chunked" },
-  }));
+  await using bench = await useBlob(() => ({ body: blob, cut: true, headers: { "transfer-encoding": "chunked" } }));
   assert.deepEqual(await bench.fetch(), { transferredBytes: blob.length });
   assert.equal(bench.server.seen.length, 1);
 });
 
 test("a blob of no bytes is asked for all the same", async () => {
   await using bench = await useBlob(() => ({ status: 503 }), Buffer.alloc(0));
-  const nowhere = {
-    registry: "127.0.0.1:1",
-    repository: "org/app",
-    transport: "http",
-  } as const;
+  const nowhere = { registry: "127.0.0.1:1", repository: "org/app", transport: "http" } as const;
   await assert.rejects(bench.fetch({ repository: nowhere }), failsAs("unavailable", /connection refused/));
 });
 
@@ -162,16 +125,8 @@ test("a host that moves is not given up: tries are counted from the last mebibyt
     const answer = ranged(request, big);
     const body = answer.body as Buffer;
     if (body.length <= 1024 * 1024) return answer;
-    const headers = {
-      ...answer.headers,
-      "content-length": String(body.length),
-    };
-    return {
-      ...answer,
-      headers,
-      body: body.subarray(0, 1024 * 1024),
-      cut: true,
-    };
+    const headers = { ...answer.headers, "content-length": String(body.length) };
+    return { ...answer, headers, body: body.subarray(0, 1024 * 1024), cut: true };
   }, big);
   await bench.fetch();
   assert.ok(bench.sink.bytes.equals(big));
@@ -181,16 +136,8 @@ test("a host that moves is not given up: tries are counted from the last mebibyt
 test("one that does not move is given up after five tries", async () => {
   await using bench = await useBlob((request) => {
     const answer = ranged(request);
-    const headers = {
-      ...answer.headers,
-      "content-length": String((answer.body as Buffer).length),
-    };
-    return {
-      ...answer,
-      headers,
-      body: (answer.body as Buffer).subarray(0, 1000),
-      cut: true,
-    };
+    const headers = { ...answer.headers, "content-length": String((answer.body as Buffer).length) };
+    return { ...answer, headers, body: (answer.body as Buffer).subarray(0, 1000), cut: true };
   });
   await assert.rejects(bench.fetch(), failsAs("unavailable", /the connection was cut in mid-answer;/));
   assert.equal(bench.server.seen.length, 5);
@@ -217,19 +164,12 @@ test("a wrong prefix is found out", async () => {
 const page = "<html><body>Request has expired</body></html>";
 const pages: { name: string; answer: ScriptedAnswer }[] = [
   { name: "403 of the edge", answer: { status: 403, body: page } },
-  {
-    name: "200 with a page",
-    answer: { body: page, headers: { "content-type": "text/html" } },
-  },
+  { name: "200 with a page", answer: { body: page, headers: { "content-type": "text/html" } } },
   {
     name: "200 with a page, chunked",
     answer: {
       body: page,
-      headers: {
-        "content-type": "text/html; charset=utf-8",
-        "transfer-encoding": "chunked",
-        "content-length": [],
-      },
+      headers: { "content-type": "text/html; charset=utf-8", "transfer-encoding": "chunked", "content-length": [] },
     },
   },
 ];
@@ -241,18 +181,10 @@ for (const { name, answer } of pages) {
       const whole = ranged(request);
       if (served++ > 0) return whole;
       const headers = { "content-length": String(blob.length) };
-      return {
-        ...whole,
-        headers,
-        body: blob.subarray(0, 2_000_000),
-        cut: true,
-      };
+      return { ...whole, headers, body: blob.subarray(0, 2_000_000), cut: true };
     });
     await using bench = await useBlob((_, count) => {
-      return {
-        status: 307,
-        headers: { location: `${edge.url}/signed?n=${count}` },
-      };
+      return { status: 307, headers: { location: `${edge.url}/signed?n=${count}` } };
     });
     assert.deepEqual(await bench.fetch(), { transferredBytes: blob.length });
     assert.ok(bench.sink.bytes.equals(blob));
@@ -269,38 +201,13 @@ for (const { name, answer } of pages) {
 
 const text = Buffer.from("a blob of text. ".repeat(1000));
 const chunked = { "transfer-encoding": "chunked", "content-length": [] };
-const codings: {
-  name: string;
-  bytes: Buffer;
-  body: Buffer;
-  headers: Record<string, string | string[]>;
-}[] = [
+const codings: { name: string; bytes: Buffer; body: Buffer; headers: Record<string, string | string[]> }[] = [
   { name: "wrong", bytes: gzipSync(text), body: gzipSync(text), headers: {} },
-  {
-    name: "wrong, without a length",
-    bytes: gzipSync(text),
-    body: gzipSync(text),
-    headers: chunked,
-  },
+  { name: "wrong, without a length", bytes: gzipSync(text), body: gzipSync(text), headers: chunked },
   { name: "true", bytes: text, body: gzipSync(text), headers: {} },
-  {
-    name: "true, without a length",
-    bytes: text,
-    body: gzipSync(text),
-    headers: chunked,
-  },
-  {
-    name: "true of what is packed already",
-    bytes: gzipSync(text),
-    body: gzipSync(gzipSync(text)),
-    headers: chunked,
-  },
-  {
-    name: "wrong of what is not packed",
-    bytes: text,
-    body: text,
-    headers: chunked,
-  },
+  { name: "true, without a length", bytes: text, body: gzipSync(text), headers: chunked },
+  { name: "true of what is packed already", bytes: gzipSync(text), body: gzipSync(gzipSync(text)), headers: chunked },
+  { name: "wrong of what is not packed", bytes: text, body: text, headers: chunked },
 ];
 /** Zstd of a few bytes, with a window of 2^`windowLog` bytes, a size that no header tells (RFC 8878, 3.1.1). */
 function zstdWith(windowLog: number, bytes: Buffer): Buffer {
@@ -309,19 +216,11 @@ function zstdWith(windowLog: number, bytes: Buffer): Buffer {
   return Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, (windowLog - 10) * 8]), block, bytes]);
 }
 const zstd = { "content-encoding": "zstd", ...chunked };
-codings.push({
-  name: "zstd with the largest window",
-  bytes: text,
-  body: zstdWith(23, text),
-  headers: zstd,
-});
+codings.push({ name: "zstd with the largest window", bytes: text, body: zstdWith(23, text), headers: zstd });
 
 for (const { name, bytes, body, headers } of codings) {
   test(`a Content-Encoding that is ${name}: the reading whose digest fits`, async () => {
-    const answer = {
-      body,
-      headers: { "content-encoding": "gzip", ...headers },
-    };
+    const answer = { body, headers: { "content-encoding": "gzip", ...headers } };
     await using bench = await useBlob(() => answer, bytes);
     await bench.fetch();
     assert.ok(bench.sink.bytes.equals(bytes));
@@ -339,19 +238,14 @@ test("of blobs that come encoded four are decoded at once", async () => {
   const packed = gzipSync(blob.subarray(0, 300_000));
   await using server = await RawServer.start(async (peer) => {
     await peer.readRequest();
-    peer.socket.write(
-      `HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Encoding: gzip\r\nContent-Length: ${packed.length}\r\n\r\n`,
-    );
+    const head = ["HTTP/1.1 200 OK", "Connection: close", "Content-Encoding: gzip", `Content-Length: ${packed.length}`];
+    peer.socket.write(`${head.join("\r\n")}\r\n\r\n`);
     peer.socket.write(packed.subarray(0, 200_000));
     await release.promise;
     peer.socket.write(packed.subarray(200_000));
   });
   await using bench = await useBlob(() => ({}), blob.subarray(0, 300_000));
-  const repository = {
-    registry: `127.0.0.1:${server.port}`,
-    repository: "org/app",
-    transport: "http",
-  } as const;
+  const repository = { registry: `127.0.0.1:${server.port}`, repository: "org/app", transport: "http" } as const;
   const sinks = Array.from({ length: 5 }, () => new MemorySink());
   const fetches = sinks.map((sink) => bench.fetch({ repository, sink }));
   const begun = () => sinks.filter(({ bytes }) => bytes.length > 100_000).length;
@@ -398,10 +292,7 @@ test("parts that are there are not fetched again", async () => {
     read: (into: Buffer, offset: number) => Promise.resolve(file.copy(into, 0, offset)),
     hashed: (bytes: number) => void hashed.push(bytes),
   };
-  await bench.fetch({
-    sink,
-    progress: new BlobProgress(descriptorOf(blob), there),
-  });
+  await bench.fetch({ sink, progress: new BlobProgress(descriptorOf(blob), there) });
   assert.ok(file.equals(blob));
   assert.deepEqual(bench.ranges(), ["bytes=1000-4999", "bytes=9000-1999999"]);
   assert.equal(hashed.at(-1), blob.length);
@@ -421,9 +312,7 @@ test("a sink's own error comes out as it is, and nothing is tried again", async 
 
 test("a manifest need not wait until a blob is there", async () => {
   const limits = { connectionsPerHost: 1, smallConnectionsPerHost: 1 };
-  const answer = ({ url }: SeenRequest) => ({
-    body: url.includes("/blobs/") ? blob : "{}",
-  });
+  const answer = ({ url }: SeenRequest) => ({ body: url.includes("/blobs/") ? blob : "{}" });
   await using bench = await useClient(answer, { limits });
   const begun = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
@@ -433,12 +322,7 @@ test("a manifest need not wait until a blob is there", async () => {
   };
   const { repository } = bench.query();
   const sink = { write, restart: () => undefined };
-  const fetched = bench.client.fetchBlob({
-    repository,
-    descriptor: descriptorOf(blob),
-    credential: anonymous,
-    sink,
-  });
+  const fetched = bench.client.fetchBlob({ repository, descriptor: descriptorOf(blob), credential: anonymous, sink });
   await begun.promise;
   await bench.client.fetchManifest(bench.query());
   gate.resolve();
@@ -449,9 +333,6 @@ test("an abort in mid-blob", async () => {
   const controller = new AbortController();
   const reason = new DriverError("cancelled", "nobody wants it");
   await using bench = await useBlob((request) => ranged(request));
-  const sink = {
-    write: () => controller.abort(reason),
-    restart: () => undefined,
-  };
+  const sink = { write: () => controller.abort(reason), restart: () => undefined };
   await assert.rejects(bench.fetch({ sink, signal: controller.signal }), (e) => e === reason);
 });

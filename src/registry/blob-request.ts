@@ -164,10 +164,7 @@ class BlobDownload {
     const { size } = this.#query.descriptor;
     const range = rangeHeader({ start: claim.at, end: claim.end }, size, this.#ranges.form);
     this.#query.turn?.idle("answer");
-    const response = await this.#ask(range, {
-      signal: this.#signal,
-      patienceMs,
-    });
+    const response = await this.#ask(range, { signal: this.#signal, patienceMs });
     try {
       await this.#query.turn?.busy();
     } catch (error) {
@@ -228,12 +225,7 @@ class BlobDownload {
     claim.at = 0;
     claim.end = size;
     const wrongLength = (how: string) => this.#corrupt(`it is ${how} than ${size} bytes`);
-    const reception = {
-      part: { start: 0, end: size },
-      claim,
-      take: this.#take,
-      wrongLength,
-    };
+    const reception = { part: { start: 0, end: size }, claim, take: this.#take, wrongLength };
     if (decodes) {
       this.#decodes = true;
       // A range would be one of the encoded bytes.
@@ -252,19 +244,13 @@ class BlobDownload {
     if (this.#leaveDecoding !== undefined) return true;
     body.discard();
     this.#query.turn?.idle("pause");
-    this.#leaveDecoding = await decoding.acquire(this.#signal, {
-      isUrgent: false,
-      group: hostLabel(target),
-    });
+    this.#leaveDecoding = await decoding.acquire(this.#signal, { isUrgent: false, group: hostLabel(target) });
     return false;
   }
 
   async #decode(body: HttpBody, coding: string, reception: PartReception): Promise<void> {
     const sizeBytes = this.#query.descriptor.size;
-    const decoded: HttpBody = {
-      ...body,
-      readInto: (sink) => decodeInto(body, { coding, sizeBytes }, sink),
-    };
+    const decoded: HttpBody = { ...body, readInto: (sink) => decodeInto(body, { coding, sizeBytes }, sink) };
     try {
       await receivePart(decoded, reception);
     } catch (error) {
@@ -309,11 +295,7 @@ class BlobDownload {
   #followWithHash(): void {
     const { read, hashed } = this.#query.sink;
     if (read === undefined || !this.#progress.isBehind) return;
-    this.#follower ??= new HashFollower({
-      progress: this.#progress,
-      read,
-      hashed,
-    });
+    this.#follower ??= new HashFollower({ progress: this.#progress, read, hashed });
     this.#follower.follow();
   }
 
