@@ -30,7 +30,7 @@ test("a name is looked up once at a time, whoever asks for it, and another one b
   assert.deepEqual(asked(), ["x", "y", "x", "x"]);
 });
 
-test("names that took long are looked up one after the other, and hold up no others", () => {
+test("names that were not found for long are looked up one after the other, and hold up no others", () => {
   const { clock, told, ask, answer, asked } = use();
   for (const name of ["p", "q", "r"]) ask(name, name);
   clock.advance(2_000);
@@ -44,4 +44,15 @@ test("names that took long are looked up one after the other, and hold up no oth
   answer(5);
   assert.deepEqual(asked().slice(7), ["r"]);
   assert.equal(told.length, 5);
+});
+
+test("names that are found in the end are not held up by others, however long they took", () => {
+  const { clock, told, ask, answer, asked } = use();
+  for (const name of ["dead", "found"]) ask(name, name);
+  clock.advance(5_000);
+  answer(0, new Error("no answer"));
+  answer(1);
+  for (const name of ["dead", "found"]) ask(name, name);
+  assert.deepEqual(asked().slice(2), ["dead", "found"]);
+  assert.equal(told.length, 2);
 });

@@ -2,14 +2,15 @@ import { lookup } from "node:dns";
 import type { LookupFunction } from "node:net";
 import type { Clock } from "../../base/index.ts";
 
-/** A name that takes so long is one whose server does not answer. */
+/** A name that is not found after so long is one whose server does not answer. */
 const SLOW_MS = 2_000;
 const MOST_SLOW_NAMES = 1024;
 
 /**
  * Looks names of hosts up. The process has two threads for that, and a name whose server does not answer holds one for up
- * to a minute: so each name is looked up once at a time, however many connections wait for it, and of those that took long
- * the last time one at a time. Else they would hold up all other hosts' names.
+ * to a minute: so each name is looked up once at a time, however many connections wait for it, and of those that were
+ * not found for long the last time one at a time. Else they would hold up all other hosts' names. One that was found in the
+ * end may have waited for such a name itself, or for the first of two name servers.
  */
 export class NameLookups {
   readonly #clock: Clock;
@@ -39,7 +40,7 @@ export class NameLookups {
       const beganMs = this.#clock.monotonicMs();
       this.#lookUp(name, options, (...answer) => {
         this.#waiting.delete(key);
-        this.#took(name, this.#clock.monotonicMs() - beganMs);
+        this.#noteSlow(name, answer[0] !== null && this.#clock.monotonicMs() - beganMs >= SLOW_MS);
         if (isSlow) this.#nextSlow();
         for (const each of all) each(...answer);
       });
@@ -52,9 +53,9 @@ export class NameLookups {
     this.#slowLookups[0]?.();
   }
 
-  #took(name: string, ms: number): void {
+  #noteSlow(name: string, isSlow: boolean): void {
     this.#slowNames.delete(name);
-    if (ms >= SLOW_MS) this.#slowNames.add(name);
+    if (isSlow) this.#slowNames.add(name);
     const [oldest] = this.#slowNames;
     if (this.#slowNames.size > MOST_SLOW_NAMES && oldest !== undefined) this.#slowNames.delete(oldest);
   }
