@@ -144,6 +144,13 @@ test("removing leaves what is not the volume's", async () => {
   assert.ok(existsSync(place.target));
 });
 
+test("who may not remove a target is told so, and of no other folder", async (t) => {
+  using place = useFolder();
+  // Root is kept out by file systems of others only.
+  t.mock.method(fs, "rmdir", () => Promise.reject(Object.assign(new Error("no"), { code: "EACCES" })));
+  await failsAs(removeTarget(place.target), "unavailable", /mount may not be removed \(EACCES\)/);
+});
+
 test("a slash at a target's end is not kept: it would follow a link there", async () => {
   using place = useFolder();
   symlinkSync(place.folder, place.target);

@@ -112,6 +112,7 @@ const whyItStays: ReadonlyMap<string, string> = new Map([
   ["EBUSY", "is a mount point by another path"],
   ["EROFS", "is on a read-only file system"],
   ["EPERM", "may not be removed, is the folder above it immutable (chattr +i)?"],
+  ["EACCES", "may not be removed (EACCES): does the driver run as root?"],
 ]);
 
 /** Removes the target's folder, on which nothing is mounted any more. What is not there is no error. */
