@@ -122,6 +122,8 @@ async function readMessage(body: AsyncIterable<Uint8Array>, maxBytes: number) {
   const parts = body[Symbol.asyncIterator]();
   for (let part = await parts.next(); part.done !== true; part = await parts.next()) {
     read.push(part.value);
+    // The first part tells how long it is going to be.
+    if (length > 0 && length < ENVELOPE_BYTES) read.splice(0, read.length, Buffer.concat(read));
     length += part.value.length;
     if (length > ENVELOPE_BYTES + maxBytes || tells(read[0]) > maxBytes) return { message: undefined, read };
   }
