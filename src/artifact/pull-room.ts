@@ -69,7 +69,7 @@ async function tryWithRoom<T>(options: PullRoomOptions, work: RoomyWork<T>): Pro
     options.onEvent({ ...event, ...counted });
   };
   for (let tries = 1; ; tries++) {
-    const shortage = await cache.room.make();
+    const shortage = await cache.room.make(reservation);
     if (shortage !== undefined) throw noRoom(reference, shortage);
     const need = reservation.left;
     const since = cache.room.timesTaken;

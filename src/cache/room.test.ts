@@ -24,30 +24,46 @@ async function open(t: TestContext) {
 test("what fits, fits; what does not is told with figures", async (t) => {
   const { room, reserve } = await open(t);
   {
-    using _ = await reserve(10 * MIB);
-    assert.equal(await room.make(), undefined);
+    using whole = await reserve(10 * MIB);
+    assert.equal(await room.make(whole), undefined);
   }
-  using _ = await reserve(11 * MIB);
-  const shortage = await room.make();
+  using larger = await reserve(11 * MIB);
+  const shortage = await room.make(larger);
   assert.deepEqual(shortage, { of: "max-bytes", needed: 11 * MIB, available: 10 * MIB, total: 10 * MIB });
 });
 
 test("what is larger than the disk is short of bytes", async (t) => {
   const { cache, room } = await open(t);
   const { totalBytes } = await room.space();
-  using _ = await cache.room.reserve(async () => ({ bytes: totalBytes * 2, inodes: 1 }));
-  const shortage = await room.make();
+  using larger = await cache.room.reserve(async () => ({ bytes: totalBytes * 2, inodes: 1 }));
+  const shortage = await room.make(larger);
   assert.deepEqual([shortage?.of, shortage?.total], ["bytes", totalBytes]);
 });
 
 test("what others reserved is taken, until they are done", async (t) => {
   const { room, reserve } = await open(t);
   const first = await reserve(6 * MIB);
-  using _ = await reserve(6 * MIB);
+  using second = await reserve(6 * MIB);
   let made: unknown = "not yet";
-  const making = room.make().then((shortage) => {
+  const making = room.make(second).then((shortage) => {
     made = shortage;
   });
+  for (let i = 0; i < 100; i++) await setImmediate();
+  assert.equal(made, "not yet");
+  first[Symbol.dispose]();
+  await making;
+  assert.equal(made, undefined);
+});
+
+test("of two that reserve at once and do not fit together, the first one goes on", async (t) => {
+  const { room, reserve } = await open(t);
+  const first = await reserve(6 * MIB);
+  using second = await reserve(6 * MIB);
+  let made: unknown = "not yet";
+  const making = room.make(second).then((shortage) => {
+    made = shortage;
+  });
+  assert.equal(await room.make(first), undefined);
   for (let i = 0; i < 100; i++) await setImmediate();
   assert.equal(made, "not yet");
   first[Symbol.dispose]();
@@ -63,8 +79,8 @@ test("what a pull has written meanwhile does not count twice", async (t) => {
   await cache.blobs.put(digestOf(bytes), bytes);
   left = 0;
   using lease = await cache.leases.hold(digestOf(bytes));
-  using _ = await cache.room.reserve(async () => ({ bytes: 4 * MIB, inodes: 1 }));
-  assert.equal(await room.make(), undefined);
+  using second = await cache.room.reserve(async () => ({ bytes: 4 * MIB, inodes: 1 }));
+  assert.equal(await room.make(second), undefined);
   assert.equal(other.left.bytes, 0);
   lease.release();
 });

@@ -52,7 +52,10 @@ const ROOM_FOR_SMALL_FILES: DiskUse = { bytes: 16 * 1024 * 1024, inodes: 100 };
 /** A pull that needs room may have all that nobody uses. What running pulls have still to write counts as taken. */
 export class Room {
   readonly #options: RoomOptions;
+  /** In the order in which they came. */
   readonly #reservations = new Set<Reservation>();
+  /** Those that room was made for: they write. */
+  readonly #begun = new WeakSet<Reservation>();
   readonly #waiting: (() => void)[] = [];
   /** When nothing could go though a mark was passed, or though something did not fit. */
   #aboveInVainMs = Number.NEGATIVE_INFINITY;
@@ -73,12 +76,16 @@ export class Room {
     return reservation;
   }
 
-  /** Makes room for what is reserved, below the marks if it can be. What is short then is told. */
-  async make(): Promise<Shortage | undefined> {
+  /**
+   * Makes room for what is reserved, below the marks if it can be. What is short then is told. Of several that do not fit
+   * together those that came later wait, as for those that write.
+   */
+  async make(reservation: Reservation): Promise<Shortage | undefined> {
     await this.#goBelowMarks();
     for (let tries = 1; ; tries++) {
-      const shortage = await this.#makeNow();
-      if (shortage === undefined || tries === MAX_TRIES || this.#reservations.size <= 1) return shortage;
+      const shortage = await this.#makeNow(reservation);
+      if (shortage === undefined) this.#begun.add(reservation);
+      if (shortage === undefined || tries === MAX_TRIES || this.#before(reservation).length <= 1) return shortage;
       // Others write meanwhile, and what they need is a guess: it may fit when they are done.
       await this.#untilOneEnds();
     }
@@ -166,12 +173,13 @@ export class Room {
     return this.#options.collector.dropUnused(digests, "pull");
   }
 
-  async #makeNow(): Promise<Shortage | undefined> {
-    if (!isSome(await this.#missing())) return undefined;
+  async #makeNow(reservation: Reservation): Promise<Shortage | undefined> {
+    const missing = () => this.#missing(this.#left(reservation));
+    if (!isSome(await missing())) return undefined;
     // What other pulls have written meanwhile counts in the cache, and not once more.
-    for (const reservation of this.#reservations) reservation.left = await reservation.measure();
-    if (isSome(await this.#missing())) await this.#options.collector.reduce("pull", () => this.#missing());
-    return this.#shortage();
+    for (const each of this.#reservations) each.left = await each.measure();
+    if (isSome(await missing())) await this.#options.collector.reduce("pull", missing);
+    return this.#shortage(this.#left(reservation));
   }
 
   /** Where others filled the file system nothing may go, and each pull would look for it anew. */
@@ -206,33 +214,40 @@ export class Room {
   }
 
   /** What does not fit at all. */
-  async #missing(): Promise<DiskUse> {
+  async #missing(left = this.#left()): Promise<DiskUse> {
     const space = await this.space();
-    const left = this.#left();
     const inodes = space.totalInodes === 0 ? 0 : Math.max(0, left.inodes - space.availableInodes);
-    return { bytes: Math.max(0, left.bytes - space.availableBytes, await this.#overMaxBytes()), inodes };
+    return { bytes: Math.max(0, left.bytes - space.availableBytes, await this.#overMaxBytes(left)), inodes };
   }
 
-  async #overMaxBytes(): Promise<number> {
+  async #overMaxBytes(left: DiskUse): Promise<number> {
     const { collector, limits } = this.#options;
     if (limits.maxBytes === undefined) return 0;
-    return (await collector.usage()).total.bytes + this.#left().bytes - limits.maxBytes;
+    return (await collector.usage()).total.bytes + left.bytes - limits.maxBytes;
   }
 
-  async #shortage(): Promise<Shortage | undefined> {
+  async #shortage(left: DiskUse): Promise<Shortage | undefined> {
     const { limits } = this.#options;
     const { availableBytes, totalBytes, availableInodes, totalInodes } = await this.space();
-    const { bytes, inodes } = this.#left();
+    const { bytes, inodes } = left;
     if (bytes > availableBytes) return { of: "bytes", needed: bytes, available: availableBytes, total: totalBytes };
     if (totalInodes > 0 && inodes > availableInodes)
       return { of: "inodes", needed: inodes, available: availableInodes, total: totalInodes };
-    const over = await this.#overMaxBytes();
+    const over = await this.#overMaxBytes(left);
     if (limits.maxBytes === undefined || over <= 0) return undefined;
     return { of: "max-bytes", needed: bytes, available: bytes - over, total: limits.maxBytes };
   }
 
-  #left(): DiskUse {
-    return sumOfUses([nothingUsed, ...[...this.#reservations].map(({ left }) => left)]);
+  /** What is still to be written by all, or by one and those before it. */
+  #left(reservation?: Reservation): DiskUse {
+    return sumOfUses([nothingUsed, ...this.#before(reservation).map(({ left }) => left)]);
+  }
+
+  /** One that waits for room, those that write, and those that came before it; all without one. */
+  #before(reservation: Reservation | undefined): readonly Reservation[] {
+    const all = [...this.#reservations];
+    const own = reservation === undefined ? all.length : all.indexOf(reservation);
+    return all.filter((each, at) => at <= own || this.#begun.has(each));
   }
 }
 
