@@ -32,3 +32,28 @@ for (const { name, parts } of heads) {
     assert.equal(new Headers(answer.trailer).get("grpc-status"), "8");
   });
 }
+
+test("a call whose caller goes away in the middle of its request costs no handler of streams", LIMIT, async () => {
+  let gates = 0;
+  const requestGate = () => {
+    gates++;
+  };
+  const { handlers } = new GrpcRouter({ requestGate }).service(Identity, { probe: () => ({}) });
+  const probe = handlers.find(({ requestPath }) => requestPath.endsWith("/Probe"));
+  assert.ok(probe);
+  const caller = new AbortController();
+  /** Node ends the body of a stream that is reset before it says that the stream is gone. */
+  async function* cutOff(): AsyncGenerator<Uint8Array> {
+    yield Buffer.alloc(3);
+    setImmediate(() => caller.abort());
+  }
+  await probe({
+    httpVersion: "2.0",
+    method: "POST",
+    url: `http://localhost${probe.requestPath}`,
+    header: new Headers({ "content-type": "application/grpc" }),
+    body: cutOff(),
+    signal: caller.signal,
+  });
+  assert.equal(gates, 1, "Connect's own handler has a gate of its own");
+});

@@ -26,6 +26,7 @@ import {
   parseTimeout,
   setTrailerStatus,
 } from "@connectrpc/connect/protocol-grpc";
+import { afterTurn } from "../base/index.ts";
 
 type UnarySpec = Extract<MethodImplSpec, { kind: "unary" }>;
 type Limits = ReturnType<typeof validateUniversalHandlerOptions>;
@@ -66,7 +67,12 @@ function unaryHandler(spec: UnarySpec, limits: Limits, general: UniversalHandler
     try {
       await limits.requestGate?.(context);
       const { message, read } = await readMessage(request.body, limits.readMaxBytes);
-      if (message === undefined) return await general({ ...request, body: again(read, request.body) });
+      if (message === undefined) {
+        // A caller that is gone needs no answer. That its stream broke is known a turn after its request seems to end.
+        await new Promise<void>((resolve) => afterTurn(resolve));
+        request.signal.throwIfAborted();
+        return await general({ ...request, body: again(read, request.body) });
+      }
       if (asked.compression !== null) context.responseHeader.set(headerEncoding, asked.compression.name);
       const answer = await invokeUnaryImplementation(spec, context, parse(message), limits.interceptors);
       const plain = { flags: 0, data: serialize(answer) };
