@@ -62,7 +62,6 @@ export class FileContent {
   end(): void {
     const file = this.#file;
     if (file === undefined) return;
-    this.#file = undefined;
     const { descriptor, path, row, size, sparse } = file;
     if (sparse !== undefined) {
       this.#folder.setSize(descriptor, path, size);
@@ -74,6 +73,9 @@ export class FileContent {
       this.#table.putContent(row, size, file.digest ?? file.hash?.digest() ?? EMPTY_DIGEST);
     } else this.#table.putContent(row, size, NO_DIGEST);
     this.#folder.finishFile(descriptor, path, file);
+    // Only now: what fails before is closed with all that a failure leaves open.
+    this.#file = undefined;
+    this.#folder.closeFile(descriptor, path);
   }
 
   /** Closes what a failure left open. */

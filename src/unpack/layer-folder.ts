@@ -123,15 +123,19 @@ export class LayerFolder {
     this.#guard("make file", path, () => ftruncateSync(file, size));
   }
 
-  /** Sets owner, mode (whatever the umask) and time of an open file and closes it. */
+  /** Sets owner, mode (whatever the umask) and time of an open file. */
   finishFile(file: number, path: Buffer, { mode, mtime, owner }: FileFacts): void {
     this.#guard("finish", path, () => {
       if (owner !== undefined) fchownSync(file, owner.uid, owner.gid);
       futimesSync(file, fileTime(mtime), fileTime(mtime));
       const hasMode = this.#canBegin(mode, "file") && this.#isExact(mode, "file", () => fstatSync(file).mode);
       if (!hasMode) fchmodSync(file, mode);
-      closeSync(file);
     });
+  }
+
+  /** Closes a file; it is closed also if that fails. */
+  closeFile(file: number, path: Buffer): void {
+    this.#guard("finish", path, () => closeSync(file));
   }
 
   makeSymlink(path: Buffer, target: Buffer): void {
