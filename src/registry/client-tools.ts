@@ -23,8 +23,6 @@ export interface Asker {
   readonly signal?: AbortSignal | undefined;
   /** Told what a failed try would say if it were the last one. */
   readonly onFailedTry?: ((message: string) => void) | undefined;
-  /** Another host is asked once this one is given up; false if left out. */
-  readonly hasOtherHosts?: boolean | undefined;
 }
 
 /** Whose turn it is to take bytes: one that waits for them lets others go first. */
@@ -42,8 +40,7 @@ export function createRetrier(tools: ClientTools, asker: Asker, purpose: Purpose
     const failure = failureFrom(error, purpose, clock);
     if (failure instanceof DriverError) asker.onFailedTry?.(failure.message);
   };
-  const { signal, hasOtherHosts = false } = asker;
-  return new Retrier({ clock, policy, log, signal, onFailedTry, hasOtherHosts });
+  return new Retrier({ clock, policy, log, signal: asker.signal, onFailedTry });
 }
 
 /** Which credentials may be shown to an endpoint, in order; `withheld` names the others and why, for messages. */

@@ -75,19 +75,6 @@ describe("the next host is asked", () => {
   }
 });
 
-test("a mirror that refuses connections is tried once more only, the last host as often as any", async () => {
-  await using area = await useHosts([has, has]);
-  await area.mirrors[0]?.[Symbol.asyncDispose]();
-  assert.equal((await area.manifest()).digest, digest);
-  assert.deepEqual([area.tries.length, area.counts()], [1, [0, 1]]);
-  area.bench.clock.advance(30_000);
-  assert.equal(await area.blob(), blob.toString());
-  assert.deepEqual([area.tries.length, area.counts()], [2, [0, 2]]);
-  const hosts = area.hosts.slice(0, 1);
-  await assert.rejects(area.manifest("v1", { hosts }), failsAs("unavailable", /connection refused/));
-  assert.equal(area.tries.length, 2 + 4);
-});
-
 describe("when no host serves, the registry's own answer is told, and what the others said", () => {
   const rows: { name: string; answers: Answer[]; kind: Parameters<typeof failsAs>[0]; says: RegExp[] }[] = [
     { name: "nobody has it", answers: [hasNot, hasNot, hasNot], kind: "not-found", says: [/404 Not Found/] },

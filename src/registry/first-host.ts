@@ -75,7 +75,7 @@ export function hostsFor(query: HostsQuery, needs: HostCapability, { rest, endpo
 export async function askHosts<T>(
   query: HostsQuery,
   { needs, tools }: { readonly needs: HostCapability; readonly tools: HostKnowledge },
-  ask: (host: AskedHost, hasOtherHosts: boolean) => Promise<T>,
+  ask: (host: AskedHost) => Promise<T>,
 ): Promise<T> {
   const { rest } = tools;
   const asked = hostsFor(query, needs, tools);
@@ -83,7 +83,7 @@ export async function askHosts<T>(
   for (const host of asked) {
     try {
       requireUsable(host, query);
-      const answer = await ask(host, host !== asked.at(-1));
+      const answer = await ask(host);
       rest.served(host.endpoint);
       return answer;
     } catch (error) {

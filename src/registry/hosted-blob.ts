@@ -18,7 +18,7 @@ export interface HostedBlobQuery extends HostsQuery, Omit<BlobQuery, "credential
 /** See `RegistryClient.fetchHostedBlob`. */
 export function fetchHostedBlob(tools: ClientTools, query: HostedBlobQuery): Promise<FetchedBlob> {
   const download = new HostedDownload(tools, query);
-  return askHosts(query, { needs: "pull", tools }, (host, hasOtherHosts) => download.from(host, hasOtherHosts));
+  return askHosts(query, { needs: "pull", tools }, (host) => download.from(host));
 }
 
 /** One blob on its way: hosts and credentials change, what came so far stays, until it turns out to be wrong. */
@@ -35,12 +35,12 @@ class HostedDownload {
     this.#progress = query.progress ?? new BlobProgress(query.descriptor);
   }
 
-  async from({ endpoint, credentials }: AskedHost, hasOtherHosts: boolean): Promise<FetchedBlob> {
+  async from({ endpoint, credentials }: AskedHost): Promise<FetchedBlob> {
     const { repository, descriptor, onHost } = this.#query;
     onHost?.(endpoint.kind);
     try {
       return await this.#admission.enter(endpoint, credentials, async (credential) => {
-        const query = { ...this.#query, endpoint, credential, progress: this.#progress, hasOtherHosts };
+        const query = { ...this.#query, endpoint, credential, progress: this.#progress };
         const fetch = () => fetchBlob(this.#tools, query);
         return await onceMoreIfCorrupt(fetch, () => this.#restart());
       });

@@ -47,7 +47,7 @@ export interface ManifestQuery extends HostsQuery {
 /** See `RegistryClient.fetchManifest`. */
 export function fetchManifest(tools: ClientTools, query: ManifestQuery): Promise<FetchedManifest> {
   const way = { needs: capabilityFor(query), tools };
-  return askHosts(query, way, (host, hasOtherHosts) => fetchFrom(tools, { ...query, hasOtherHosts }, host));
+  return askHosts(query, way, (host) => fetchFrom(tools, query, host));
 }
 
 async function fetchFrom(tools: ClientTools, query: ManifestQuery, host: AskedHost): Promise<FetchedManifest> {

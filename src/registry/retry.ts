@@ -27,12 +27,7 @@ export interface RetrierOptions {
   readonly signal: AbortSignal | undefined;
   /** Told of each failure after which there is another try. */
   readonly onFailedTry: (error: unknown) => void;
-  /** Another host is asked once this one is given up. */
-  readonly hasOtherHosts: boolean;
 }
-
-// A host that refuses connections rarely changes its mind within seconds, and another one is ready.
-const triesToConnect = 2;
 
 /** Counts the tries of one request. */
 export class Retrier {
@@ -41,7 +36,6 @@ export class Retrier {
   readonly #signal: AbortSignal | undefined;
   readonly #log: Logger;
   readonly #onFailedTry: (error: unknown) => void;
-  readonly #hasOtherHosts: boolean;
   #failures = 0;
   #spentMs = 0;
   #tryStartedMs = 0;
@@ -52,7 +46,6 @@ export class Retrier {
     this.#signal = options.signal;
     this.#log = options.log;
     this.#onFailedTry = options.onFailedTry;
-    this.#hasOtherHosts = options.hasOtherHosts;
   }
 
   /** Begins a try; how many milliseconds it may take to be answered. */
@@ -77,17 +70,11 @@ export class Retrier {
     this.#spentMs += Math.min(this.#clock.monotonicMs() - this.#tryStartedMs, longestTryMs);
     const askedMs = error instanceof StatusError ? error.retryAfterMs : undefined;
     const pauseMs = askedMs ?? this.#pauseMs();
-    if (this.#failures >= this.#maxTries(error) || this.#spentMs + pauseMs >= this.#policy.budgetMs) throw error;
+    if (this.#failures >= this.#policy.maxTries || this.#spentMs + pauseMs >= this.#policy.budgetMs) throw error;
     this.#spentMs += pauseMs;
     this.#log.debug("registry request failed, trying again", { host: error.host, reason: error.message, pauseMs });
     this.#onFailedTry(error);
     await sleep(this.#clock, pauseMs, this.#signal);
-  }
-
-  #maxTries(error: TransportError | StatusError): number {
-    const { maxTries } = this.#policy;
-    const isClosed = error instanceof TransportError && error.fault === "connect";
-    return isClosed && this.#hasOtherHosts ? Math.min(triesToConnect, maxTries) : maxTries;
   }
 
   #pauseMs(): number {

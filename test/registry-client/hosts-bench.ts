@@ -24,7 +24,6 @@ export async function useHosts(answers: readonly Answer[], more: Partial<HostAcc
   const bench = await useClient(answers.at(-1) ?? has);
   const mirrors = await Promise.all(answers.slice(0, -1).map((answer) => ScriptedServer.start(answer)));
   const failures: HostFailure[] = [];
-  const tries: string[] = [];
   const plain = {
     capabilities: ["pull", "resolve"],
     trust: undefined,
@@ -38,15 +37,12 @@ export async function useHosts(answers: readonly Answer[], more: Partial<HostAcc
     ...mirrors.map(({ url }) => ({ ...plain, kind: "mirror" as const, root: parseTarget(`${url}/v2`), ...more })),
     { ...plain, kind: "origin", root: undefined },
   ];
-  const onFailedTry = (message: string) => void tries.push(message);
-  const access = { hosts, onHostFailed: (failure: HostFailure) => void failures.push(failure), onFailedTry };
+  const access = { hosts, onHostFailed: (failure: HostFailure) => void failures.push(failure) };
   return {
     bench,
     mirrors,
     hosts,
     failures,
-    /** What failed while it was tried again. */
-    tries,
     manifest: (tagOrDigest = "v1", change: Partial<typeof access> = {}) =>
       bench.client.fetchManifest(bench.query({ tagOrDigest, ...access, ...change })),
     head: () => bench.client.headManifest(bench.query(access)),
