@@ -4,6 +4,7 @@ import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { type Clock, describeError, type Logger, sleep } from "../base/index.ts";
 import { createGrpcListener } from "./grpc-listener.ts";
 import { InFlight } from "./in-flight.ts";
+import { endInOwnTurn } from "./session-end.ts";
 import { listenOnSocketFile, type SocketFile } from "./socket-file.ts";
 
 /** A gRPC server on a unix socket. */
@@ -137,6 +138,7 @@ function followConnections(server: Http2Server, logger: Logger): ReadonlySet<Soc
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });
+  server.on("session", endInOwnTurn);
   server.on("sessionError", (error) => logger.debug("a connection broke", { error: describeError(error) }));
   return sockets;
 }

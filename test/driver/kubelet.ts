@@ -20,9 +20,6 @@ export interface VolumeSpec {
 /** The codes after which kubelet takes a volume as perhaps mounted; after all others it cleans up by itself. */
 const UNCERTAIN = ["CANCELED", "DEADLINE_EXCEEDED", "UNAVAILABLE", "RESOURCE_EXHAUSTED", "ABORTED"];
 
-/** Of a call whose connection is reset. */
-const MAX_TRIES = 3;
-
 /** Plays kubelet: the same folders, the same calls in the same order, a fresh connection for each. */
 export class Kubelet {
   readonly #podsFolder: string;
@@ -133,16 +130,7 @@ export class KubeletVolume {
   }
 
   async #call<Result>(use: (client: CsiClient) => Promise<Result>): Promise<Result> {
-    for (let tries = 1; ; tries++) {
-      using client = this.#options.connect();
-      try {
-        return await use(client);
-      } catch (reason) {
-        // Deno's server was seen to reset a connection that had just been made; kubelet calls again, as after any of these.
-        const isReset =
-          reason instanceof CsiError && reason.code === "UNAVAILABLE" && /ECONNRESET/.test(reason.message);
-        if (!isReset || tries === MAX_TRIES) throw reason;
-      }
-    }
+    using client = this.#options.connect();
+    return await use(client);
   }
 }
