@@ -17,7 +17,7 @@ const idOf = (digit: string) => digit.repeat(64) as TreeId;
 async function useAdmin() {
   const area = await useCache();
   const { cache, log } = area;
-  const verifier = new Verifier({ cache, clock: systemClock, log });
+  const verifier = new Verifier({ cache, partsOf: async () => undefined, clock: systemClock, log });
   const artifacts = { mendAll: async () => ({ mended: [], left: [] }) };
   const volume = { tree: idOf("a"), namespace: "prod", volumeId: "v1" } as VolumeRecord;
   await cache.leases.hold(idOf("a"));

@@ -20,3 +20,4 @@ export type { PullProgress } from "./worker-calls.ts";
 export { PullWorker } from "./pull-worker-host.ts";
 export type { PullPolicy } from "./resolver.ts";
 export type { Selection } from "./selection.ts";
+export { layersOfTree } from "./tree-layers.ts";

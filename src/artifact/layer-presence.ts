@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import { FileHasher } from "../base/index.ts";
 import { type Blobs, hasLayer, type Layout } from "../cache/index.ts";
-import { checkLayer } from "../unpack/index.ts";
+import { checkLayer, type LayerFault } from "../unpack/index.ts";
 import { formOf, type PlacedLayer } from "./placed-layer.ts";
 
 /** What presence is asked of. */
@@ -23,7 +23,10 @@ export class LayerPresence {
     this.#options = options;
   }
 
-  /** Whether a layer is there, and whole. An unpacked one that is not loses its index: it counts for nobody any more. */
+  /**
+   * Whether a layer is there, and whole. An unpacked one that is not loses its index: it counts for nobody any more. Modes
+   * are set right where all bytes are read.
+   */
   async has(layer: PlacedLayer): Promise<boolean> {
     const { layout, blobs, isThorough } = this.#options;
     const { kind, descriptor } = layer;
@@ -45,7 +48,10 @@ export class LayerPresence {
     let faults = 0;
     const indexFile = layout.layerIndex(digest, form);
     const folder = layout.layerFolder(digest, form);
-    await checkLayer({ indexFile, folder, hasher, onFault: () => faults++ });
+    const onFault = (fault: LayerFault) => {
+      if (fault.kind === "bytes" || fault.kind === "else") faults++;
+    };
+    await checkLayer({ indexFile, folder, hasher, setsModes: true, onFault });
     if (faults > 0) rmSync(indexFile, { recursive: true, force: true });
     return faults === 0;
   }

@@ -1,6 +1,14 @@
 import { chmodSync, lstatSync, mkdirSync, readdirSync, renameSync, utimesSync } from "node:fs";
 import { DriverError, errnoOf, withShortPath } from "../base/index.ts";
-import { LayerIndexReader, type LayerRow, quoteName, requirePathLimits, type UnpackBudget } from "../unpack/index.ts";
+import {
+  isBelow,
+  LayerIndexReader,
+  type LayerRow,
+  layerBase,
+  movedBelow,
+  quoteName,
+  type UnpackBudget,
+} from "../unpack/index.ts";
 import { FileLinker } from "./file-linker.ts";
 
 /** What stands in a tree so far. */
@@ -33,7 +41,6 @@ interface LinkedLayer extends LayerSource {
 
 const FOLDER_MODE = 0o755;
 const SLASH = Buffer.from("/");
-const ROOT = Buffer.alloc(0);
 
 /**
  * Puts a tree together in a fresh folder from hard links into blobs and unpacked layers. Nothing else writes there, and
@@ -71,7 +78,7 @@ export class TreeLinker {
     this.#budget.takeLayer(layer.title, index.counts);
     const source = Buffer.from(layer.folder);
     const title = Buffer.from(layer.title === "." ? "" : layer.title);
-    const base = layer.movesBelow === true && !beginsWith(index, title) ? title : ROOT;
+    const base = layerBase(index, title, layer.movesBelow === true);
     if (base.length > 0) this.#titleFolders(layer.title, layer.title.split("/"));
     // All of them before anything is moved.
     const within = layer.movesBelow !== true && title.length > 0 ? countWithin(title, index) : undefined;
@@ -212,17 +219,6 @@ function requireWithin(title: Buffer, row: LayerRow): void {
   );
 }
 
-/** Whether any entry is at or below the path: then all of them are meant to start from the tree's root. */
-function beginsWith(index: LayerIndexReader, title: Buffer): boolean {
-  for (const { path } of index.rows()) if (path.equals(title) || isBelow(path, title)) return true;
-  return false;
-}
-
-function isBelow(path: Buffer, folder: Buffer): boolean {
-  const { length } = folder;
-  return path.length > length && path[length] === SLASH[0] && path.compare(folder, 0, length, 0, length) === 0;
-}
-
 /** Whether the layer's tar had no entry for this folder. */
 function isImplied(row: LayerRow): boolean {
   return row.type === "folder" && row.mtime === undefined;
@@ -230,10 +226,4 @@ function isImplied(row: LayerRow): boolean {
 
 function below(folder: Buffer, path: Buffer): Buffer {
   return path.length === 0 ? folder : Buffer.concat([folder, SLASH, path]);
-}
-
-/** An entry's path in the tree. Throws "refused" where the folder makes it too long or too deep. */
-function movedBelow(base: Buffer, path: Buffer): Buffer {
-  if (base.length === 0) return path;
-  return path.length === 0 ? base : requirePathLimits(below(base, path));
 }

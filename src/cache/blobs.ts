@@ -38,11 +38,17 @@ export class Blobs {
     return isBlob(lstatSync(this.#layout.blob(descriptor.digest), { throwIfNoEntry: false }), descriptor);
   }
 
-  /** Whether a blob is there and has the bytes that its digest says: all of it is read. For a worker. */
+  /**
+   * Whether a blob is there and has the bytes that its digest says: all of it is read. Its mode is set right then. For a
+   * worker.
+   */
   async isWhole(digest: Digest, hasher: FileHasher): Promise<boolean> {
     const { algorithm, hex } = digestParts(digest);
+    const path = this.#layout.blob(digest);
     try {
-      return (await hasher.hash(Buffer.from(this.#layout.blob(digest)), algorithm)).hex === hex;
+      if ((await hasher.hash(Buffer.from(path), algorithm)).hex !== hex) return false;
+      chmodSync(path, BLOB_MODE);
+      return true;
     } catch (error) {
       if (!isUnreadable(error)) throw error;
       return false;

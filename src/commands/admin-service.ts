@@ -1,7 +1,7 @@
 import { CacheAdmin } from "../admin/index.ts";
-import type { Artifacts } from "../artifact/index.ts";
-import { type Clock, describeError, type Logger } from "../base/index.ts";
-import type { Cache } from "../cache/index.ts";
+import { type Artifacts, layersOfTree } from "../artifact/index.ts";
+import { type Clock, describeError, type Logger, type Memory } from "../base/index.ts";
+import type { Cache, TreeId } from "../cache/index.ts";
 import { AdminSocket } from "../server/index.ts";
 import { Verifier } from "../verify/index.ts";
 import type { Volumes } from "../volume/index.ts";
@@ -11,6 +11,7 @@ export interface AdminServiceOptions {
   readonly cache: Cache;
   readonly artifacts: Artifacts;
   readonly volumes: Volumes;
+  readonly memory: Memory;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -26,8 +27,10 @@ export class AdminService {
   }
 
   /** Serves the data dir's admin socket. A driver works without it, too: where it cannot be, that is logged. */
-  static async open({ cache, artifacts, volumes, clock, log }: AdminServiceOptions): Promise<AdminService> {
-    const verifier = new Verifier({ cache, clock, log });
+  static async open(options: AdminServiceOptions): Promise<AdminService> {
+    const { cache, artifacts, volumes, clock, log } = options;
+    const partsOf = (id: TreeId) => layersOfTree(options, id);
+    const verifier = new Verifier({ cache, partsOf, clock, log });
     const records = () => volumes.records();
     const admin = new CacheAdmin({ cache, artifacts, puller: artifacts, verifier, volumes: records });
     const opening = AdminSocket.open({ path: cache.layout.adminSocket, admin, logger: log });

@@ -1,10 +1,10 @@
 import { closeSync, openSync, statSync } from "node:fs";
 import { release } from "node:os";
 import { type Admin, CacheAdmin } from "../admin/index.ts";
-import { Mender, PullWorker } from "../artifact/index.ts";
+import { layersOfTree, Mender, PullWorker } from "../artifact/index.ts";
 import { createLogger, createMemory, DriverError, errnoOf, type Libc, systemClock } from "../base/index.ts";
 import { createMounter } from "../mount/index.ts";
-import { Cache } from "../cache/index.ts";
+import { Cache, type TreeId } from "../cache/index.ts";
 import { Verifier } from "../verify/index.ts";
 import { openRecords } from "../volume/index.ts";
 import { AdminClient } from "./admin-client.ts";
@@ -46,11 +46,12 @@ async function withCacheAlone<T>(
   const syncFileSystem = (path: string) => syncAt(libc, path);
   const cache = await Cache.open({ dataDir, syncFileSystem, clock, log });
   const worker = new PullWorker(clock);
-  const verifier = new Verifier({ cache, clock, log });
+  const memory = createMemory(libc);
+  const partsOf = (id: TreeId) => layersOfTree({ cache, memory }, id);
+  const verifier = new Verifier({ cache, partsOf, clock, log });
   try {
     const mounter = createMounter({ libc, kernelRelease: release(), stagingFolder: cache.layout.mounts });
     const records = await openRecords(cache, mounter);
-    const memory = createMemory(libc);
     const artifacts = new Mender({ cache, worker, maxUnpackRatio: NO_RATIO, memory, log });
     return await use(new CacheAdmin({ cache, artifacts, verifier, volumes: () => records.all() }));
   } finally {

@@ -96,7 +96,7 @@ export class Driver {
     metrics.followCache(() => cacheFigures(cache));
     if (!cache.dataDir.isNewer) cache.collector.start();
     volumes.become(opened);
-    parts.admin = await AdminService.open({ cache, artifacts, volumes: opened, clock, log });
+    parts.admin = await AdminService.open({ cache, artifacts, volumes: opened, memory, clock, log });
     log.info("the driver runs", {
       socket: config.csiEndpoint,
       dataDir,

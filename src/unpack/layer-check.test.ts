@@ -1,5 +1,17 @@
 import assert from "node:assert/strict";
-import { closeSync, mkdirSync, openSync, rmSync, symlinkSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { paxEntry, tarEntry, tarOf } from "../../test/fixtures/tar-builder.ts";
@@ -38,7 +50,7 @@ function writeAt(path: string, at: number): void {
 }
 
 /** Unpacks the layer, lets something happen to it, and says what a check finds. */
-async function faultsAfter(harm: (root: string, index: string) => void): Promise<string[]> {
+async function faultsAfter(harm: (root: string, index: string) => void, look?: (root: string) => void) {
   using area = createUnpackArea();
   const indexFile = join(area.folder, "index");
   writeLayerIndex((await unpackBytes(layer, area.root)).index, indexFile);
@@ -49,9 +61,10 @@ async function faultsAfter(harm: (root: string, index: string) => void): Promise
     indexFile,
     folder: area.root,
     hasher,
-    onFault: ({ path, says, inode }) =>
-      faults.push(`${path.toString("latin1")} ${says}${inode === undefined ? "" : " #"}`),
+    setsModes: look !== undefined,
+    onFault: ({ kind, path, says }) => faults.push(`${path.toString("latin1")} ${says}${kind === "bytes" ? " #" : ""}`),
   });
+  look?.(area.root);
   return faults;
 }
 
@@ -108,6 +121,37 @@ const harms: readonly Harm[] = [
     ["link is no symlink any more"],
   ],
   [
+    "another mode, seen by both names",
+    (root) => chmodSync(join(root, "d/file"), 0o4777),
+    ["d/file has mode 4777 instead of 0644", "d/hard has mode 4777 instead of 0644"],
+  ],
+  ["another mode of a folder", (root) => chmodSync(join(root, "d"), 0o700), ["d has mode 0700 instead of 0755"]],
+  [
+    "another target",
+    (root) => {
+      rmSync(join(root, "link"));
+      symlinkSync("d/hard", join(root, "link"));
+    },
+    ["link leads elsewhere than it should"],
+  ],
+  [
+    "swapped names",
+    (root) => {
+      renameSync(join(root, "empty"), join(root, "swapped"));
+      renameSync(join(root, "link"), join(root, "empty"));
+      renameSync(join(root, "swapped"), join(root, "link"));
+    },
+    ["empty is no file any more", "link is no symlink any more"],
+  ],
+  [
+    "a file, and a folder with something in it, that were added",
+    (root) => {
+      writeFileSync(join(root, "d/new"), "");
+      mkdirSync(join(root, "more/of/it"), { recursive: true });
+    },
+    ["d/new should not be there", "more should not be there"],
+  ],
+  [
     "a cut index",
     (_, index) => truncateSync(index, 100),
     [" has no index that can be read: cannot read the index of an unpacked layer: it is not as long as it should be"],
@@ -118,6 +162,33 @@ for (const [name, harm, says] of harms) {
   test(`a layer that is checked: ${name}`, async () => assert.deepEqual((await faultsAfter(harm)).sort(), says));
 }
 
+test("a check sets modes right if it is to, and tells them all the same", async () => {
+  const modes: number[] = [];
+  const look = (root: string) => modes.push(...["d", "d/hard"].map((path) => statSync(join(root, path)).mode & 0o7777));
+  const harm = (root: string) => {
+    chmodSync(join(root, "d/file"), 0o600);
+    chmodSync(join(root, "d"), 0o777);
+  };
+  assert.deepEqual(await faultsAfter(harm, look), [
+    "d has mode 0777 instead of 0755",
+    "d/file has mode 0600 instead of 0644",
+  ]);
+  assert.deepEqual(modes, [0o755, 0o644]);
+});
+
+test("an index of a driver that did not note what symlinks lead to is right with any target", async () => {
+  using area = createUnpackArea();
+  const indexFile = join(area.folder, "index");
+  const { index } = await unpackBytes(tarOf(tarEntry({ name: "link", type: "2", linkName: "a" })), area.root);
+  index.put(1, { type: "symlink", mode: 0o777, mtime: 0 });
+  writeLayerIndex(index, indexFile);
+  rmSync(join(area.root, "link"));
+  symlinkSync("b", join(area.root, "link"));
+  using hasher = new FileHasher({ signal: new AbortController().signal });
+  const onFault = ({ says }: { readonly says: string }) => assert.fail(says);
+  await checkLayer({ indexFile, folder: area.root, hasher, setsModes: false, onFault });
+});
+
 test("a check that is cancelled rejects, and finds nothing", async () => {
   using area = createUnpackArea();
   const indexFile = join(area.folder, "index");
@@ -125,5 +196,5 @@ test("a check that is cancelled rejects, and finds nothing", async () => {
   const signal = AbortSignal.abort(new Error("enough"));
   using hasher = new FileHasher({ signal });
   const onFault = () => assert.fail("a fault");
-  await assert.rejects(checkLayer({ indexFile, folder: area.root, hasher, onFault }), /enough/);
+  await assert.rejects(checkLayer({ indexFile, folder: area.root, hasher, setsModes: false, onFault }), /enough/);
 });

@@ -1,15 +1,30 @@
-import { lstatSync, type Stats } from "node:fs";
+import { hash } from "node:crypto";
+import { chmodSync, lstatSync, readlinkSync, type Stats } from "node:fs";
 import { DriverError, describeError, errnoOf, type FileHasher, isUnreadable, withShortPath } from "../base/index.ts";
+import { KnownNames, namesOnDisk } from "./known-names.ts";
 import { LayerIndexReader } from "./layer-index-reader.ts";
 import type { LayerRow } from "./layer-row.ts";
 
+const SLASH = Buffer.from("/");
+const MODE_BITS = 0o7777;
+/** The mark of a folder's name. */
+const FOLDER = 1;
+const ELSEWHERE = "leads elsewhere than it should";
+
+/**
+ * In what something differs from the index: a file's content; the mode alone; "extra": the index does not know it, so that no
+ * tree shows it; "else": it is missing, of another type, or leads elsewhere.
+ */
+export type LayerFaultKind = "bytes" | "mode" | "extra" | "else";
+
 /** One thing in an unpacked layer that is not what its index says. */
 export interface LayerFault {
+  readonly kind: LayerFaultKind;
   /** Relative to the layer's folder; empty for its index, or for the folder itself. */
   readonly path: Buffer;
   /** Completes a sentence that begins with the path: "is missing". */
   readonly says: string;
-  /** Of the file that has wrong bytes, where it is one. */
+  /** Of what is there, if anything is. */
   readonly inode: number | undefined;
 }
 
@@ -18,6 +33,8 @@ export interface LayerCheckOptions {
   readonly indexFile: string;
   readonly folder: string;
   readonly hasher: FileHasher;
+  /** Whether modes that differ are set right. They are told all the same. */
+  readonly setsModes: boolean;
   /** Told of each file whose content is right, once for each of its names that was hashed. */
   readonly onSound?: (inode: number) => void;
   /** Told of each fault as it is found. */
@@ -25,58 +42,106 @@ export interface LayerCheckOptions {
 }
 
 /**
- * Reads all of an unpacked layer and compares it with its index: types, sizes, content. Rejects only when it is cancelled:
- * what cannot be read is a fault, too.
+ * Reads all of an unpacked layer and compares it with its index: names, types, modes, sizes, content, what symlinks lead to.
+ * Rejects only when it is cancelled: what cannot be read is a fault, too.
  */
 export async function checkLayer({ indexFile, folder, ...rest }: LayerCheckOptions): Promise<void> {
   const root = Buffer.from(folder);
   try {
     using index = new LayerIndexReader(indexFile);
+    using names = new KnownNames();
     for (const row of index.rows()) {
-      const path = row.path.length === 0 ? root : Buffer.concat([root, Buffer.from("/"), row.path]);
-      const fault = await faultOf(row, path, index, rest);
+      const path = below(root, row.path);
+      const known = names.add(row.path);
+      if (row.type === "folder") names.setMark(known, FOLDER);
+      const fault = await faultOf({ row, path, index }, rest);
       if (fault !== undefined) rest.onFault({ ...fault, path: Buffer.from(row.path) });
     }
+    findExtras(names, root, rest.onFault);
   } catch (error) {
     if (!isUnreadable(error)) throw error;
-    rest.onFault({
-      path: Buffer.alloc(0),
-      says: `has no index that can be read: ${reasonOf(error)}`,
-      inode: undefined,
-    });
+    const says = `has no index that can be read: ${reasonOf(error)}`;
+    rest.onFault({ kind: "else", path: Buffer.alloc(0), says, inode: undefined });
   }
 }
 
-type Checker = Pick<LayerCheckOptions, "hasher" | "onSound">;
+type Checker = Pick<LayerCheckOptions, "hasher" | "onSound" | "setsModes">;
+type FoundFault = Omit<LayerFault, "path">;
 
-async function faultOf(
-  row: LayerRow,
-  path: Buffer,
-  index: LayerIndexReader,
-  { hasher, onSound }: Checker,
-): Promise<Omit<LayerFault, "path"> | undefined> {
+/** A row, and where on disk it should be. */
+interface Place {
+  readonly row: LayerRow;
+  readonly path: Buffer;
+  readonly index: LayerIndexReader;
+}
+
+async function faultOf(place: Place, checker: Checker): Promise<FoundFault | undefined> {
+  const { row, path } = place;
   const found = lookAt(path);
-  if (typeof found === "string") return { says: found, inode: undefined };
-  if (typeOf(found) !== row.type) return { says: `is no ${row.type} any more`, inode: undefined };
-  if (row.type !== "file") return undefined;
-  if (found.size !== row.size) return { says: `has ${found.size} bytes instead of ${row.size}`, inode: found.ino };
+  if (typeof found === "string") return { kind: "else", says: found, inode: undefined };
+  const inode = found.ino;
+  if (typeOf(found) !== row.type) return { kind: "else", says: `is no ${row.type} any more`, inode };
+  if (row.type === "symlink") return leadsThere(place) ? undefined : { kind: "else", says: ELSEWHERE, inode };
+  const says = row.type === "file" ? await contentFault(place, found, checker) : undefined;
+  if (says !== undefined) return { kind: "bytes", says, inode };
+  const mode = found.mode & MODE_BITS;
+  if (mode === row.mode) return undefined;
+  if (checker.setsModes) withShortPath(path, (short) => chmodSync(short, row.mode));
+  return { kind: "mode", says: `has ${describeModes(mode, row.mode)}`, inode };
+}
+
+/** What is wrong with a file's content; whoever listens is told if nothing is. */
+async function contentFault(place: Place, found: Stats, { hasher, onSound }: Checker): Promise<string | undefined> {
+  const { row } = place;
+  if (found.size !== row.size) return `has ${found.size} bytes instead of ${row.size}`;
   try {
-    if (!(await hasBytes(row, path, index, hasher)))
-      return { says: "has other bytes than were written", inode: found.ino };
+    if (!(await hasBytes(place, hasher))) return "has other bytes than were written";
   } catch (error) {
     if (!isUnreadable(error)) throw error;
-    return { says: `cannot be read: ${reasonOf(error)}`, inode: found.ino };
+    return `cannot be read: ${reasonOf(error)}`;
   }
   onSound?.(found.ino);
   return undefined;
 }
 
+function leadsThere({ row, path, index }: Place): boolean {
+  const wanted = index.targetHash(row);
+  if (wanted === undefined) return true;
+  const target = withShortPath(path, (short) => readlinkSync(short, { encoding: "buffer" }));
+  return hash("sha256", target, "buffer").equals(wanted);
+}
+
+/** Tells of what is on disk and not in the index. */
+function findExtras(names: KnownNames, root: Buffer, onFault: LayerCheckOptions["onFault"]): void {
+  const folders = [{ row: 0, path: root }];
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    if (typeof lookAt(folder.path) === "string") continue;
+    for (const name of namesOnDisk(folder.path)) {
+      const row = names.find(folder.row, name);
+      const path = below(folder.path, name);
+      if (names.mark(row) === FOLDER && row !== 0 && isFolder(path)) folders.push({ row, path });
+      if (row !== 0) continue;
+      const extra = path.subarray(root.length + 1);
+      onFault({ kind: "extra", path: extra, says: "should not be there", inode: undefined });
+    }
+  }
+}
+
 /** Of a sparse file only what was written is read: to read its holes might take for ever. */
-async function hasBytes(row: LayerRow, path: Buffer, index: LayerIndexReader, hasher: FileHasher): Promise<boolean> {
+async function hasBytes({ row, path, index }: Place, hasher: FileHasher): Promise<boolean> {
   const sparse = row.isSparse ? index.sparseContent(row) : undefined;
   const wanted = row.isSparse ? sparse?.hash : index.contentHash(row);
   if (wanted === undefined) return true;
   return (await hasher.hash(path, "sha256", sparse?.ranges)).hex === wanted.toString("hex");
+}
+
+function below(folder: Buffer, path: Buffer): Buffer {
+  return path.length === 0 ? folder : Buffer.concat([folder, SLASH, path]);
+}
+
+function isFolder(path: Buffer): boolean {
+  const found = lookAt(path);
+  return typeof found !== "string" && found.isDirectory();
 }
 
 /** What is at a path, or why it cannot be told. */
@@ -86,6 +151,12 @@ function lookAt(path: Buffer): Stats | string {
   } catch (error) {
     return errnoOf(error) === "ENOENT" ? "is missing" : `cannot be looked at: ${reasonOf(error)}`;
   }
+}
+
+/** Says which mode something has, and which it should. */
+export function describeModes(has: number, should: number): string {
+  const [one, other] = [has, should].map((mode) => mode.toString(8).padStart(4, "0"));
+  return `mode ${one} instead of ${other}`;
 }
 
 function typeOf(found: Stats): string {

@@ -149,6 +149,11 @@ export class LayerIndexReader implements Disposable {
     return type !== "file" || isSparse ? undefined : this.#hash(hashNumber);
   }
 
+  /** sha256 of what a symlink leads to; undefined for all that is none, and where an older driver made the index. */
+  targetHash({ type, hashNumber }: LayerRow): Buffer | undefined {
+    return type !== "symlink" || hashNumber === 0 ? undefined : this.#hash(hashNumber);
+  }
+
   /** What a sparse file holds; undefined where it has too many ranges to be known. */
   sparseContent({ hashNumber }: LayerRow): SparseFacts | undefined {
     const { count, first } = readSparseNumbers(this.#hash(hashNumber + 1));

@@ -91,7 +91,7 @@ export function readSparseNumbers(
 
 /**
  * What a layer became, while it is made: one row for each path, row 0 being the root. 34 bytes a row beside the name
- * table's, and 32 more for each file's hash, in typed arrays. It is the unpacker's only memory of what it made, so it, and
+ * table's, and 32 more for the hash of each file and symlink, in typed arrays. It is the unpacker's only memory of what it made, so it, and
  * never the disk, says what a path leads through.
  */
 export class LayerTable {
@@ -101,7 +101,7 @@ export class LayerTable {
   readonly #modes = new Column("u16");
   readonly #sizes = new Column("f64");
   readonly #mtimes = new Column("f64");
-  /** Where a file's hash is, plus 1; the row that a link to a lower layer leads to. */
+  /** Where the hash of a file, or of a symlink's target, is, plus 1; the row that a link to a lower layer leads to. */
   readonly #hashes = new Column("u32");
   readonly #hashSegments: Buffer[] = [];
   #hashCount = 0;
@@ -164,6 +164,11 @@ export class LayerTable {
   /** A file's content is known now. */
   putContent(row: number, size: number, hash: Buffer): void {
     this.#sizes.set(row, size);
+    this.#hashes.set(row, this.#addHash(hash) + 1);
+  }
+
+  /** What a symlink leads to is known from now on. Older indexes do not say it. */
+  putTarget(row: number, hash: Buffer): void {
     this.#hashes.set(row, this.#addHash(hash) + 1);
   }
 

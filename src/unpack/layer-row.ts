@@ -28,8 +28,8 @@ interface RowFacts {
   /** Bytes of a file's content, 0 for others. */
   readonly size: number;
   /**
-   * Where `contentHash` finds the sha256 of a file's content, the same for all names of one file; 0 for all that is none. Of
-   * a "lower-link" the row that it leads to.
+   * Where `contentHash` finds the sha256 of a file's content, and `targetHash` that of a symlink's target: the same for all
+   * names of one file, 0 for all that has none. Of a "lower-link" the row that it leads to.
    */
   readonly hashNumber: number;
 }

@@ -1,13 +1,14 @@
 import { isUtf8 } from "node:buffer";
-import { LayerFolder, type Owner } from "./layer-folder.ts";
+import { hash } from "node:crypto";
 import { FileContent } from "./file-content.ts";
+import { LayerFolder, type Owner } from "./layer-folder.ts";
 import { type LayerEntryType, LayerTable } from "./layer-index.ts";
 import { type CleanPath, cleanEntryPath } from "./paths.ts";
 import { refuseEntry } from "./refusal.ts";
+import { SparseContent } from "./sparse-content.ts";
 import type { TarEntry } from "./tar-entry.ts";
 import { TarFolders } from "./tar-folders.ts";
 import type { TarHandler } from "./tar-reader.ts";
-import { SparseContent } from "./sparse-content.ts";
 import type { UnpackBudget } from "./unpack-budget.ts";
 import { findWhiteout, isInLinkStore, type Whiteout } from "./whiteouts.ts";
 
@@ -52,6 +53,7 @@ export class TarExtractor implements TarHandler {
   readonly #folder: LayerFolder;
   readonly #rules: UnpackRules;
   readonly #budgets: readonly UnpackBudget[];
+  readonly #hashesFiles: boolean;
   readonly #utf8Only: boolean;
   readonly #table = new LayerTable();
   readonly #folders: TarFolders;
@@ -62,6 +64,7 @@ export class TarExtractor implements TarHandler {
     this.#folder = new LayerFolder(options.root);
     this.#rules = options.rules;
     this.#budgets = options.budgets;
+    this.#hashesFiles = options.hashesFiles;
     this.#utf8Only = options.utf8Only;
     this.#folders = new TarFolders({
       ...options,
@@ -181,6 +184,7 @@ export class TarExtractor implements TarHandler {
     const owner = this.#ownerOf(entry);
     if (owner !== undefined) this.#folder.finishSymlink(place.path, owner, entry.mtime);
     this.#table.put(place.row, { type: "symlink", mode: 0o777, mtime: entry.mtime });
+    if (this.#hashesFiles) this.#table.putTarget(place.row, hash("sha256", entry.linkName, "buffer"));
   }
 
   #putHardLink(entry: TarEntry, place: Place): void {

@@ -1,2 +1,2 @@
-export { describeFault, Verifier, type VerifyOptions, type VerifyReport } from "./verifier.ts";
-export type { DiskKind, Fault, MeasuredKind, VerifyCounts } from "./verify-calls.ts";
+export { describeFault, Verifier, type VerifierOptions, type VerifyOptions, type VerifyReport } from "./verifier.ts";
+export type { DiskKind, Fault, MeasuredKind, TreePart, VerifyCounts } from "./verify-calls.ts";

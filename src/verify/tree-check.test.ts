@@ -5,15 +5,25 @@ import { test } from "node:test";
 import { useCache } from "../../test/helpers/cache-area.ts";
 import { FileHasher } from "../base/index.ts";
 import type { TreeId } from "../cache/index.ts";
+import { digestOf } from "../oci/index.ts";
 import { InodeSet } from "./inode-set.ts";
 import { checkTree } from "./tree-check.ts";
+
+const nothingRead = () => ({ sound: new InodeSet(), wrong: new InodeSet(), changed: new InodeSet() });
 
 test("a tree that another thread takes away before it is walked is no error", async () => {
   await using area = await useCache();
   const { layout } = area.cache;
-  using hasher = new FileHasher({ signal: new AbortController().signal });
-  const tree = { id: "a".repeat(64) as TreeId, inodes: 5, layers: [], isMarked: false };
-  const outcome = await checkTree({ tree, layout, sound: new InodeSet(), wrong: new InodeSet(), hasher });
+  const { signal } = new AbortController();
+  using hasher = new FileHasher({ signal });
+  const tree = {
+    id: "a".repeat(64) as TreeId,
+    inodes: 5,
+    manifest: digestOf(Buffer.alloc(0), "sha256"),
+    layers: [],
+    isMarked: false,
+  };
+  const outcome = await checkTree({ tree, parts: undefined, layout, ...nothingRead(), hasher, signal });
   assert.deepEqual(outcome, { says: "4 of its 5 entries are missing", unknownFiles: 0 });
 });
 
@@ -21,8 +31,15 @@ test("a tree's own copy of a sparse file is not read to the end of its holes, no
   await using area = await useCache();
   const { layout } = area.cache;
   let bytesRead = 0;
-  using hasher = new FileHasher({ signal: new AbortController().signal, onBytes: (bytes) => (bytesRead += bytes) });
-  const tree = { id: "a".repeat(64) as TreeId, inodes: 3, layers: [], isMarked: false };
+  const { signal } = new AbortController();
+  using hasher = new FileHasher({ signal, onBytes: (bytes) => (bytesRead += bytes) });
+  const tree = {
+    id: "a".repeat(64) as TreeId,
+    inodes: 3,
+    manifest: digestOf(Buffer.alloc(0), "sha256"),
+    layers: [],
+    isMarked: false,
+  };
   mkdirSync(layout.treeFolder(tree.id));
   for (const [name, size] of [
     ["sparse", 2 ** 40],
@@ -32,6 +49,6 @@ test("a tree's own copy of a sparse file is not read to the end of its holes, no
     writeFileSync(path, "data");
     truncateSync(path, size);
   }
-  const outcome = await checkTree({ tree, layout, sound: new InodeSet(), wrong: new InodeSet(), hasher });
+  const outcome = await checkTree({ tree, parts: undefined, layout, ...nothingRead(), hasher, signal });
   assert.deepEqual([outcome.says, outcome.unknownFiles, bytesRead], ['"small" has wrong bytes', 1, 5000]);
 });

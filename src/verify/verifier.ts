@@ -3,15 +3,27 @@ import { type Clock, errnoOf, type Logger, startWorker, unlessMissing, WorkerHos
 import type { Cache, TreeId, TreeRecord } from "../cache/index.ts";
 import { findStandingDamage } from "./standing-damage.ts";
 import { checkReferences, UNREADABLE } from "./state-check.ts";
-import type { Fault, MeasuredKind, VerifyCounts, VerifyEvent, VerifyWorkerCalls } from "./verify-calls.ts";
+import type { Fault, MeasuredKind, TreePart, VerifyCounts, VerifyEvent, VerifyWorkerCalls } from "./verify-calls.ts";
 
 /** How a verification goes. */
 export interface VerifyOptions {
-  /** Whether what has wrong bytes is moved aside, so that nobody uses it any more. */
+  /**
+   * Whether what has wrong bytes is moved aside, so that nobody uses it any more, and what is wrong beside bytes in blobs and
+   * layers is set right.
+   */
   readonly movesAside: boolean;
   readonly signal: AbortSignal;
   /** Told what was read so far. */
   readonly onProgress?: (counts: VerifyCounts) => void;
+}
+
+/** What verifying needs from outside. */
+export interface VerifierOptions {
+  readonly cache: Cache;
+  /** What a tree is made of, in its order, if the cache has what says it. */
+  readonly partsOf: (id: TreeId) => Promise<readonly TreePart[] | undefined>;
+  readonly clock: Clock;
+  readonly log: Logger;
 }
 
 /** What a verification found. */
@@ -21,7 +33,7 @@ export interface VerifyReport {
 }
 
 /** What is kept of a tree's record while all is read, which may take hours. */
-type KnownTree = Pick<TreeRecord, "id" | "inodes" | "layers" | "damage" | "createdAt" | "damagedAt">;
+type KnownTree = Pick<TreeRecord, "id" | "manifest" | "inodes" | "layers" | "damage" | "createdAt" | "damagedAt">;
 type KnownTrees = ReadonlyMap<TreeId, KnownTree>;
 
 /** The thread ends with its work. */
@@ -30,11 +42,13 @@ const IDLE_MS = 1000;
 /** Reads all of a cache, in a thread of its own, and notes what is wrong. */
 export class Verifier {
   readonly #cache: Cache;
+  readonly #partsOf: VerifierOptions["partsOf"];
   readonly #log: Logger;
   readonly #host: WorkerHost<VerifyWorkerCalls>;
 
-  constructor({ cache, clock, log }: { readonly cache: Cache; readonly clock: Clock; readonly log: Logger }) {
+  constructor({ cache, partsOf, clock, log }: VerifierOptions) {
     this.#cache = cache;
+    this.#partsOf = partsOf;
     this.#log = log;
     const start = () => startWorker("verify-worker", new URL("./verify-worker.ts", import.meta.url), undefined);
     this.#host = new WorkerHost({ start, idleMs: IDLE_MS, clock });
@@ -54,10 +68,11 @@ export class Verifier {
     };
     found.push(...(await checkReferences(this.#cache.dataDir)));
     const records = await this.#records(found);
-    const trees = [...records.values()].map(({ id, inodes, layers, damage }) => {
-      return { id, inodes, layers, isMarked: damage !== undefined };
+    const trees = [...records.values()].map(({ id, manifest, inodes, layers, damage }) => {
+      return { id, manifest, inodes, layers, isMarked: damage !== undefined };
     });
-    const counts = await this.#host.call("verify", { dataDir, trees }, { signal, onEvent });
+    const job = { dataDir, trees, repairs: movesAside };
+    const counts = await this.#host.call("verify", job, { signal, onEvent, onAsk: this.#partsOf });
     const faults: Fault[] = [];
     for (const fault of found) faults.push(...(await this.#note(fault, records, movesAside)));
     for (const id of healed) await this.#unmark(id, records);
@@ -86,8 +101,8 @@ export class Verifier {
     for (const id of await this.#cache.trees.ids()) {
       const record = await this.#cache.trees.record(id);
       if (record !== undefined) {
-        const { inodes, layers, damage, createdAt, damagedAt } = record;
-        records.set(id, { id, inodes, layers, damage, createdAt, damagedAt });
+        const { manifest, inodes, layers, damage, createdAt, damagedAt } = record;
+        records.set(id, { id, manifest, inodes, layers, damage, createdAt, damagedAt });
       } else faults.push({ kind: "state", path: `trees/${id}.json`, says: UNREADABLE });
     }
     return records;
@@ -105,7 +120,7 @@ export class Verifier {
       await trees.markDamaged(fault.id, fault.says);
       return [{ ...fault, reference: record?.references.at(-1) }];
     }
-    const moved = movesAside ? await this.#moveAside(fault) : [];
+    const moved = movesAside && !fault.isKept ? await this.#moveAside(fault) : [];
     const what = fault.kind === "blob" ? "a blob is wrong" : "an unpacked layer is wrong";
     this.#log.error(what, { digest: fault.digest, reason: fault.says, moved });
     return [fault];

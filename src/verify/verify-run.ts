@@ -1,17 +1,19 @@
-import { lstatSync, type Stats } from "node:fs";
+import { chmodSync, lstatSync, renameSync, type Stats } from "node:fs";
 import { opendir } from "node:fs/promises";
 import { join } from "node:path";
 import { type CallContext, errnoOf, FileHasher, isUnreadable } from "../base/index.ts";
-import { createLayout, type Layout } from "../cache/index.ts";
+import { BLOB_MODE, createLayout, type Layout } from "../cache/index.ts";
 import { type Digest, digestParts, parseDigest } from "../oci/index.ts";
-import { checkLayer, isOlderIndex, type LayerFault, quoteName } from "../unpack/index.ts";
+import { checkLayer, describeModes, isOlderIndex, type LayerFault, quoteName } from "../unpack/index.ts";
 import { InodeSet } from "./inode-set.ts";
 import { checkTree } from "./tree-check.ts";
-import type { Fault, TreeToVerify, VerifyCounts, VerifyJob, VerifyWorkerCalls } from "./verify-calls.ts";
+import { below } from "./tree-walk.ts";
+import type { Fault, TreePart, TreeToVerify, VerifyCounts, VerifyJob, VerifyWorkerCalls } from "./verify-calls.ts";
 
 type VerifyContext = CallContext<VerifyWorkerCalls["verify"]>;
 
 const LAYER_INDEX = /^([0-9a-f]+)\.(artifact|image)\.index$/;
+const MODE_BITS = 0o7777;
 /** How many faulty files of one layer are named. */
 const NAMED_FILES = 1000;
 /** Progress is told after so many bytes. */
@@ -28,6 +30,8 @@ export class VerifyRun {
   readonly #hasher: FileHasher;
   readonly #sound = new InodeSet();
   readonly #wrong = new InodeSet();
+  readonly #changed = new InodeSet();
+  readonly #wrongBlobs = new Set<Digest>();
   readonly #counts = { blobs: 0, layers: 0, olderLayers: 0, trees: 0, bytes: 0, unknownFiles: 0 };
   #toldBytes = 0;
 
@@ -56,11 +60,20 @@ export class VerifyRun {
     if (found === undefined) return;
     this.#counts.blobs++;
     const says = await this.#blobFault(path, digest);
-    if (says === undefined) this.#sound.add(found.ino);
-    else if (lookAt(path)?.ino === found.ino) {
+    const mode = found.mode & MODE_BITS;
+    if (says !== undefined) {
+      if (lookAt(path)?.ino !== found.ino) return;
       this.#wrong.add(found.ino);
-      this.#tell({ kind: "blob", digest, inode: found.ino, says });
+      this.#wrongBlobs.add(digest);
+      this.#tell({ kind: "blob", digest, inode: found.ino, isKept: false, says });
+      return;
     }
+    this.#sound.add(found.ino);
+    if (mode === BLOB_MODE) return;
+    this.#changed.add(found.ino);
+    if (this.#job.repairs) chmodSync(path, BLOB_MODE);
+    const text = `has ${describeModes(mode, BLOB_MODE)}`;
+    this.#tell({ kind: "blob", digest, inode: found.ino, isKept: true, says: text });
   }
 
   async #blobFault(path: string, digest: Digest): Promise<string | undefined> {
@@ -88,18 +101,31 @@ export class VerifyRun {
     }
     this.#counts.layers++;
     const faults = new LayerFaults();
+    const folder = this.#layout.layerFolder(digest, way);
     await checkLayer({
       indexFile,
-      folder: this.#layout.layerFolder(digest, way),
+      folder,
       hasher: this.#hasher,
+      setsModes: this.#job.repairs,
       onSound: (inode) => this.#sound.add(inode),
       onFault: (fault) => {
-        if (fault.inode !== undefined) this.#wrong.add(fault.inode);
+        const { kind, inode } = fault;
+        if (inode !== undefined) (kind === "mode" ? this.#changed : this.#wrong).add(inode);
         faults.add(fault);
+        if (kind === "extra" && this.#job.repairs) this.#moveAside(below(Buffer.from(folder), fault.path));
       },
     });
     if (faults.count > 0 && lookAt(indexFile)?.ino === before.ino)
       this.#tell({ kind: "layer", digest, way, inode: before.ino, ...faults.told });
+  }
+
+  /** What nobody needs; its path may be too long for that. */
+  #moveAside(path: Buffer): void {
+    try {
+      renameSync(path, this.#layout.damagedFile());
+    } catch (error) {
+      if (!["ENOENT", "ENAMETOOLONG"].includes(errnoOf(error) ?? "")) throw error;
+    }
   }
 
   async #checkTree(tree: TreeToVerify): Promise<void> {
@@ -108,13 +134,21 @@ export class VerifyRun {
     const before = lookAt(folder);
     if (before?.isDirectory() !== true) return;
     this.#counts.trees++;
-    const [sound, wrong] = [this.#sound, this.#wrong];
-    const outcome = await checkTree({ tree, layout: this.#layout, sound, wrong, hasher: this.#hasher });
+    const { signal } = this.#context;
+    const inodes = { sound: this.#sound, wrong: this.#wrong, changed: this.#changed };
+    const how = { layout: this.#layout, hasher: this.#hasher, signal };
+    const outcome = await checkTree({ tree, parts: await this.#partsOf(tree), ...how, ...inodes });
     // What is damaged as a whole is told so: that nothing is there to compare it with is no news.
     if (!tree.isMarked) this.#counts.unknownFiles += outcome.unknownFiles;
     if (lookAt(folder)?.ino !== before.ino) return;
     if (outcome.says !== undefined) this.#tell({ kind: "tree", id: tree.id, says: outcome.says });
     else if (tree.isMarked && outcome.unknownFiles === 0) this.#context.emit({ healed: tree.id });
+  }
+
+  /** A manifest that is wrong says nothing. */
+  async #partsOf({ id, manifest }: TreeToVerify): Promise<readonly TreePart[] | undefined> {
+    if (this.#wrongBlobs.has(manifest)) return undefined;
+    return (await this.#context.ask(id)) as readonly TreePart[] | undefined;
   }
 
   #tell(fault: Fault): void {
@@ -132,20 +166,23 @@ export class VerifyRun {
 /** What is wrong with one layer: there may be a million faults. */
 class LayerFaults {
   count = 0;
+  /** No bytes are wrong, and none are missing. */
+  #isKept = true;
   readonly #files: string[] = [];
   #first: LayerFault | undefined;
 
   add(fault: LayerFault): void {
     this.count++;
     this.#first ??= fault;
-    if (fault.inode !== undefined && this.#files.length < NAMED_FILES) this.#files.push(fault.path.toString("base64"));
+    if (fault.kind === "bytes" || fault.kind === "else") this.#isKept = false;
+    if (fault.kind === "bytes" && this.#files.length < NAMED_FILES) this.#files.push(fault.path.toString("base64"));
   }
 
   get told() {
     const { path, says = "" } = this.#first ?? { path: Buffer.alloc(0) };
     const first = path.length === 0 ? says : `holds ${quoteName(path)}, which ${says}`;
     const more = this.count > 1 ? `; ${this.count} entries of it are wrong` : "";
-    return { entries: this.count, files: this.#files, says: first + more };
+    return { entries: this.count, isKept: this.#isKept, files: this.#files, says: first + more };
   }
 }
 

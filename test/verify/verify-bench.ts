@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { systemClock } from "../../src/base/index.ts";
-import type { Tree } from "../../src/cache/index.ts";
-import { describeFault, type DiskKind, type MeasuredKind, Verifier } from "../../src/verify/index.ts";
+import { layersOfTree } from "../../src/artifact/index.ts";
+import { createMemory, systemClock } from "../../src/base/index.ts";
+import type { Tree, TreeId } from "../../src/cache/index.ts";
+import { type DiskKind, describeFault, type MeasuredKind, Verifier } from "../../src/verify/index.ts";
 import { createArtifacts, requestFor } from "../helpers/artifacts-bench.ts";
 import { useCache } from "../helpers/cache-area.ts";
 import { type BuiltManifest, EmbeddedRegistry, push } from "../registry/index.ts";
@@ -14,7 +15,9 @@ export async function useVerifier(options: { readonly parent?: string } = {}) {
   const registry = await EmbeddedRegistry.start();
   const { cache, log } = area;
   const artifacts = createArtifacts(area, systemClock);
-  const verifier = new Verifier({ cache, clock: systemClock, log });
+  const memory = createMemory({ trimMemory: () => Promise.resolve() });
+  const partsOf = (id: TreeId) => layersOfTree({ cache, memory }, id);
+  const verifier = new Verifier({ cache, partsOf, clock: systemClock, log });
   const signal = new AbortController().signal;
   return {
     ...area,

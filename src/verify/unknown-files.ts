@@ -1,0 +1,109 @@
+import { lstatSync, type Stats } from "node:fs";
+import { type FileHasher, isUnreadable } from "../base/index.ts";
+import type { Layout, UnpackWay } from "../cache/index.ts";
+import { digestParts } from "../oci/index.ts";
+import { LayerIndexReader } from "../unpack/index.ts";
+import type { KnownInodes, TreeCheckOptions } from "./tree-check.ts";
+import type { TreeFaults } from "./tree-faults.ts";
+import { below } from "./tree-walk.ts";
+import type { TreeToVerify } from "./verify-calls.ts";
+
+const WAYS: readonly UnpackWay[] = ["artifact", "image"];
+/** In which stat tells what a file takes. */
+const DISK_USE_UNIT = 512;
+/** A minute's worth of reading, at least. */
+const MANY_HOLES = 64 * 2 ** 30;
+
+/** Whether a file is hardly more than holes: to read those might take for ever. */
+export function isMostlyHoles({ size, blocks }: Stats): boolean {
+  return size - blocks * DISK_USE_UNIT > MANY_HOLES;
+}
+
+/** Files of a tree of which is not known what they should hold: any of them may hold what anything in its layers does. */
+export class UnknownFiles {
+  readonly #tree: TreeToVerify;
+  readonly #layout: Layout;
+  readonly #inodes: KnownInodes;
+  readonly #hasher: FileHasher;
+  readonly #root: Buffer;
+  /** By the sha256 of their content, one path each: files that are no links to what was read before. */
+  readonly #files = new Map<string, Buffer>();
+  #unread = 0;
+  #canTell = true;
+
+  constructor({ tree, layout, hasher, ...inodes }: TreeCheckOptions) {
+    this.#tree = tree;
+    this.#layout = layout;
+    this.#inodes = inodes;
+    this.#hasher = hasher;
+    this.#root = Buffer.from(layout.treeFolder(tree.id));
+  }
+
+  /** Those of which nothing says what they should be. */
+  get count(): number {
+    return this.#unread + (this.#canTell ? 0 : this.#files.size);
+  }
+
+  /** Notes a file that cannot be read in a time that anybody would wait. */
+  leaveOut(): void {
+    this.#unread++;
+  }
+
+  /** Reads a file, unless it is a link to what was read before. */
+  async add(path: Buffer, found: Stats, faults: TreeFaults): Promise<void> {
+    const { sound, wrong, changed } = this.#inodes;
+    if (wrong.has(found.ino)) faults.add("bytes", path);
+    else if (changed.has(found.ino)) faults.add("mode", path);
+    else if (sound.has(found.ino)) return;
+    else if (isMostlyHoles(found)) this.#unread++;
+    else await this.#read(path, faults);
+  }
+
+  async #read(path: Buffer, faults: TreeFaults): Promise<void> {
+    try {
+      this.#files.set((await this.#hasher.hash(below(this.#root, path))).hex, Buffer.from(path));
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      faults.add("bytes", path);
+    }
+  }
+
+  /** Notes those that hold what nothing in the tree's layers holds, if all of these can be asked. */
+  settle(faults: TreeFaults): void {
+    if (this.#files.size === 0) return;
+    this.#canTell = this.#removeKnown();
+    if (this.#canTell) for (const path of this.#files.values()) faults.add("bytes", path);
+  }
+
+  /** Takes out what the tree's layers hold; false if not all of them can be asked, so that nothing is known of the rest. */
+  #removeKnown(): boolean {
+    let canTell = true;
+    for (const digest of this.#tree.layers) {
+      const { algorithm, hex } = digestParts(digest);
+      if (algorithm === "sha256") this.#files.delete(hex);
+      const indexes = WAYS.map((way) => this.#layout.layerIndex(digest, way)).filter(isThere);
+      for (const index of indexes) if (!this.#removeListed(index)) canTell = false;
+      // A blob's own digest tells, whether or not it is there, if it is a sha256.
+      if (indexes.length === 0 && (algorithm !== "sha256" || !isThere(this.#layout.blob(digest)))) canTell = false;
+    }
+    return canTell || this.#files.size === 0;
+  }
+
+  #removeListed(indexFile: string): boolean {
+    try {
+      using index = new LayerIndexReader(indexFile);
+      for (const row of index.rows()) {
+        const hash = index.contentHash(row)?.toString("hex");
+        if (hash !== undefined) this.#files.delete(hash);
+      }
+      return true;
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      return false;
+    }
+  }
+}
+
+function isThere(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
