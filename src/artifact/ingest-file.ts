@@ -11,7 +11,7 @@ import {
   writeSync,
 } from "node:fs";
 import { promisify } from "node:util";
-import { type ByteRange, ByteRanges, errnoOf } from "../base/index.ts";
+import { type ByteRange, ByteRanges, errnoOf, openAnew } from "../base/index.ts";
 import type { LayerForm } from "../cache/index.ts";
 import { ingestMapPath, readIngestMap, removeIngestMap, writeIngestMap } from "./ingest-map.ts";
 
@@ -29,7 +29,9 @@ export interface IngestOptions {
 }
 
 /** Less than this is sooner fetched again than looked after. */
-const WORTH_KEEPING_BYTES = 64 * 1024;
+export const WORTH_KEEPING_BYTES = 64 * 1024;
+
+const INGEST_MODE = 0o600;
 
 /** Of a file that comes in parts, the map is written anew after so many bytes. */
 const SAVE_BYTES = 32 * 1024 * 1024;
@@ -62,7 +64,7 @@ export class IngestFile {
     const hasMap = existsSync(ingestMapPath(options.path));
     const left = hasMap ? openLeft(options) : undefined;
     if (hasMap && left === undefined) removeIngestMap(options.path);
-    this.#fd = left?.fd ?? openAnew(options.path);
+    this.#fd = left?.fd ?? openAnew(options.path, INGEST_MODE);
     this.there = left?.there ?? [];
     this.#ranges = new ByteRanges(this.there);
     this.#hasMap = left !== undefined;
@@ -179,14 +181,4 @@ function openLeft({ path, sizeBytes, origin }: IngestOptions) {
   const parts = map.parts ?? [{ start: 0, end: endBytes }];
   const there = parts.map(({ start, end }) => ({ start, end: Math.min(end, endBytes) }));
   return { fd, there: there.filter(({ start, end }) => start < end), isInParts: map.parts !== undefined };
-}
-
-function openAnew(path: string): number {
-  try {
-    return openSync(path, "wx+", 0o600);
-  } catch (error) {
-    if (errnoOf(error) !== "EEXIST") throw error;
-    rmSync(path, { recursive: true, force: true });
-    return openSync(path, "wx+", 0o600);
-  }
 }

@@ -12,7 +12,8 @@ import type { Bandwidth } from "./bandwidth.ts";
 import { diskErrorFrom } from "./disk-error.ts";
 import { downloadOrigin } from "./download-origin.ts";
 import { errorDuring } from "./error-during.ts";
-import { IngestFile } from "./ingest-file.ts";
+import { HeldBytes } from "./held-bytes.ts";
+import { IngestFile, WORTH_KEEPING_BYTES } from "./ingest-file.ts";
 import type { PullUnpacking } from "./layer-unpacker.ts";
 import { foreignLayer, formOf, type PlacedLayer } from "./placed-layer.ts";
 import type { PullAccess } from "./pull-access.ts";
@@ -70,7 +71,8 @@ export class LayerFetcher {
 
   /** Fetches a file layer; it is a blob of the cache then. */
   async fetchFile(layer: PlacedLayer, how: FetchOptions): Promise<void> {
-    const { blobs } = this.#options;
+    const { blobs, job } = this.#options;
+    if (!job.isDurable && layer.descriptor.size < WORTH_KEEPING_BYTES) return await this.#fetchSmallFile(layer, how);
     await this.#withIngest(layer, how.signal, async (ingest) => {
       await this.#fetchInto(layer, ingest, noFollower, how);
       await ingest.close();
@@ -78,6 +80,14 @@ export class LayerFetcher {
       if (await this.#options.commitOnce(layer, commit)) ingest.renamed();
       else await ingest.discard();
     });
+  }
+
+  /** Of a cache that is thrown away: nobody would go on with a part of it, and nobody else puts anything there. */
+  async #fetchSmallFile(layer: PlacedLayer, how: FetchOptions): Promise<void> {
+    const { size, digest } = layer.descriptor;
+    const held = new HeldBytes(size);
+    await this.#fetchInto(layer, held, noFollower, how);
+    this.#options.blobs.putNow(digest, held.bytes);
   }
 
   /** Fetches a tar layer, unpacks it meanwhile, and commits it; how many of its entries were left out. */

@@ -49,6 +49,7 @@ export {
   type WorkerName,
 } from "./runtime.ts";
 export { nearestName } from "./nearest.ts";
+export { openAnew } from "./open-anew.ts";
 export { parseBool } from "./parse-bool.ts";
 export { RecentKeys } from "./recent-keys.ts";
 export { RecentMap } from "./recent-map.ts";

@@ -125,6 +125,27 @@ test("a download becomes a blob of a cache that is thrown away, too, whatever is
   }
 });
 
+test("a small blob of a cache that is thrown away is written where it belongs, whatever is there", async (t) => {
+  const { layout } = await useDataDir(t).open();
+  const blobs = new Blobs(layout, undefined, { isDurable: false });
+  const elsewhere = `${layout.tmp}/elsewhere`;
+  writeFileSync(elsewhere, "somebody's");
+  for (const occupy of [
+    () => undefined,
+    () => mkdirSync(`${layout.blob(digest)}/sub`, { recursive: true }),
+    () => writeFileSync(layout.blob(digest), "cut", { mode: 0o600 }),
+    () => symlinkSync(elsewhere, layout.blob(digest)),
+  ]) {
+    occupy();
+    blobs.putNow(digest, bytes);
+    assert.equal(blobs.hasSync({ digest, size }), true);
+    assert.deepEqual(readFileSync(layout.blob(digest)), bytes);
+    assert.equal(statSync(layout.blob(digest)).mode & 0o7777, 0o644);
+    rmSync(layout.blob(digest));
+  }
+  assert.equal(readFileSync(elsewhere, "utf8"), "somebody's");
+});
+
 test("a download that is not there is an error", async (t) => {
   const { blobs, layout } = await useDataDir(t).open();
   await assert.rejects(blobs.commit(layout.ingestFile(digest, ORIGIN), digest), { code: "ENOENT" });

@@ -1,10 +1,21 @@
-import { chmodSync, promises as fs, lstatSync, renameSync, rmSync, type Stats } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  fchmodSync,
+  promises as fs,
+  lstatSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  writeFileSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import {
   errnoOf,
   type FileHasher,
   isUnreadable,
   type Logger,
+  openAnew,
   syncFolder,
   unlessMissing,
   writeFileDurably,
@@ -75,6 +86,20 @@ export class Blobs {
     await removeFolder(path);
     const how = { mode: BLOB_MODE, temporaryFolder: this.#layout.tmp, isDurable: this.#isDurable };
     await writeFileDurably(path, bytes, how);
+  }
+
+  /**
+   * The same in a cache that is thrown away, for a worker: thousands may come one after the other. One that is cut short
+   * by a full disk, or a kill, does not have its length.
+   */
+  putNow(digest: Digest, bytes: Uint8Array): void {
+    const file = openAnew(this.#layout.blob(digest), BLOB_MODE);
+    try {
+      fchmodSync(file, BLOB_MODE);
+      writeFileSync(file, bytes);
+    } finally {
+      closeSync(file);
+    }
   }
 
   /**
