@@ -41,16 +41,30 @@ export function exportTree({ tree, target, how }: TreeExport): void {
 }
 
 function exportFolder(from: Buffer, to: Buffer, how: TreeExport["how"]): void {
-  for (const name of withShortPath(from, (path) => readdirSync(path, { encoding: "buffer" }))) {
-    exportEntry(below(from, name), below(to, name), how);
+  const list = (path: Buffer) => readdirSync(path, { encoding: "buffer", withFileTypes: true });
+  for (const entry of withShortPath(from, list)) {
+    const [source, target] = [below(from, entry.name), below(to, entry.name)];
+    if (how === "move" && !entry.isDirectory()) moveFile(source, target);
+    else exportEntry(source, target, how);
+  }
+}
+
+/** Without a look at either side: there may be thousands. What is in the way of a file, and stays, is a folder. */
+function moveFile(from: Buffer, to: Buffer): void {
+  try {
+    rename(from, to);
+  } catch (error) {
+    if (errnoOf(error) !== "EISDIR") throw error;
+    throw inTheWay(to, "a folder", "file");
   }
 }
 
 function exportEntry(from: Buffer, to: Buffer, how: TreeExport["how"]): void {
   const wanted = withShortPath(from, (path) => lstatSync(path));
   const there = lookAt(to);
-  if (there !== undefined && there.isDirectory() !== wanted.isDirectory()) throw inTheWay(to, there, wanted);
-  if (!wanted.isDirectory()) exportFile(from, to, how);
+  if (there !== undefined && there.isDirectory() !== wanted.isDirectory())
+    throw inTheWay(to, kindOf(there), wanted.isDirectory() ? "folder" : "file");
+  if (!wanted.isDirectory()) copyOver(from, to);
   else if (there !== undefined) fillFolder(from, to, { how, wanted, there });
   else if (how === "move") moveFolder(from, to, wanted);
   else copyFolder(from, to);
@@ -99,11 +113,6 @@ function setMode(path: Buffer, mode: number): void {
   withShortPath(path, (short) => chmodSync(short, mode));
 }
 
-function exportFile(from: Buffer, to: Buffer, how: TreeExport["how"]): void {
-  if (how === "move") rename(from, to);
-  else copyOver(from, to);
-}
-
 function copyFolder(from: Buffer, to: Buffer): void {
   const wanted = factsOf(from);
   withShortPath(to, (path) => mkdirSync(path));
@@ -133,10 +142,12 @@ function copyEntry(source: Buffer, copy: Buffer): void {
   }
 }
 
-function inTheWay(to: Buffer, there: Stats, wanted: Stats): DriverError {
-  const what = there.isDirectory() ? "a folder" : there.isSymbolicLink() ? "a link, which is not followed," : "a file";
-  const kind = wanted.isDirectory() ? "folder" : "file";
-  return new DriverError("refused", `${quoteName(to)} is ${what} where the artifact has a ${kind}`);
+function kindOf(stats: Stats): string {
+  return stats.isDirectory() ? "a folder" : stats.isSymbolicLink() ? "a link, which is not followed," : "a file";
+}
+
+function inTheWay(to: Buffer, what: string, wanted: "folder" | "file"): DriverError {
+  return new DriverError("refused", `${quoteName(to)} is ${what} where the artifact has a ${wanted}`);
 }
 
 function rename(from: Buffer, to: Buffer): void {

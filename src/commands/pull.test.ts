@@ -117,6 +117,17 @@ test("links in the folder are not followed, and what is in the way is an error",
   assert.deepEqual(readdirSync(output), ["a"]);
 });
 
+test("a folder where the artifact has a file is an error, and stays", async (t) => {
+  const { registry, reference } = await useThing();
+  await using _ = registry;
+  const output = useTempFolder(t);
+  mkdirSync(join(output, "a/file/mine"), { recursive: true });
+  const { code, error } = await runCommand(["pull", "--plain-http", "-o", output, reference]);
+  assert.equal(code, 1);
+  assert.match(error, /^oras-csi: .*\/a\/file" is a folder where the artifact has a file\n$/);
+  assert.deepEqual(readdirSync(join(output, "a/file")), ["mine"]);
+});
+
 describe("a pull that fails", () => {
   test("leaves nothing where nothing came", async (t) => {
     const { registry, reference } = await useThing();
