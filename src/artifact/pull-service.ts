@@ -65,7 +65,7 @@ export function servePulls(
     manifest: async (request, context) => {
       const fetched = await clientFor(request).fetchManifest(queryOf(request, context));
       if (fetched.bytes.length < LARGE_MANIFEST_BYTES) return fetched;
-      clock.after(0, collect);
+      if (!isLastWork) clock.after(0, collect);
       return putAside(fetched, request);
     },
     head: async (request, context) => (await clientFor(request).headManifest(queryOf(request, context)))?.digest,
@@ -73,7 +73,7 @@ export function servePulls(
     pull: async (job, context) => {
       const isLarge = job.layers.length > MANY_LAYERS;
       // What brought the job here is of no use any more.
-      if (isLarge) collect();
+      if (isLarge && !isLastWork) collect();
       try {
         const createAdmission = () => new Admission(unveilBy(context.ask));
         const shared = { awayRoom, unpacker, fetching, committing, bandwidth, clock, collectIfGrown };

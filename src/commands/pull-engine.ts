@@ -1,15 +1,6 @@
 import { arch, release } from "node:os";
 import { type PullProgress, PullWorker, pullTree } from "../artifact/index.ts";
-import {
-  createLogger,
-  createMemory,
-  DriverError,
-  type Libc,
-  type Logger,
-  loadKoffi,
-  openLibc,
-  systemClock,
-} from "../base/index.ts";
+import { createLogger, DriverError, type Libc, type Logger, loadKoffi, openLibc, systemClock } from "../base/index.ts";
 import { Cache, type CacheLimits, defaultCacheLimits, lockDataDir, type Tree } from "../cache/index.ts";
 import { DEFAULT_MAX_UNPACK_RATIO } from "../config/index.ts";
 import { createMounter } from "../mount/index.ts";
@@ -49,19 +40,23 @@ export interface EnginePull {
   readonly onFailedTry: (message: string) => void;
 }
 
+/** What an engine works with and ends. */
+interface EngineParts extends Pick<DataDirLock, "unlock"> {
+  readonly log: Logger;
+  readonly worker: PullWorker;
+}
+
 const wholeDisk: CacheLimits = { ...defaultCacheLimits, highPercent: 100, lowPercent: 100, minPercent: 0 };
 
 /** Pulls into a cache, as the driver does, for a command. */
 export class PullEngine implements AsyncDisposable {
   readonly cache: Cache;
-  readonly #libc: Libc;
   readonly #log: Logger;
   readonly #worker: PullWorker;
   readonly #unlock: () => void;
 
-  private constructor(cache: Cache, parts: DataDirLock & { readonly log: Logger; readonly worker: PullWorker }) {
+  private constructor(cache: Cache, parts: EngineParts) {
     this.cache = cache;
-    this.#libc = parts.libc;
     this.#log = parts.log;
     this.#worker = parts.worker;
     this.#unlock = parts.unlock;
@@ -84,7 +79,7 @@ export class PullEngine implements AsyncDisposable {
       cache.dataDir.requireOwnFormat();
       if (!isScratch) await holdPublished(cache, libc);
       const worker = new PullWorker(clock, { runsHere: true, unveil: access.unveil, onFailedTry });
-      return new PullEngine(cache, { libc, log, unlock, worker });
+      return new PullEngine(cache, { log, unlock, worker });
     } catch (error) {
       unlock();
       throw error;
@@ -107,7 +102,7 @@ export class PullEngine implements AsyncDisposable {
       if ("doneBytes" in event) onProgress(event);
     };
     // The process ends with the pull: nobody minds what is left in memory.
-    const memory = { ...createMemory(this.#libc), collectIfGrown: () => undefined };
+    const memory = { collect: () => undefined, collectIfGrown: () => undefined, trim: async () => undefined };
     const tools = { cache: this.cache, worker: this.#worker, clock: systemClock, log: this.#log };
     const enforceNamespaces = this.cache.isDurable;
     const options = { ...tools, enforceNamespaces, maxUnpackRatio: DEFAULT_MAX_UNPACK_RATIO, memory };
