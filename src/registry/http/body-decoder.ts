@@ -19,7 +19,7 @@ const smallChunkBytes = 4096;
 export function createBodyDecoder(framing: BodyFraming): BodyDecoder {
   switch (framing.kind) {
     case "length":
-      return createLengthDecoder(framing.length);
+      return new LengthDecoder(framing.length);
     case "chunked":
       return new ChunkedDecoder();
     case "until-close":
@@ -27,19 +27,23 @@ export function createBodyDecoder(framing: BodyFraming): BodyDecoder {
   }
 }
 
-function createLengthDecoder(length: number): BodyDecoder {
-  let left = length;
-  return {
-    get isDone() {
-      return left === 0;
-    },
-    isWholeAtClose: false,
-    decode(input) {
-      const data = input.length <= left ? input : input.subarray(0, left);
-      left -= data.length;
-      return { used: data.length, data };
-    },
-  };
+class LengthDecoder implements BodyDecoder {
+  readonly isWholeAtClose = false;
+  #left: number;
+
+  constructor(length: number) {
+    this.#left = length;
+  }
+
+  get isDone(): boolean {
+    return this.#left === 0;
+  }
+
+  decode(input: Buffer): { readonly used: number; readonly data: Buffer | undefined } {
+    const data = input.length <= this.#left ? input : input.subarray(0, this.#left);
+    this.#left -= data.length;
+    return { used: data.length, data };
+  }
 }
 
 /** RFC 9112, 7.1: size line, data, line end, ..., size 0, trailers (dropped), empty line. */
