@@ -35,18 +35,23 @@ export async function* inflate(stream: InflateRaw | ZstdDecompress, source: Byte
  * new ones, and leave all of it to the garbage collection, which looks at buffers only every 64 MB.
  */
 async function* outputOf(stream: InflateRaw | ZstdDecompress): AsyncGenerator<Buffer> {
-  let next = Promise.withResolvers<Buffer | undefined>();
+  let tail = Promise.withResolvers<Output | undefined>();
+  let upcoming = tail.promise;
   stream.on("data", (part: Buffer) => {
     stream.pause();
-    next.resolve(part);
-  });
-  stream.once("end", () => next.resolve(undefined));
-  stream.once("error", (error) => next.reject(error));
-  let last: Buffer | undefined;
-  for (let part = await next.promise; part !== undefined; part = await next.promise) {
-    next = Promise.withResolvers();
+    const { resolve } = tail;
+    // The end may be told right after the last part, before anybody has taken that.
+    tail = Promise.withResolvers();
     // The failure is told when it is this promise's turn.
-    next.promise.catch(() => undefined);
+    tail.promise.catch(() => undefined);
+    resolve({ part, upcoming: tail.promise });
+  });
+  stream.once("end", () => tail.resolve(undefined));
+  stream.once("error", (error) => tail.reject(error));
+  let last: Buffer | undefined;
+  for (let output = await upcoming; output !== undefined; output = await upcoming) {
+    const { part } = output;
+    upcoming = output.upcoming;
     yield part;
     // One that is filled to its end is not written to any more.
     if (part.byteOffset + part.length === part.buffer.byteLength) freeOutput(part);
@@ -55,6 +60,12 @@ async function* outputOf(stream: InflateRaw | ZstdDecompress): AsyncGenerator<Bu
   }
   // The stream has ended: it writes nothing any more.
   if (last !== undefined) freeOutput(last);
+}
+
+/** A part of what a stream puts out, and what comes after it: undefined at the end. */
+interface Output {
+  readonly part: Buffer;
+  readonly upcoming: Promise<Output | undefined>;
 }
 
 /** Frees the whole buffer that zlib gave a part of; one of another size would be somebody else's. */
