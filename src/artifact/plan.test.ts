@@ -194,11 +194,11 @@ describe("refused", () => {
       says: /"a" is a file where layer "a"/,
     },
     { name: "a digest of no known algorithm", layers: [folder("a", { [DIGEST]: "md5:00" })], says: /^refused: .*md5/ },
-    { name: "no titles at all", layers: [layer(Buffer.from("1"), "x/y")], says: /^refused: .*"x\/y" \(1 bytes\)/ },
+    { name: "no titles at all", layers: [layer(Buffer.from("1"), "x/y")], says: /^refused: .*"x\/y" \(1 byte\)/ },
     {
       name: "a media type that is made to confuse readers",
       layers: [layer(Buffer.from("1"), `x/\u001b[2J\n\u202e${"y".repeat(10_000)}`)],
-      says: /^refused: .*"x\/\\x1b\[2J\\x0a\\xe2\\x80\\xaey{50,}…y{50,}" \(1 bytes\)$/,
+      says: /^refused: .*"x\/\\x1b\[2J\\x0a\\xe2\\x80\\xaey{50,}…y{50,}" \(1 byte\)$/,
     },
     {
       name: "a hundred layers without titles, shortly",
@@ -250,7 +250,7 @@ describe("refused", () => {
     test(`what borrows the config of an image: ${mediaType}`, () => {
       assert.throws(() => planOf(withLayer({ mediaType }), ALL), {
         kind: "refused",
-        message: /it has ".*json" \(1 bytes\)/,
+        message: /it has ".*json" \(1 byte\)/,
       });
     });
   }

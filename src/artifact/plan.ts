@@ -1,4 +1,4 @@
-import { DriverError } from "../base/index.ts";
+import { counted, DriverError } from "../base/index.ts";
 import { annotationKeys, type Digest, type Manifest, parseDigest } from "../oci/index.ts";
 import { cleanTitle, quoteName } from "../unpack/index.ts";
 import { errorDuring } from "./error-during.ts";
@@ -82,7 +82,9 @@ function parentsOf(path: string): readonly string[] {
 function notAnArtifact(manifest: Manifest): DriverError {
   const found = manifest.layers
     .slice(0, 10)
-    .map((layer) => `${layer.mediaType === "" ? "no media type" : show(layer.mediaType)} (${layer.size} bytes)`);
+    .map(
+      (layer) => `${layer.mediaType === "" ? "no media type" : show(layer.mediaType)} (${counted(layer.size, "byte")})`,
+    );
   const more = manifest.layers.length > found.length ? ` and ${manifest.layers.length - found.length} more` : "";
   const type = manifest.artifactType ?? manifest.config?.mediaType;
   const kind = type === undefined ? "unknown" : show(type);

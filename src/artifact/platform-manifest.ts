@@ -1,4 +1,4 @@
-import { DriverError } from "../base/index.ts";
+import { counted, DriverError } from "../base/index.ts";
 import {
   type Descriptor,
   type Digest,
@@ -72,7 +72,7 @@ function requireSize({ digest, size }: KnownManifest, entry: Descriptor, what: s
   if (size === entry.size) return;
   throw new DriverError(
     "corrupt",
-    `cannot pull ${what}: the manifest ${digest} has ${size} bytes where its index says ${entry.size}`,
+    `cannot pull ${what}: the manifest ${digest} has ${counted(size, "byte")} where its index says ${entry.size}`,
   );
 }
 

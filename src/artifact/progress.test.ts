@@ -76,6 +76,7 @@ test("what an earlier pull left is no speed", () => {
 test("sizes", () => {
   const rows: readonly [number, string][] = [
     [0, "0 bytes"],
+    [1, "1 byte"],
     [999, "999 bytes"],
     [1000, "1.0 kB"],
     [99_949, "99.9 kB"],

@@ -55,7 +55,7 @@ const units = ["bytes", "kB", "MB", "GB", "TB", "PB"] as const;
 /** A size for people, in powers of 1,000: `3.2 GB`. */
 export function formatBytes(bytes: number): string {
   const power = powerOf(bytes);
-  return `${scaled(bytes, power)} ${units[power]}`;
+  return bytes === 1 ? "1 byte" : `${scaled(bytes, power)} ${units[power]}`;
 }
 
 /** Two sizes in the second one's unit: `3.2 of 7.1 GB`. */

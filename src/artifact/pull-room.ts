@@ -1,4 +1,4 @@
-import { type Clock, DriverError, describeError, type Logger, type PullIncrease } from "../base/index.ts";
+import { type Clock, counted, DriverError, describeError, type Logger, type PullIncrease } from "../base/index.ts";
 import type { Cache, DiskUse, Reservation, Shortage, TreeId } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
 import { copiedBytes } from "./mode-copies.ts";
@@ -177,6 +177,7 @@ function noRoom(reference: string, { of, needed, available, total }: Shortage): 
     inodes: `the file system of the driver's data dir has ${free} of ${all} inodes left`,
     "max-bytes": `--cache-max-bytes is ${all}`,
   };
-  const what = of === "inodes" ? `${need} inodes are needed` : `${need} are needed`;
+  const what =
+    of === "inodes" ? `${counted(needed, "inode")} ${needed === 1 ? "is" : "are"} needed` : `${need} are needed`;
   return new NoRoom(`cannot pull ${reference}: ${what}, ${where[of]}, and nothing more can be taken out of the cache`);
 }

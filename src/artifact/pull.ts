@@ -1,4 +1,4 @@
-import { type Clock, DriverError } from "../base/index.ts";
+import { type Clock, counted, DriverError } from "../base/index.ts";
 import type { Tree } from "../cache/index.ts";
 import { ProgressMeter } from "./progress.ts";
 import { PullOffers, type VolumeOffer } from "./pull-offers.ts";
@@ -123,7 +123,7 @@ export class Pull {
     const ahead = this.#placesAhead();
     // A cancelled pull that has not let go yet is not among the others.
     if (ahead === 0) return "waiting for its turn on this node";
-    return `waiting for ${ahead} other pull${ahead === 1 ? "" : "s"} on this node`;
+    return `waiting for ${counted(ahead, "other pull")} on this node`;
   }
 
   async #run(acquirePlace: AcquirePlace, work: PullWork): Promise<Tree> {

@@ -1,4 +1,4 @@
-import { DriverError } from "../base/index.ts";
+import { counted, DriverError } from "../base/index.ts";
 import type { PlacedLayer } from "./placed-layer.ts";
 import { formatBytes } from "./progress.ts";
 
@@ -8,7 +8,7 @@ export function requireSize(reference: string, layers: readonly PlacedLayer[], m
   if (maxBytes === undefined || bytes <= maxBytes) return;
   throw new DriverError(
     "no-space",
-    `cannot pull ${reference}: its layers have ${formatBytes(bytes)} (${bytes} bytes), ` +
-      `and --max-artifact-bytes of this node is ${formatBytes(maxBytes)} (${maxBytes} bytes)`,
+    `cannot pull ${reference}: its layers have ${formatBytes(bytes)} (${counted(bytes, "byte")}), ` +
+      `and --max-artifact-bytes of this node is ${formatBytes(maxBytes)} (${counted(maxBytes, "byte")})`,
   );
 }

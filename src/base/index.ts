@@ -2,6 +2,7 @@ export { afterTurn } from "./after-turn.ts";
 export { allEnded } from "./all-ended.ts";
 export { type ByteRange, ByteRanges } from "./byte-ranges.ts";
 export { type Clock, sleep, systemClock } from "./clock.ts";
+export { counted } from "./counted.ts";
 export { Deadline } from "./deadline.ts";
 export { DISK_BLOCK_BYTES } from "./disk-reader.ts";
 export { type DurableOptions, FileDraft, syncFolder, writeFileDurably } from "./durable.ts";

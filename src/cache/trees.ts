@@ -1,6 +1,6 @@
 import { promises as fs, type Stats } from "node:fs";
 import { join } from "node:path";
-import { type Clock, fileStamp, lookNow, RecentMap, renameFolder, unlessMissing } from "../base/index.ts";
+import { type Clock, counted, fileStamp, lookNow, RecentMap, renameFolder, unlessMissing } from "../base/index.ts";
 import { type Digest, isJsonObject, type JsonObject, parseDigest } from "../oci/index.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { TreeId } from "./layout.ts";
@@ -216,7 +216,7 @@ function wrongSample(files: readonly FileSample[], samples: readonly (Stats | un
   for (const [at, { path, size }] of files.entries()) {
     const file = samples[at];
     if (file?.isFile() !== true) return `${path} is missing`;
-    if (file.size !== size) return `${path} has ${file.size} bytes instead of ${size}`;
+    if (file.size !== size) return `${path} has ${counted(file.size, "byte")} instead of ${size}`;
   }
   return undefined;
 }

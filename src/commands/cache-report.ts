@@ -1,5 +1,6 @@
-import type { DiskReport, ListedTree, ListedVolume, TreeOutcome, VerifyOutcome } from "../admin/index.ts";
+import type { DiskReport, ListedTree, ListedVolume, PruneReport, TreeOutcome, VerifyOutcome } from "../admin/index.ts";
 import { formatBytes } from "../artifact/index.ts";
+import { counted } from "../base/index.ts";
 
 /** So many digits of an id or a digest are clear enough for people. */
 const SHORT_HEX = 12;
@@ -54,6 +55,12 @@ export function diskText({ kinds, total, fileSystem }: DiskReport): string {
   return `${lines}file system: ${formatBytes(availableBytes)} of ${formatBytes(totalBytes)} available\n`;
 }
 
+/** `cache prune` for people. */
+export function pruneText({ trees, freedBytes, left }: PruneReport): string {
+  const rest = `${counted(left, "tree")} ${left === 1 ? "is" : "are"} left`;
+  return `removed ${counted(trees, "tree")}, ${formatBytes(freedBytes)}; ${rest}\n`;
+}
+
 /** `cache verify` for people. */
 export function verifyText({ counts, faults, mended, left }: VerifyOutcome): string {
   const { blobs, layers, olderLayers, trees, bytes, unknownFiles } = counts;
@@ -61,16 +68,22 @@ export function verifyText({ counts, faults, mended, left }: VerifyOutcome): str
   for (const id of mended) lines.push(`tree ${id.slice(0, SHORT_HEX)}: put together again`);
   for (const { id, why } of left) lines.push(`tree ${id.slice(0, SHORT_HEX)}: not mended yet: ${why}`);
   if (olderLayers > 0)
-    lines.push(`${olderLayers} unpacked layers are of an older driver: each is fetched anew when it is needed`);
+    lines.push(
+      olderLayers === 1
+        ? "1 unpacked layer is of an older driver: it is fetched anew when it is needed"
+        : `${olderLayers} unpacked layers are of an older driver: each is fetched anew when it is needed`,
+    );
   if (unknownFiles > 0)
     lines.push(
-      `${unknownFiles} files cannot be verified: the layers that they came from are gone, or of an older driver`,
+      unknownFiles === 1
+        ? "1 file cannot be verified: the layer that it came from is gone, or of an older driver"
+        : `${unknownFiles} files cannot be verified: the layers that they came from are gone, or of an older driver`,
     );
   if (faults.some(({ tree }) => tree !== undefined && !mended.includes(tree)))
     lines.push("damaged trees are mended by the next publish that may fetch, or by oras-csi pull --data-dir");
-  const read = `read ${formatBytes(bytes)}: ${blobs} blobs, ${layers} unpacked layers, ${trees} trees`;
-  const found = faults.length === 1 ? "1 fault" : `${faults.length} faults`;
-  lines.push(`${read}: ${faults.length === 0 ? "all as it should be" : found}`);
+  const read = [counted(blobs, "blob"), counted(layers, "unpacked layer"), counted(trees, "tree")].join(", ");
+  const found = faults.length === 0 ? "all as it should be" : counted(faults.length, "fault");
+  lines.push(`read ${formatBytes(bytes)}: ${read}: ${found}`);
   return `${lines.join("\n")}\n`;
 }
 

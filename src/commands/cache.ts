@@ -11,7 +11,7 @@ import {
   parseCacheCommand,
 } from "../config/index.ts";
 import { withCacheAdmin } from "./cache-access.ts";
-import { diskText, outcomesText, treesText, verifyText, volumesText } from "./cache-report.ts";
+import { diskText, outcomesText, pruneText, treesText, verifyText, volumesText } from "./cache-report.ts";
 import type { CommandContext } from "./context.ts";
 
 /** What a command on a cache found or did. */
@@ -58,8 +58,7 @@ export function runCacheDiskUse(context: CommandContext): Promise<number> {
 export function runCachePrune(context: CommandContext): Promise<number> {
   return runOn(context, cachePruneOptions, async (ask, { all, olderThan }) => {
     const report = await ask("prune", { all, unusedMs: olderThan ?? null });
-    const text = `removed ${report.trees} trees, ${formatBytes(report.freedBytes)}; ${report.left} trees are left\n`;
-    return { value: report, text };
+    return { value: report, text: pruneText(report) };
   });
 }
 

@@ -1,4 +1,5 @@
 import { type ArtifactDescription, formatBytes, type LayerDescription } from "../artifact/index.ts";
+import { counted } from "../base/index.ts";
 import {
   type Descriptor,
   type Digest,
@@ -97,11 +98,10 @@ function platformLines(index: Index): readonly string[] {
 
 function manifestLines({ manifest, description: { kind, layers, problem } }: ChosenManifest): readonly string[] {
   const type = manifest.artifactType ?? manifest.config?.mediaType;
-  const count = layers.length === 1 ? "1 blob" : `${layers.length} blobs`;
   return [
     `Kind: ${kind}`,
     ...(type === undefined ? [] : [fitted("Type: ", type)]),
-    `Size: ${formatBytes(sizeOf(layers))} in ${count}`,
+    `Size: ${formatBytes(sizeOf(layers))} in ${counted(layers.length, "blob")}`,
     ...(problem === undefined ? [] : wrapped("Cannot be mounted: ", problem.split(" "), " ")),
     ...(layers.length === 0 ? [] : ["", `${"SIZE".padStart(SIZE_WIDTH)}  ${"BECOMES".padEnd(BECOMES_WIDTH)}  NAME`]),
     ...layers.map(layerLine),

@@ -154,7 +154,7 @@ test("what cannot be mounted is shown, with the reason", async () => {
 test("an image, and an artifact without layers", async () => {
   const { lines } = await inspected(image([{ packed: Buffer.from("1"), diffId: `sha256:${"a".repeat(64)}` }]));
   assert.ok(lines.includes("Kind: container image"));
-  assert.ok(lines.includes("  1 bytes  image layer  application/vnd.oci.image.layer.v1.tar+gzip"), lines.join("\n"));
+  assert.ok(lines.includes("   1 byte  image layer  application/vnd.oci.image.layer.v1.tar+gzip"), lines.join("\n"));
   assert.ok((await inspected(artifact([]))).lines.includes("Kind: empty artifact"));
 });
 

@@ -1,4 +1,5 @@
 import { formatBytes } from "../artifact/index.ts";
+import { counted } from "../base/index.ts";
 import type { Digest } from "../oci/index.ts";
 
 /** What a pull has made. */
@@ -23,7 +24,7 @@ export function jsonPulled({ reference, digest, bytes, inodes, output }: PulledR
 
 /** The report for people. */
 export function formatPulled({ reference, digest, bytes, inodes, output }: PulledReport): string {
-  const entries = inodes === 2 ? "1 entry" : `${inodes - 1} entries`;
+  const entries = counted(inodes - 1, "entry", "entries");
   const where = output === undefined ? "into the cache" : `to ${output}`;
   return `Pulled ${reference} ${where}\nDigest: ${digest}\nSize: ${formatBytes(bytes)} in ${entries}\n`;
 }

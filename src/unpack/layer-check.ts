@@ -1,6 +1,14 @@
 import { hash } from "node:crypto";
 import { chmodSync, lstatSync, readlinkSync, type Stats } from "node:fs";
-import { DriverError, describeError, errnoOf, type FileHasher, isUnreadable, withShortPath } from "../base/index.ts";
+import {
+  counted,
+  DriverError,
+  describeError,
+  errnoOf,
+  type FileHasher,
+  isUnreadable,
+  withShortPath,
+} from "../base/index.ts";
 import { KnownNames, namesOnDisk } from "./known-names.ts";
 import { LayerIndexReader } from "./layer-index-reader.ts";
 import type { LayerRow } from "./layer-row.ts";
@@ -93,7 +101,7 @@ async function faultOf(place: Place, checker: Checker): Promise<FoundFault | und
 /** What is wrong with a file's content; whoever listens is told if nothing is. */
 async function contentFault(place: Place, found: Stats, { hasher, onSound }: Checker): Promise<string | undefined> {
   const { row } = place;
-  if (found.size !== row.size) return `has ${found.size} bytes instead of ${row.size}`;
+  if (found.size !== row.size) return `has ${counted(found.size, "byte")} instead of ${row.size}`;
   try {
     if (!(await hasBytes(place, hasher))) return "has other bytes than were written";
   } catch (error) {

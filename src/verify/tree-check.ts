@@ -1,4 +1,4 @@
-import type { FileHasher } from "../base/index.ts";
+import { counted, type FileHasher } from "../base/index.ts";
 import type { Layout } from "../cache/index.ts";
 import type { InodeSet } from "./inode-set.ts";
 import { TreeComparison } from "./tree-comparison.ts";
@@ -53,8 +53,9 @@ export async function checkTree(options: TreeCheckOptions): Promise<TreeCheckOut
   });
   unknown.settle(faults);
   const texts = [...faults.texts];
-  if (!isWhole && entries < tree.inodes)
-    texts.push(`${tree.inodes - entries} of its ${tree.inodes} entries are missing`);
-  if (!isWhole && entries > tree.inodes) texts.push(`it has ${entries - tree.inodes} entries more than it should`);
+  const missing = isWhole ? 0 : tree.inodes - entries;
+  if (missing > 0)
+    texts.push(`${missing} of its ${counted(tree.inodes, "entry", "entries")} ${missing === 1 ? "is" : "are"} missing`);
+  if (missing < 0) texts.push(`it has ${counted(-missing, "entry", "entries")} more than it should`);
   return { says: texts.length === 0 ? undefined : texts.join("; "), unknownFiles: unknown.count };
 }

@@ -126,7 +126,7 @@ async function removesTheRest({ cache, used, unused, sandbox, volumes }: Area): 
   const removed = await cache.run("rm", unused.reference);
   assert.deepEqual([removed.code, removed.error], [0, ""]);
   assert.match(removed.output, /^removed [0-9a-f]{12} \(.*:unused\), 1\d\d kB\n$/);
-  assert.match((await cache.run("prune", "--all")).output, /^removed 0 trees, .*; 1 trees are left\n$/);
+  assert.match((await cache.run("prune", "--all")).output, /^removed 0 trees, .*; 1 tree is left\n$/);
   assert.deepEqual(
     (await cache.json("ls")).map(({ manifest }) => manifest),
     [used.digest],

@@ -100,7 +100,7 @@ test("what has no names at all is refused, never an empty volume", REAL, async (
   for (const [tag, manifest] of Object.entries(cases)) {
     await push(registry, "kinds/nameless", manifest, tag);
     const volume = sandbox.kubelet.volume({ attributes: attributes(`${registry.host}/kinds/nameless:${tag}`) });
-    await rejectsWith(volume.publish(), "FAILED_PRECONDITION", /weight\.v1\.raw" \(1 bytes\)/);
+    await rejectsWith(volume.publish(), "FAILED_PRECONDITION", /weight\.v1\.raw" \(1 byte\)/);
   }
   assert.deepEqual(sandbox.mounts(), []);
 });
