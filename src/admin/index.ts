@@ -6,6 +6,7 @@ export type {
   DiskReport,
   ListedTree,
   ListedVolume,
+  PruneReport,
   PulledTree,
   TreeOutcome,
   VerifyOutcome,

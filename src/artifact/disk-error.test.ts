@@ -7,6 +7,8 @@ import { diskErrorFrom } from "./disk-error.ts";
 const rows: readonly (readonly [code: string, kind: ErrorKind, says: RegExp])[] = [
   ["ENOSPC", "no-space", /^cannot pull R: the node's disk is full \(ENOSPC\)/],
   ["EDQUOT", "no-space", /disk is full \(EDQUOT\)/],
+  ["EIO", "unavailable", /^cannot pull R: the node's disk fails \(EIO\), its kernel log tells more$/],
+  ["ESHUTDOWN", "unavailable", /the node's disk fails \(ESHUTDOWN\)/],
   ["EROFS", "unavailable", /data dir is read-only \(EROFS\)/],
   ["EPERM", "unavailable", /may not be written \(EPERM\): is it immutable/],
   ["EACCES", "unavailable", /may not be written \(EACCES\)/],

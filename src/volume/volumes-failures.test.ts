@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  promises as fs,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { assertNothingLeft, publishWritten, useVolumes } from "../../test/helpers/volume-bench.ts";
@@ -93,6 +102,48 @@ test("a publish of what the cache has leaves no begun record where it is refused
   assert.equal(await bench.volumes.publish(bench.request()), "published");
   assert.equal(await bench.volumes.publish(bench.request()), "unchanged");
   assert.deepEqual(readdirSync(layout.tmp), []);
+});
+
+describe("a disk that fails below a published volume", () => {
+  const says = /^cannot \w+ the volume at .*\/mount: the node's disk fails \(EIO\), its kernel log tells more$/;
+
+  test("a republish that cannot look at the tree is told why, and the volume stays", async (t) => {
+    await using bench = await useVolumes();
+    const request = bench.request({ targetPath: join(bench.area.folder, "mount") });
+    await bench.volumes.publish(request);
+    const { stat } = fs;
+    const isTree = (path: unknown) => path === bench.tree.folder;
+    t.mock.method(fs, "stat", (path: string, options: undefined) =>
+      isTree(path) ? Promise.reject(withCode("EIO")) : stat(path, options),
+    );
+    await assert.rejects(bench.volumes.publish(request), { kind: "unavailable", message: says });
+    t.mock.restoreAll();
+    assert.deepEqual(bench.artifacts.left, []);
+    assert.equal(await bench.volumes.publish(request), "unchanged");
+  });
+
+  test("all calls that cannot look at what is mounted are told why", async (t) => {
+    await using bench = await useVolumes();
+    const [first, second] = ["first", "second"].map((name) => join(bench.area.folder, name));
+    assert.ok(first !== undefined && second !== undefined);
+    mkdirSync(first);
+    await bench.volumes.publish(bench.request({ targetPath: join(first, "mount") }));
+    // The same folder has another name now: the two targets are compared.
+    renameSync(first, second);
+    symlinkSync(second, first);
+    const request = bench.request({ targetPath: join(second, "mount") });
+    const asked = { ...request, volumePath: request.targetPath };
+    t.mock.method(bench.mounter, "mountAt", () => Promise.reject(withCode("EIO")));
+    const calls = {
+      publish: () => bench.volumes.publish(request),
+      unpublish: () => bench.volumes.unpublish(request),
+      stats: () => bench.volumes.stats(asked),
+      health: () => bench.volumes.health(asked),
+    };
+    for (const [name, call] of Object.entries(calls))
+      await assert.rejects(call(), { kind: "unavailable", message: says }, name);
+    assert.deepEqual(bench.artifacts.left, []);
+  });
 });
 
 describe("a mount that fails", () => {

@@ -110,16 +110,18 @@ export class Volumes implements VolumeService {
     await using draft = RecordDraft.begin({ records: this.#records, log: this.#options.log }, asked.volumeId);
     const seen = await openTarget(asked.targetPath);
     using held = seen.folder;
-    const request = { ...asked, targetPath: await this.#targets.pathOf(asked.volumeId, seen.path) };
-    const folder = request.targetPath === seen.path ? held : undefined;
-    const key = volumeKeyOf(request.volumeId, request.targetPath);
+    let targetPath = seen.path;
     try {
+      targetPath = await this.#targets.pathOf(asked.volumeId, seen.path);
+      const request = { ...asked, targetPath };
+      const folder = targetPath === seen.path ? held : undefined;
       const wanted = parseWantedVolume(request);
       const run = (signal: AbortSignal) => this.#publishing.run(wanted, { ...request, signal }, { folder, draft });
-      return await this.#inFlight.run(key, request.signal, run);
+      return await this.#inFlight.run(wanted.key, request.signal, run);
     } catch (reason) {
-      const error = diskErrorFrom(reason, `publish the volume at ${request.targetPath}`);
-      if (!(error instanceof DriverError && uncertainKinds.has(error.kind))) this.#options.artifacts.leave(key);
+      const error = diskErrorFrom(reason, `publish the volume at ${targetPath}`);
+      const isFinal = !(error instanceof DriverError && uncertainKinds.has(error.kind));
+      if (isFinal) this.#options.artifacts.leave(volumeKeyOf(asked.volumeId, targetPath));
       throw error;
     }
   }
@@ -127,15 +129,13 @@ export class Volumes implements VolumeService {
   async unpublish(request: { readonly volumeId: string; readonly targetPath: string }): Promise<void> {
     const { volumeId } = request;
     const seenAt = await canonicalTargetPath(request.targetPath);
-    const targetPath = await this.#targets.pathOf(volumeId, seenAt);
-    const key = volumeKeyOf(volumeId, targetPath);
-    this.#inFlight.abort(key);
-    this.#options.artifacts.leave(key);
-    try {
+    await told(`unpublish the volume at ${seenAt}`, async () => {
+      const targetPath = await this.#targets.pathOf(volumeId, seenAt);
+      const key = volumeKeyOf(volumeId, targetPath);
+      this.#inFlight.abort(key);
+      this.#options.artifacts.leave(key);
       await this.#unpublishing.run({ volumeId, targetPath, seenAt });
-    } catch (reason) {
-      throw diskErrorFrom(reason, `unpublish the volume at ${targetPath}`);
-    }
+    });
   }
 
   /** What is published. */
@@ -149,14 +149,16 @@ export class Volumes implements VolumeService {
   }
 
   stats(request: { readonly volumeId: string; readonly volumePath: string }): Promise<VolumeStats> {
-    return this.#reports.stats(request);
+    return told(`measure the volume at ${request.volumePath}`, () => this.#reports.stats(request));
   }
 
   health(request: {
     readonly volumeId: string;
     readonly volumePath: string | undefined;
   }): Promise<readonly VolumeHealthEntry[]> {
-    return this.#reports.health(request);
+    const { volumeId, volumePath } = request;
+    const what = volumePath === undefined ? `volume ${volumeId}` : `the volume at ${volumePath}`;
+    return told(`examine ${what}`, () => this.#reports.health(request));
   }
 
   async storageHealth(): Promise<readonly StorageHealthEntry[]> {
@@ -170,5 +172,14 @@ export class Volumes implements VolumeService {
   #upperUse(): DiskUse {
     const uses = this.#records.writable().map(({ key }) => this.#usage.of(key, this.#uppers.paths(key).upper));
     return sumOfUses(uses);
+  }
+}
+
+/** What the work comes to; a failure of the disk below it is told. */
+async function told<T>(action: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (reason) {
+    throw diskErrorFrom(reason, action);
   }
 }
