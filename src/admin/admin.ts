@@ -1,4 +1,4 @@
-import type { CallerPull, PullProgress } from "../artifact/index.ts";
+import type { CallerPull, FailedTry, PullProgress } from "../artifact/index.ts";
 import type { DiskSpace, TreeId } from "../cache/index.ts";
 import type { Digest } from "../oci/index.ts";
 import type { MeasuredKind, VerifyCounts } from "../verify/index.ts";
@@ -107,7 +107,7 @@ export type AdminCalls = {
   readonly pin: { argument: TreesArgument; result: readonly TreeOutcome[]; progress: never };
   readonly unpin: { argument: TreesArgument; result: readonly TreeOutcome[]; progress: never };
   /** Only of a driver: who holds the lock alone pulls by itself. */
-  readonly pull: { argument: PullArgument; result: PulledTree; progress: PullProgress };
+  readonly pull: { argument: PullArgument; result: PulledTree; progress: PullProgress | FailedTry };
 };
 
 /** What is pulled, with whose credentials. */

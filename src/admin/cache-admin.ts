@@ -115,7 +115,7 @@ export class CacheAdmin implements Admin {
     const { reference, transport } = wanted;
     const { registry, repository } = reference;
     for (;;) {
-      const { id } = await puller.pull(wanted, { signal, onProgress });
+      const { id } = await puller.pull(wanted, { signal, onEvent: onProgress });
       using _ = await cache.leases.hold(id);
       const tree = await cache.trees.find(id);
       // It may have been collected before it was held.

@@ -150,7 +150,7 @@ export class Artifacts {
    * `present` does.
    */
   async pull(request: CallerPull, watch: PullWatch): Promise<Tree> {
-    const { cache, allowRegistry, credentials } = this.#options;
+    const { cache, worker, allowRegistry, credentials } = this.#options;
     cache.dataDir.requireOwnFormat();
     checkAllowed(request.reference, allowRegistry);
     const { concurrency, caCertificates } = request;
@@ -161,7 +161,8 @@ export class Artifacts {
     const aside = caCertificates.length > 0 ? volume : undefined;
     try {
       const reaching = this.#reach({ volume, selection: everything, concurrency, resolving, aside });
-      const reached = await untilAborted(reaching, watch.signal);
+      const endWatch = worker.watchTries(request.reference, watch.onEvent);
+      const reached = await untilAborted(reaching, watch.signal).finally(endWatch);
       const tree = reached instanceof Pull ? await this.#pulls.watch(reached, volume, watch) : reached;
       await this.#name(tree, formatReference(request.reference));
       return tree;

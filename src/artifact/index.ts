@@ -16,7 +16,7 @@ export type { ObservedPull, PullObserver } from "./pull-observer.ts";
 export { formatBytes, ProgressMeter } from "./progress.ts";
 export { pullTree, type SinglePull, type SinglePullOptions } from "./single-pull.ts";
 export { exportTree, type TreeExport } from "./tree-export.ts";
-export type { PullProgress } from "./worker-calls.ts";
+export type { FailedTry, PullProgress } from "./worker-calls.ts";
 export { PullWorker } from "./pull-worker-host.ts";
 export type { PullPolicy } from "./resolver.ts";
 export type { Selection } from "./selection.ts";

@@ -20,6 +20,9 @@ import type {
   UnveilAsk,
 } from "./worker-calls.ts";
 
+/** Is told of a try that failed while more are to come. */
+type WatchTries = (event: FailedTry) => void;
+
 /** How long the worker is kept when no pull runs: long enough for the next pod of a batch. */
 const IDLE_MS = 30_000;
 
@@ -40,6 +43,7 @@ export class PullWorker implements ManifestSource {
   readonly #host: WorkerHost<PullWorkerCalls>;
   readonly #options: PullWorkerOptions;
   readonly #failedTries = new Map<string, string>();
+  readonly #watchers = new Map<string, Set<WatchTries>>();
 
   constructor(clock: Clock, options: PullWorkerOptions = {}) {
     const { maxBandwidth, stallTimeoutMs } = options;
@@ -64,7 +68,7 @@ export class PullWorker implements ManifestSource {
     const onEvent = (event: PullProgress | FailedTry | FailedHost) => {
       if ("failedHost" in event) this.#options.hostFailed?.(event.failedHost);
       else {
-        if ("failedTry" in event) this.#noteFailedTry(event);
+        if ("failedTry" in event) this.#options.onFailedTry?.(event.failedTry);
         options.onEvent?.(event);
       }
     };
@@ -82,6 +86,19 @@ export class PullWorker implements ManifestSource {
     return this.#failedTries.get(nameOf(repository));
   }
 
+  /** Tells a watcher of each such try from now on, and of the last one; what is returned ends that. */
+  watchTries(repository: Pick<Repository, "registry" | "repository">, watcher: WatchTries): () => void {
+    const name = nameOf(repository);
+    const watchers = this.#watchers.get(name) ?? new Set();
+    this.#watchers.set(name, watchers.add(watcher));
+    const failedTry = this.#failedTries.get(name);
+    if (failedTry !== undefined) watcher({ failedTry });
+    return () => {
+      watchers.delete(watcher);
+      if (watchers.size === 0 && this.#watchers.get(name) === watchers) this.#watchers.delete(name);
+    };
+  }
+
   async close(): Promise<void> {
     await this.#host.close();
   }
@@ -92,9 +109,10 @@ export class PullWorker implements ManifestSource {
   ): Promise<T> {
     const onEvent = (event: RequestEvent) => {
       if ("failedHost" in event) this.#options.hostFailed?.(event.failedHost);
-      else if (event.failedTry !== undefined) {
+      else {
         this.#failedTries.set(nameOf(repository), event.failedTry);
-        this.#noteFailedTry(event);
+        for (const watch of this.#watchers.get(nameOf(repository)) ?? []) watch(event);
+        this.#options.onFailedTry?.(event.failedTry);
       }
     };
     try {
@@ -102,10 +120,6 @@ export class PullWorker implements ManifestSource {
     } finally {
       this.#failedTries.delete(nameOf(repository));
     }
-  }
-
-  #noteFailedTry({ failedTry }: FailedTry): void {
-    if (failedTry !== undefined) this.#options.onFailedTry?.(failedTry);
   }
 
   async #unveil({ unveil, isFresh }: UnveilAsk) {

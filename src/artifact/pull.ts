@@ -29,6 +29,9 @@ export interface RefusedOffer {
 
 type AcquirePlace = (signal: AbortSignal, isUrgent: boolean) => Promise<() => void>;
 
+/** Is told how far a pull is, and why it tries again. */
+export type WatchPull = (event: PullProgress | FailedTry) => void;
+
 /** What a pull does while it has its place: the worker's part and the commit. */
 export type PullWork = (pull: RunningPull) => Promise<Tree>;
 
@@ -42,8 +45,7 @@ export class Pull {
   /** How many calls wait, by volume. */
   readonly waiting = new Map<string, number>();
   readonly outcome: Promise<Tree>;
-  /** Are told how far it is. */
-  readonly watchers = new Set<(progress: PullProgress) => void>();
+  readonly #watchers = new Set<WatchPull>();
   readonly #offers = new PullOffers();
   readonly #refusals = new Map<string, PromiseWithResolvers<never>>();
   readonly #onRefused: (volume: string, error: DriverError) => void;
@@ -94,6 +96,13 @@ export class Pull {
     this.#refusals.set(volume, refusal);
     refusal.promise.catch(() => undefined);
     return Promise.race([this.outcome, refusal.promise]);
+  }
+
+  /** Tells a watcher of what goes on from now on, and of what goes wrong already; what is returned ends that. */
+  watch(watcher: WatchPull): () => void {
+    this.#watchers.add(watcher);
+    if (this.#failedTry !== undefined) watcher({ failedTry: this.#failedTry });
+    return () => void this.#watchers.delete(watcher);
   }
 
   /** True while it has its turn, but gave its place to others. */
@@ -165,6 +174,7 @@ export class Pull {
   }
 
   #onEvent(event: PullProgress | FailedTry): void {
+    for (const watch of this.#watchers) watch(event);
     if ("failedTry" in event) {
       this.#failedTry = event.failedTry;
       return;
@@ -173,6 +183,5 @@ export class Pull {
     if (event.doneBytes > this.#doneBytes) this.#failedTry = undefined;
     this.#doneBytes = event.doneBytes;
     this.#meter.update(event);
-    for (const watch of this.watchers) watch(event);
   }
 }

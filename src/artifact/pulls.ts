@@ -10,10 +10,9 @@ import {
 import type { Tree } from "../cache/index.ts";
 import { untilAborted } from "../registry/index.ts";
 import { type Patience, waitPatiently } from "./patience.ts";
-import { Pull, type PullWork } from "./pull.ts";
+import { Pull, type PullWork, type WatchPull } from "./pull.ts";
 import type { VolumeOffer } from "./pull-offers.ts";
 import { observePull, type PullObserver } from "./pull-observer.ts";
-import type { PullProgress } from "./worker-calls.ts";
 
 /** How long a failure that nobody waited for is kept for the volume's next call: kubelet's backoff reaches 2 minutes. */
 const FAILURE_KEPT_MS = 5 * 60_000;
@@ -45,7 +44,7 @@ export interface PullsOptions {
 /** How somebody waits for a pull to its end. */
 export interface PullWatch {
   readonly signal: AbortSignal;
-  readonly onProgress: (progress: PullProgress) => void;
+  readonly onEvent: WatchPull;
 }
 
 /** All pulls of the node: at most one a tree, and so many at once. */
@@ -85,13 +84,13 @@ export class Pulls {
     return this.#whileWaiting(pull, volume, () => waitPatiently(pull.outcomeFor(volume), options));
   }
 
-  /** Waits for a pull until it has ended, or the signal fires, and tells meanwhile how far it is. */
-  async watch(pull: Pull, volume: string, { signal, onProgress }: PullWatch): Promise<Tree> {
-    pull.watchers.add(onProgress);
+  /** Waits for a pull until it has ended, or the signal fires, and tells meanwhile how it goes. */
+  async watch(pull: Pull, volume: string, { signal, onEvent }: PullWatch): Promise<Tree> {
+    const endWatch = pull.watch(onEvent);
     try {
       return await this.#whileWaiting(pull, volume, () => untilAborted(pull.outcomeFor(volume), signal));
     } finally {
-      pull.watchers.delete(onProgress);
+      endWatch();
     }
   }
 

@@ -93,7 +93,7 @@ export interface PullProgress {
 
 /** A try that failed while the worker goes on trying. */
 export interface FailedTry {
-  readonly failedTry: string | undefined;
+  readonly failedTry: string;
 }
 
 /** A host that did not serve while others are still to be asked: for the log and the metrics. */

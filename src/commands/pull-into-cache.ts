@@ -1,5 +1,5 @@
 import { arch } from "node:os";
-import type { PulledTree } from "../admin/index.ts";
+import type { AdminCalls, PulledTree } from "../admin/index.ts";
 import { exportTree } from "../artifact/index.ts";
 import { createLayout } from "../cache/index.ts";
 import { formatReference, platformOfMachine } from "../oci/index.ts";
@@ -49,7 +49,7 @@ export async function pullIntoCache(target: CachePull, pull: EnginePull): Promis
 async function pullByDriver(
   driver: AdminClient,
   { dataDir, namespace, output, writeLog }: CachePull,
-  { access, platform, concurrency, signal, onProgress }: EnginePull,
+  { access, platform, concurrency, signal, onProgress, onFailedTry }: EnginePull,
 ): Promise<PulledTree> {
   const { reference, repository, caCertificates } = access;
   const argument = {
@@ -61,12 +61,14 @@ async function pullByDriver(
     caCertificates,
     namespace: namespace ?? null,
   };
+  const onEvent = (event: AdminCalls["pull"]["progress"]) =>
+    "failedTry" in event ? onFailedTry(event.failedTry) : onProgress(event);
   const whileHeld = async ({ id }: PulledTree) => {
     // In a container the driver may see its data dir elsewhere.
     const tree = createLayout(dataDir).treeFolder(id);
     if (output !== undefined) exportTree({ tree, target: output, how: "copy" });
   };
-  return await driver.call("pull", argument, { signal, onProgress, whileHeld });
+  return await driver.call("pull", argument, { signal, onProgress: onEvent, whileHeld });
 }
 
 /** All credentials as they are: the driver cannot ask the caller's credential helpers once their turn comes. */

@@ -126,6 +126,21 @@ test("what the driver does not allow is not pulled, nor into a data dir of a new
   assert.deepEqual(registry.log.entries, []);
 });
 
+for (const what of ["manifest", "blob"]) {
+  test(`a pull beside a running driver tells once, and at once, why it asks for a ${what} again`, REAL, async () => {
+    await using registry = await EmbeddedRegistry.start();
+    const reference = await pushThing(registry, artifact([fileLayer("model", "m")]));
+    await using sandbox = await Sandbox.start();
+    let faults = 2;
+    registry.fault = ({ path }) =>
+      path.includes(`/${what}s/`) && faults-- > 0 ? { kind: "status", status: 503 } : undefined;
+    const { code, error } = await runProgram(pullArguments(sandbox, reference));
+    assert.equal(code, 0);
+    const says = `^oras-csi: cannot fetch (the )?${what} .* from ${registry.host}: 503 Service Unavailable \\(trying again\\)\n$`;
+    assert.match(error, new RegExp(says));
+  });
+}
+
 test(
   "a command that is killed ends its pull, whose bytes stay; the next one goes on with them and tells how far it is",
   REAL,
