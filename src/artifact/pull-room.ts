@@ -62,11 +62,11 @@ async function tryWithRoom<T>(options: PullRoomOptions, work: RoomyWork<T>): Pro
   using reservation = await cache.room.reserve(() => needOf(options));
   // Each try counts from nothing; who listens wants to hear of one pull.
   let before = noCounts;
-  let counted = noCounts;
+  let sum = noCounts;
   const onEvent: PullRoomOptions["onEvent"] = (event) => {
     if (!("doneBytes" in event)) return options.onEvent(event);
-    counted = sumOf(before, event);
-    options.onEvent({ ...event, ...counted });
+    sum = sumOf(before, event);
+    options.onEvent({ ...event, ...sum });
   };
   for (let tries = 1; ; tries++) {
     const shortage = await cache.room.make(reservation);
@@ -83,7 +83,7 @@ async function tryWithRoom<T>(options: PullRoomOptions, work: RoomyWork<T>): Pro
       if (!(await cache.room.free(wanted, since))) throw error;
     }
     reservation.left = await needOf(options);
-    before = counted;
+    before = sum;
   }
 }
 

@@ -1,10 +1,11 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { Worker } from "node:worker_threads";
 import packageJson from "../../package.json" with { type: "json" };
 import { DriverError, describeError, errnoOf } from "./errors.ts";
+import { makeFolders } from "./make-folders.ts";
 
 // The one place where the single executable, Node and Deno differ.
 
@@ -88,7 +89,7 @@ export async function loadKoffi(fallbackFolder: string): Promise<typeof import("
   const failures: string[] = [];
   for (const attempt of attempts) {
     try {
-      const native = attempt();
+      const native = await attempt();
       return Object.assign({ default: native }, native) as typeof import("koffi");
     } catch (error) {
       failures.push(describeError(error));
@@ -125,8 +126,8 @@ function loadFromMemory(library: Buffer): typeof import("koffi") {
   }
 }
 
-function loadFromFile(library: Buffer, parent: string): typeof import("koffi") {
-  mkdirSync(parent, { recursive: true, mode: 0o700 });
+async function loadFromFile(library: Buffer, parent: string): Promise<typeof import("koffi")> {
+  await makeFolders(parent, 0o700);
   const folder = mkdtempSync(join(parent, "koffi-"));
   try {
     const path = join(folder, "koffi.node");
