@@ -27,6 +27,22 @@ test("a tree that another thread takes away before it is walked is no error", as
   assert.deepEqual(outcome, { says: "4 of its 5 entries are missing", unknownFiles: 0 });
 });
 
+test("one entry that is missing or too many is told as one", async () => {
+  await using area = await useCache();
+  const { layout } = area.cache;
+  const { signal } = new AbortController();
+  using hasher = new FileHasher({ signal });
+  const id = "a".repeat(64) as TreeId;
+  const manifest = digestOf(Buffer.alloc(0), "sha256");
+  mkdirSync(join(layout.treeFolder(id), "folder"), { recursive: true });
+  const saysOf = async (inodes: number) => {
+    const tree = { id, inodes, manifest, layers: [], isMarked: false };
+    return (await checkTree({ tree, parts: undefined, layout, ...nothingRead(), hasher, signal })).says;
+  };
+  assert.equal(await saysOf(3), "1 of its 3 entries is missing");
+  assert.equal(await saysOf(1), "it has 1 entry more than it should");
+});
+
 test("a tree's own copy of a sparse file is not read to the end of its holes, nor called wrong", async () => {
   await using area = await useCache();
   const { layout } = area.cache;
