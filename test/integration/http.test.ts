@@ -14,6 +14,9 @@ import { artifact, EmbeddedRegistry, fileLayer } from "../registry/index.ts";
 import { ingestOf, untilOnDisk } from "./partials.ts";
 import { attributes, pushThing, REAL, rejectsWith } from "./support.ts";
 
+/** What a check says that was not answered in time. */
+const LATE = /no answer within 3 s$|deadline.?exceeded|operation timed out/i;
+
 async function get(port: number, path: string): Promise<{ readonly status: number; readonly text: string }> {
   const response = await fetch(`http://127.0.0.1:${port}${path}`);
   return { status: response.status, text: await response.text() };
@@ -24,6 +27,16 @@ async function untilStatus(port: number, path: string, status: number): Promise<
   for (;;) {
     const answer = await get(port, path).catch(() => undefined);
     if (answer?.status === status) return answer.text;
+    await delay(20);
+  }
+}
+
+/** Asks until all is well; nothing else may be wrong than that a busy machine did not answer in time. */
+async function okOrLate(port: number, path: string): Promise<void> {
+  for (;;) {
+    const { status, text } = await get(port, path);
+    if (status === 200) return;
+    for (const problem of text.split("; ")) assert.match(problem, LATE);
     await delay(20);
   }
 }
@@ -103,13 +116,8 @@ test("a registry that is down concerns neither health nor readiness", REAL, asyn
   await using node = await useNode();
   await node.sandbox.startDriver(node.httpFlags);
   const volume = node.sandbox.kubelet.volume({ attributes: attributes(reference) });
-  const published = volume.publish({ timeoutMs: 5000 });
-  const answers = await Promise.all([get(node.port, "/healthz"), get(node.port, "/readyz")]);
-  assert.deepEqual(
-    answers.map(({ status }) => status),
-    [200, 200],
-  );
-  await rejectsWith(published, "UNAVAILABLE");
+  const refused = rejectsWith(volume.publish({ timeoutMs: 5000 }), "UNAVAILABLE");
+  await Promise.all([refused, okOrLate(node.port, "/healthz"), okOrLate(node.port, "/readyz")]);
 });
 
 test("metrics tell of pulls, hits, volumes and calls, and name no artifact and no namespace", REAL, async () => {
