@@ -1,4 +1,4 @@
-import type { Cache, TreeId } from "../cache/index.ts";
+import type { Cache, TreeId, TreeRecord } from "../cache/index.ts";
 import type { Fault } from "./verify-calls.ts";
 
 /**
@@ -15,11 +15,15 @@ export async function findStandingDamage(cache: Cache, told: ReadonlySet<TreeId>
     const record = await trees.record(id);
     if (record === undefined || (await isWhole(cache, id))) continue;
     const damage = (await trees.find(id))?.damage ?? "its folder is gone";
-    const { damagedAt, references } = record;
-    const says = damagedAt === undefined ? damage : `found damaged at ${new Date(damagedAt).toISOString()}: ${damage}`;
-    faults.push({ kind: "tree", id, reference: references.at(-1), says });
+    const says = describeMark({ ...record, damage });
+    faults.push({ kind: "tree", id, reference: record.references.at(-1), says });
   }
   return faults;
+}
+
+/** What was found to be wrong with a tree, and when, if that is known. */
+export function describeMark({ damage = "", damagedAt }: Pick<TreeRecord, "damage" | "damagedAt">): string {
+  return damagedAt === undefined ? damage : `found damaged at ${new Date(damagedAt).toISOString()}: ${damage}`;
 }
 
 async function isWhole({ trees }: Cache, id: TreeId): Promise<boolean> {

@@ -1,7 +1,7 @@
 import { promises as fs } from "node:fs";
 import { type Clock, errnoOf, type Logger, startWorker, unlessMissing, WorkerHost } from "../base/index.ts";
 import type { Cache, TreeId, TreeRecord } from "../cache/index.ts";
-import { findStandingDamage } from "./standing-damage.ts";
+import { describeMark, findStandingDamage } from "./standing-damage.ts";
 import { checkReferences, UNREADABLE } from "./state-check.ts";
 import type { Fault, MeasuredKind, TreePart, VerifyCounts, VerifyEvent, VerifyWorkerCalls } from "./verify-calls.ts";
 
@@ -117,8 +117,10 @@ export class Verifier {
       const record = await trees.record(fault.id);
       if (record?.createdAt !== before.get(fault.id)?.createdAt) return [];
       this.#log.error("a tree shows wrong files", { tree: fault.id, reason: fault.says });
-      await trees.markDamaged(fault.id, fault.says);
-      return [{ ...fault, reference: record?.references.at(-1) }];
+      const isNews = record?.damage !== fault.says;
+      if (isNews) await trees.markDamaged(fault.id, fault.says);
+      const says = isNews ? fault.says : describeMark(record);
+      return [{ ...fault, says, reference: record?.references.at(-1) }];
     }
     const moved = movesAside && !fault.isKept ? await this.#moveAside(fault) : [];
     const what = fault.kind === "blob" ? "a blob is wrong" : "an unpacked layer is wrong";
