@@ -65,9 +65,13 @@ export class GrowingFileReader {
     freeBuffers([this.#buffer]);
   }
 
+  get isAbandoned(): boolean {
+    return Atomics.load(this.#cells, OUTCOME) === ABANDONED;
+  }
+
   /** Throws "cancelled" once the file is abandoned, also while what was read of it is still worked on. */
   throwIfAbandoned(): void {
-    if (Atomics.load(this.#cells, OUTCOME) !== ABANDONED) return;
+    if (!this.isAbandoned) return;
     throw new DriverError("cancelled", "the layer's download was given up");
   }
 

@@ -57,3 +57,44 @@ test("after the thread was lost, what is left of its pulls is unavailable, and n
   stop.abort();
   await ended;
 });
+
+test("of a pull's layers the one that began first is unpacked first", async (t) => {
+  using area = createUnpackArea();
+  const start = () => startWorker("unpack-worker", new URL("./unpack-worker.ts", import.meta.url), undefined);
+  const host = new WorkerHost<UnpackWorkerCalls>({ start, idleMs: 60_000, clock: systemClock });
+  t.after(() => host.close());
+  const tar = tarOf({ name: "t/f", data: Buffer.alloc(8 * 2 ** 20) });
+  const most = { maxBytes: 2 ** 30, maxEntries: 1e3 };
+  // One for both files: their bytes come at the same moment.
+  const growth = new Growth();
+  const ended: string[] = [];
+  host.call("hold", { pull: "one", limits: most }).catch(() => undefined);
+  const unpack = async (name: string, bytes: Buffer) => {
+    const [file, folder] = [join(area.folder, name), join(area.folder, `${name}-folder`)];
+    writeFileSync(file, bytes);
+    mkdirSync(folder);
+    const job = {
+      pull: "one",
+      file,
+      way: "artifact",
+      growth: growth.shared,
+      folder,
+      indexFile: `${folder}.index`,
+    } as const;
+    const how = { what: "the layer", limits: most, uncompressedDigest: undefined, isDurable: true };
+    await host.call("unpack", { ...job, ...how }).finally(() => ended.push(name));
+  };
+  // Its first header is damaged, so that it fails with its first part.
+  const unpackings = [unpack("large", tar), unpack("broken", Buffer.alloc(tar.length, "x"))];
+  const both = Promise.allSettled(unpackings);
+  // This is answered once both have begun.
+  const stop = new AbortController();
+  const held = host.call("hold", { pull: "two", limits: most }, { signal: stop.signal });
+  stop.abort();
+  await assert.rejects(held);
+  growth.advance(tar.length);
+  growth.complete();
+  const outcomes = (await both).map(({ status }) => status);
+  assert.deepEqual(outcomes, ["fulfilled", "rejected"]);
+  assert.deepEqual(ended, ["large", "broken"]);
+});

@@ -25,6 +25,8 @@ export interface UnpackOptions {
   readonly uncompressedDigest: Digest | undefined;
   /** Whether the index says what each file's content hashes to. Else no file would pass a check of later. */
   readonly hashesFiles: boolean;
+  /** Called when a part of the tar is there: it is unpacked when the promise has resolved, or at once. */
+  readonly takeTurn: () => Promise<void> | undefined;
   /** Called between two parts of the tar: throws what ends the unpacking. */
   readonly throwIfUnwanted: () => void;
 }
@@ -71,11 +73,14 @@ export async function unpackLayer(options: UnpackOptions): Promise<UnpackedLayer
 }
 
 async function readTar(options: UnpackOptions, source: ByteSource, reader: TarReader): Promise<void> {
-  const { uncompressedDigest: expected, throwIfUnwanted } = options;
+  const { uncompressedDigest: expected, takeTurn, throwIfUnwanted } = options;
   const hash = expected === undefined ? undefined : createHash(digestParts(expected).algorithm);
   const packing = await packingOf(source);
   let size = 0;
   for await (const part of decompress(source, packing)) {
+    // To wait for nothing would take as long as a small part does.
+    const turn = takeTurn();
+    if (turn !== undefined) await turn;
     throwIfUnwanted();
     for (const budget of options.budgets) budget.takeTarBytes(part.length);
     hash?.update(part);
