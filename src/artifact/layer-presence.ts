@@ -44,7 +44,7 @@ export class LayerPresence {
     const { layout, blobs, signal } = this.#options;
     using hasher = new FileHasher({ signal });
     const form = formOf(kind);
-    if (form === "blob") return blobs.isWhole(digest, hasher);
+    if (form === "blob") return await blobs.isWhole(digest, hasher);
     let faults = 0;
     const indexFile = layout.layerIndex(digest, form);
     const folder = layout.layerFolder(digest, form);

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { useSmallDisk, whyNoSmallDisk } from "../../test/helpers/small-disk.ts";
 import { useTempFolder } from "../../test/helpers/temp-folder.ts";
-import { FileHasher } from "./file-hasher.ts";
+import { FileHasher, isUnreadable } from "./file-hasher.ts";
 
 const never = new AbortController().signal;
 
@@ -37,6 +37,17 @@ test("what is no file is an error, and never waited for or followed", async (t) 
   using hasher = new FileHasher({ signal: never });
   for (const name of ["link", "folder", "fifo", "missing"])
     await assert.rejects(hasher.hash(Buffer.from(at(name))), name);
+});
+
+test("only a file's or a disk's fault makes a file unreadable, and no mistake of the caller's", async (t) => {
+  const large = join(useTempFolder(t), "large");
+  writeFileSync(large, Buffer.alloc(2 * 1024 * 1024));
+  const hasher = new FileHasher({ signal: never });
+  const isTold = (isFault: boolean) => (error: unknown) => isUnreadable(error) === isFault;
+  await assert.rejects(hasher.hash(Buffer.from(`${large}.not`)), isTold(true));
+  const hashing = hasher.hash(Buffer.from(large));
+  hasher[Symbol.dispose]();
+  await assert.rejects(hashing, isTold(false));
 });
 
 test("hashing ends in the middle of a file when it is cancelled", async (t) => {

@@ -75,5 +75,8 @@ export class FileHasher implements Disposable {
 
 /** Whether it was the file's or the disk's fault that something could not be read, and not that nobody wants it any more. */
 export function isUnreadable(error: unknown): boolean {
-  return error instanceof DriverError ? error.kind === "corrupt" : errnoOf(error) !== undefined;
+  if (error instanceof DriverError) return error.kind === "corrupt";
+  const errno = errnoOf(error);
+  // The runtime's own codes tell of mistakes in a call.
+  return errno !== undefined && !errno.startsWith("ERR_");
 }
