@@ -82,6 +82,23 @@ for (const isDurable of [true, false]) {
   });
 }
 
+test("a tree is kept from being evicted until it is committed", async (t) => {
+  const cache = await useDataDir(t).open();
+  const id = "1".repeat(64) as TreeId;
+  const facts = { manifest: descriptor.digest, bytes: 0, inodes: 1, layers: [] };
+  const held: number[] = [];
+  const mend = async () => void held.push(cache.leases.count(id));
+  await cache.withStaging(async (staging) => {
+    for (const name of ["first", "again"]) {
+      const folder = join(staging, name);
+      mkdirSync(folder);
+      await cache.commitTree(id, folder, facts, mend);
+      await cache.trees.markDamaged(id, "wrong bytes");
+    }
+  });
+  assert.deepEqual(held, [1]);
+});
+
 test("content is there as a file or as a folder, not as the other", async (t) => {
   const cache = await useDataDir(t).open();
   const { layout, blobs } = cache;

@@ -145,7 +145,7 @@ export class Cache {
   async commitTree(id: TreeId, staged: string, facts: TreeFacts, mend?: MendTree): Promise<Tree> {
     await this.#syncFileSystem(staged);
     using _ = await this.leases.hold(id);
-    return this.#committing.run(id, async () => {
+    return await this.#committing.run(id, async () => {
       const found = await this.trees.find(id);
       if (found !== undefined && found.damage === undefined) return found;
       const tree = await this.trees.commit(id, staged, facts, async (from, to) => {
