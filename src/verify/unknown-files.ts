@@ -1,14 +1,15 @@
-import { lstatSync, type Stats } from "node:fs";
+import type { Stats } from "node:fs";
 import { type FileHasher, isUnreadable } from "../base/index.ts";
 import type { Layout, UnpackWay } from "../cache/index.ts";
-import { digestParts } from "../oci/index.ts";
+import { type Digest, digestParts } from "../oci/index.ts";
 import { LayerIndexReader } from "../unpack/index.ts";
 import type { KnownInodes, TreeCheckOptions } from "./tree-check.ts";
 import type { TreeFaults } from "./tree-faults.ts";
 import { below } from "./tree-walk.ts";
-import type { TreeToVerify } from "./verify-calls.ts";
+import type { TreePart, TreeToVerify } from "./verify-calls.ts";
 
-const WAYS: readonly UnpackWay[] = ["artifact", "image"];
+/** Whatever an image's layer holds, it also holds as an artifact's. */
+const KINDS = ["file", "folder"] as const;
 /** In which stat tells what a file takes. */
 const DISK_USE_UNIT = 512;
 /** A minute's worth of reading, at least. */
@@ -22,6 +23,7 @@ export function isMostlyHoles({ size, blocks }: Stats): boolean {
 /** Files of a tree of which is not known what they should hold: any of them may hold what anything in its layers does. */
 export class UnknownFiles {
   readonly #tree: TreeToVerify;
+  readonly #parts: readonly TreePart[] | undefined;
   readonly #layout: Layout;
   readonly #inodes: KnownInodes;
   readonly #hasher: FileHasher;
@@ -31,8 +33,9 @@ export class UnknownFiles {
   #unread = 0;
   #canTell = true;
 
-  constructor({ tree, layout, hasher, ...inodes }: TreeCheckOptions) {
+  constructor({ tree, parts, layout, hasher, ...inodes }: TreeCheckOptions) {
     this.#tree = tree;
+    this.#parts = parts;
     this.#layout = layout;
     this.#inodes = inodes;
     this.#hasher = hasher;
@@ -78,25 +81,35 @@ export class UnknownFiles {
   /** Takes out what the tree's layers hold; false if not all of them can be asked, so that nothing is known of the rest. */
   #removeKnown(): boolean {
     let canTell = true;
-    for (const digest of this.#tree.layers) {
+    for (const { digest, kind } of this.#asked()) {
       const { algorithm, hex } = digestParts(digest);
-      if (algorithm === "sha256") this.#files.delete(hex);
-      const indexes = WAYS.map((way) => this.#layout.layerIndex(digest, way)).filter(isThere);
-      for (const index of indexes) if (!this.#removeListed(index)) canTell = false;
-      // A blob's own digest tells, whether or not it is there, if it is a sha256.
-      if (indexes.length === 0 && (algorithm !== "sha256" || !isThere(this.#layout.blob(digest)))) canTell = false;
+      if (kind === "file" && algorithm === "sha256") this.#files.delete(hex);
+      else if (kind === "file" || !this.#removeListed(this.#layout.layerIndex(digest, wayOf(kind)))) canTell = false;
     }
     return canTell || this.#files.size === 0;
   }
 
+  /**
+   * What the tree may be made of. Where nothing says how a layer is used, it may be in every way: that its blob is in the
+   * cache, or that it is unpacked for images, may be for the sake of other trees.
+   */
+  *#asked(): Generator<{ readonly digest: Digest; readonly kind: TreePart["kind"] }> {
+    if (this.#parts === undefined)
+      for (const digest of this.#tree.layers) for (const kind of KINDS) yield { digest, kind };
+    else for (const { descriptor, kind } of this.#parts) yield { digest: descriptor.digest, kind };
+  }
+
+  /** False where there is no index, or one that does not say the hash of all that a whole file holds. */
   #removeListed(indexFile: string): boolean {
     try {
       using index = new LayerIndexReader(indexFile);
+      let isSaid = true;
       for (const row of index.rows()) {
         const hash = index.contentHash(row)?.toString("hex");
         if (hash !== undefined) this.#files.delete(hash);
+        else if (row.isSparse) isSaid = false;
       }
-      return true;
+      return isSaid;
     } catch (error) {
       if (!isUnreadable(error)) throw error;
       return false;
@@ -104,6 +117,6 @@ export class UnknownFiles {
   }
 }
 
-function isThere(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+function wayOf(kind: "folder" | "image"): UnpackWay {
+  return kind === "folder" ? "artifact" : "image";
 }
