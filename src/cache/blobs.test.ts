@@ -13,6 +13,8 @@ import {
 import { test } from "node:test";
 import { useDataDir } from "../../test/helpers/data-dir.ts";
 import { watchDisk } from "../../test/helpers/disk-calls.ts";
+import { useImmutable, whyNoImmutable } from "../../test/helpers/immutable.ts";
+import { FileHasher } from "../base/index.ts";
 import { digestOf } from "../oci/index.ts";
 import { Blobs } from "./blobs.ts";
 
@@ -52,6 +54,16 @@ test("what is no file is no blob", async (t) => {
   const folder = digestOf(Buffer.from("folder"));
   mkdirSync(layout.blob(folder));
   assert.equal(await blobs.has({ digest: folder, size: statSync(layout.blob(folder)).size }), false);
+});
+
+test("a whole blob whose mode is right is whole, also where that could not be set", {
+  skip: whyNoImmutable(),
+}, async (t) => {
+  const { blobs, layout } = await useDataDir(t).open();
+  await blobs.put(digest, bytes);
+  using _ = useImmutable(layout.blob(digest));
+  using hasher = new FileHasher({ signal: new AbortController().signal });
+  assert.equal(await blobs.isWhole(digest, hasher), true);
 });
 
 test("a blob that lost its bytes is reported and gone, its links stay", async (t) => {

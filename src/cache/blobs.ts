@@ -25,6 +25,7 @@ import type { Layout } from "./layout.ts";
 
 /** The mode of all blobs: trees link to them, and any user of a pod may read them. */
 export const BLOB_MODE = 0o644;
+const MODE_BITS = 0o7777;
 
 /** The blobs on disk, each once, by digest: manifests, configs and file layers. Used on the main and the pull thread. */
 export class Blobs {
@@ -58,7 +59,8 @@ export class Blobs {
     const path = this.#layout.blob(digest);
     try {
       if ((await hasher.hash(Buffer.from(path), algorithm)).hex !== hex) return false;
-      chmodSync(path, BLOB_MODE);
+      // Where the mode is right it may be that nobody can set it.
+      if ((lstatSync(path).mode & MODE_BITS) !== BLOB_MODE) chmodSync(path, BLOB_MODE);
       return true;
     } catch (error) {
       if (!isUnreadable(error)) throw error;

@@ -12,5 +12,6 @@ export type { LayerRow } from "./layer-row.ts";
 export { isOlderIndex } from "./older-index.ts";
 export { cleanTitle, requirePathLimits } from "./paths.ts";
 export { quoteName } from "./refusal.ts";
+export { setRight } from "./set-right.ts";
 export { MAX_ENTRIES, UnpackBudget, type UnpackLimits } from "./unpack-budget.ts";
 export { type UnpackedLayer, type UnpackOptions, type UnpackWay, unpackLayer } from "./unpack-layer.ts";

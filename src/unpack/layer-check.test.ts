@@ -16,6 +16,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { paxEntry, tarEntry, tarOf } from "../../test/fixtures/tar-builder.ts";
 import { createUnpackArea, unpackBytes } from "../../test/fixtures/unpacking.ts";
+import { useImmutable, whyNoImmutable } from "../../test/helpers/immutable.ts";
 import { FileHasher } from "../base/index.ts";
 import { checkLayer } from "./layer-check.ts";
 import { writeLayerIndex } from "./layer-index-file.ts";
@@ -174,6 +175,18 @@ test("a check sets modes right if it is to, and tells them all the same", async 
     "d/file has mode 0600 instead of 0644",
   ]);
   assert.deepEqual(modes, [0o755, 0o644]);
+});
+
+test("a mode that cannot be set right is told, and nothing else", { skip: whyNoImmutable() }, async () => {
+  using undo = new DisposableStack();
+  const harm = (root: string) => {
+    chmodSync(join(root, "d/file"), 0o600);
+    undo.use(useImmutable(join(root, "d/file")));
+  };
+  assert.deepEqual(await faultsAfter(harm, () => undo.dispose()), [
+    "d/file has mode 0600 instead of 0644, and cannot be set right (EPERM)",
+    "d/hard has mode 0600 instead of 0644, and cannot be set right (EPERM)",
+  ]);
 });
 
 test("an index of a driver that did not note what symlinks lead to is right with any target", async () => {

@@ -12,6 +12,7 @@ import {
 import { KnownNames, namesOnDisk } from "./known-names.ts";
 import { LayerIndexReader } from "./layer-index-reader.ts";
 import type { LayerRow } from "./layer-row.ts";
+import { setRight } from "./set-right.ts";
 
 const SLASH = Buffer.from("/");
 const MODE_BITS = 0o7777;
@@ -41,7 +42,7 @@ export interface LayerCheckOptions {
   readonly indexFile: string;
   readonly folder: string;
   readonly hasher: FileHasher;
-  /** Whether modes that differ are set right. They are told all the same. */
+  /** Whether modes that differ are set right. They are told all the same, also those that cannot be. */
   readonly setsModes: boolean;
   /** Told of each file whose content is right, once for each of its names that was hashed. */
   readonly onSound?: (inode: number) => void;
@@ -94,8 +95,9 @@ async function faultOf(place: Place, checker: Checker): Promise<FoundFault | und
   if (says !== undefined) return { kind: "bytes", says, inode };
   const mode = found.mode & MODE_BITS;
   if (mode === row.mode) return undefined;
-  if (checker.setsModes) withShortPath(path, (short) => chmodSync(short, row.mode));
-  return { kind: "mode", says: `has ${describeModes(mode, row.mode)}`, inode };
+  const setMode = () => withShortPath(path, (short) => chmodSync(short, row.mode));
+  const rest = checker.setsModes ? setRight(setMode) : "";
+  return { kind: "mode", says: `has ${describeModes(mode, row.mode)}${rest}`, inode };
 }
 
 /** What is wrong with a file's content; whoever listens is told if nothing is. */

@@ -1,10 +1,10 @@
 import { chmodSync, lstatSync, renameSync, type Stats } from "node:fs";
 import { opendir } from "node:fs/promises";
 import { join } from "node:path";
-import { type CallContext, errnoOf, FileHasher, isUnreadable } from "../base/index.ts";
+import { type CallContext, errnoOf, FileHasher, isUnreadable, withShortPath } from "../base/index.ts";
 import { BLOB_MODE, createLayout, type Layout } from "../cache/index.ts";
 import { type Digest, digestParts, parseDigest } from "../oci/index.ts";
-import { checkLayer, describeModes, isOlderIndex, type LayerFault, quoteName } from "../unpack/index.ts";
+import { checkLayer, describeModes, isOlderIndex, type LayerFault, quoteName, setRight } from "../unpack/index.ts";
 import { InodeSet } from "./inode-set.ts";
 import { checkTree } from "./tree-check.ts";
 import { below } from "./tree-walk.ts";
@@ -60,19 +60,18 @@ export class VerifyRun {
     if (found === undefined) return;
     this.#counts.blobs++;
     const says = await this.#blobFault(path, digest);
+    if (says === undefined) this.#sound.add(found.ino);
     const mode = found.mode & MODE_BITS;
+    if ((says === undefined && mode === BLOB_MODE) || lookAt(path)?.ino !== found.ino) return;
     if (says !== undefined) {
-      if (lookAt(path)?.ino !== found.ino) return;
       this.#wrong.add(found.ino);
       this.#wrongBlobs.add(digest);
       this.#tell({ kind: "blob", digest, inode: found.ino, isKept: false, says });
       return;
     }
-    this.#sound.add(found.ino);
-    if (mode === BLOB_MODE) return;
     this.#changed.add(found.ino);
-    if (this.#job.repairs) chmodSync(path, BLOB_MODE);
-    const text = `has ${describeModes(mode, BLOB_MODE)}`;
+    const rest = this.#job.repairs ? setRight(() => chmodSync(path, BLOB_MODE)) : "";
+    const text = `has ${describeModes(mode, BLOB_MODE)}${rest}`;
     this.#tell({ kind: "blob", digest, inode: found.ino, isKept: true, says: text });
   }
 
@@ -111,21 +110,18 @@ export class VerifyRun {
       onFault: (fault) => {
         const { kind, inode } = fault;
         if (inode !== undefined) (kind === "mode" ? this.#changed : this.#wrong).add(inode);
-        faults.add(fault);
-        if (kind === "extra" && this.#job.repairs) this.#moveAside(below(Buffer.from(folder), fault.path));
+        const isNeedless = kind === "extra" && this.#job.repairs;
+        const rest = isNeedless ? this.#moveAside(below(Buffer.from(folder), fault.path)) : "";
+        faults.add({ ...fault, says: fault.says + rest });
       },
     });
     if (faults.count > 0 && lookAt(indexFile)?.ino === before.ino)
       this.#tell({ kind: "layer", digest, way, inode: before.ino, ...faults.told });
   }
 
-  /** What nobody needs; its path may be too long for that. */
-  #moveAside(path: Buffer): void {
-    try {
-      renameSync(path, this.#layout.damagedFile());
-    } catch (error) {
-      if (!["ENOENT", "ENAMETOOLONG"].includes(errnoOf(error) ?? "")) throw error;
-    }
+  /** What nobody needs; if it cannot be, what the fault's text says of that. */
+  #moveAside(path: Buffer): string {
+    return setRight(() => withShortPath(path, (short) => renameSync(short, this.#layout.damagedFile())));
   }
 
   async #checkTree(tree: TreeToVerify): Promise<void> {

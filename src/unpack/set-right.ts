@@ -1,0 +1,15 @@
+import { errnoOf } from "../base/index.ts";
+
+/** Sets right what a fault is about; what is to be added to the fault's text: why it could not be, or nothing. */
+export function setRight(work: () => void): string {
+  try {
+    work();
+    return "";
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === undefined) throw error;
+    // What went meanwhile needs nothing.
+    if (code === "ENOENT") return "";
+    return `, and cannot be set right (${code})`;
+  }
+}
