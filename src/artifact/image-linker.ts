@@ -1,5 +1,5 @@
 import { chmodSync, lstatSync, mkdirSync } from "node:fs";
-import { withShortPath } from "../base/index.ts";
+import { below, withShortPath } from "../base/index.ts";
 import type { Digest } from "../oci/index.ts";
 import { LayerIndexReader, LayerMerge, type MergedEntry, type UnpackBudget } from "../unpack/index.ts";
 import { copyFacts, FileLinker } from "./file-linker.ts";
@@ -14,7 +14,6 @@ export interface ImageLayer {
 }
 
 const FOLDER_MODE = 0o755;
-const SLASH = Buffer.from("/");
 
 /**
  * Puts an image's tree together in a fresh folder: its layers' indexes are merged in memory, the lowest first, then what is
@@ -96,8 +95,4 @@ export class ImageLinker implements Disposable {
 function copyFolderFacts(source: Buffer, target: Buffer): void {
   const found = withShortPath(source, (path) => lstatSync(path, { bigint: true }));
   withShortPath(target, (path) => copyFacts(found, path));
-}
-
-function below(folder: Buffer, path: Buffer): Buffer {
-  return path.length === 0 ? folder : Buffer.concat([folder, SLASH, path]);
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { lstatSync, readdirSync, readlinkSync, renameSync, type Stats } from "node:fs";
-import { errnoOf, withShortPath } from "../base/index.ts";
+import { below, errnoOf, withShortPath } from "../base/index.ts";
 import { copyFacts } from "./file-linker.ts";
 
 /** What a mend works with; all of it lies on one file system. */
@@ -81,8 +81,4 @@ function lookAt(path: Buffer): Stats | undefined {
     if (errnoOf(error) === "ENOENT") return undefined;
     throw error;
   }
-}
-
-function below(folder: Buffer, name: Buffer): Buffer {
-  return Buffer.concat([folder, Buffer.from("/"), name]);
 }

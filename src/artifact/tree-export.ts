@@ -13,7 +13,7 @@ import {
   type Stats,
   symlinkSync,
 } from "node:fs";
-import { DriverError, errnoOf, withShortPath } from "../base/index.ts";
+import { below, DriverError, errnoOf, withShortPath } from "../base/index.ts";
 import { quoteName } from "../unpack/index.ts";
 import { copyFacts } from "./file-linker.ts";
 
@@ -160,8 +160,4 @@ function lookAt(path: Buffer): Stats | undefined {
 
 function factsOf(path: Buffer): BigIntStats {
   return withShortPath(path, (short) => lstatSync(short, { bigint: true }));
-}
-
-function below(folder: Buffer, name: Buffer): Buffer {
-  return Buffer.concat([folder, SLASH, name]);
 }

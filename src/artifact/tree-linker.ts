@@ -1,5 +1,5 @@
 import { chmodSync, lstatSync, mkdirSync, readdirSync, renameSync, utimesSync } from "node:fs";
-import { DriverError, errnoOf, withShortPath } from "../base/index.ts";
+import { below, DriverError, errnoOf, withShortPath } from "../base/index.ts";
 import {
   isBelow,
   LayerIndexReader,
@@ -222,8 +222,4 @@ function requireWithin(title: Buffer, row: LayerRow): void {
 /** Whether the layer's tar had no entry for this folder. */
 function isImplied(row: LayerRow): boolean {
   return row.type === "folder" && row.mtime === undefined;
-}
-
-function below(folder: Buffer, path: Buffer): Buffer {
-  return path.length === 0 ? folder : Buffer.concat([folder, SLASH, path]);
 }

@@ -1,5 +1,6 @@
 export { afterTurn } from "./after-turn.ts";
 export { allEnded } from "./all-ended.ts";
+export { below } from "./below.ts";
 export { type ByteRange, ByteRanges } from "./byte-ranges.ts";
 export { type Clock, sleep, systemClock } from "./clock.ts";
 export { counted } from "./counted.ts";

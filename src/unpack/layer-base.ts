@@ -1,3 +1,4 @@
+import { below } from "../base/index.ts";
 import type { LayerIndexReader } from "./layer-index-reader.ts";
 import { requirePathLimits } from "./paths.ts";
 
@@ -15,7 +16,7 @@ export function layerBase(index: LayerIndexReader, title: Buffer, movesBelow: bo
 /** An entry's path in the tree. Throws "refused" where the folder makes it too long or too deep. */
 export function movedBelow(base: Buffer, path: Buffer): Buffer {
   if (base.length === 0) return path;
-  return path.length === 0 ? base : requirePathLimits(Buffer.concat([base, SLASH, path]));
+  return path.length === 0 ? base : requirePathLimits(below(base, path));
 }
 
 /** Whether a path is in a folder, or further down. */

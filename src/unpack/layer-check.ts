@@ -1,9 +1,10 @@
 import { hash } from "node:crypto";
 import { chmodSync, lstatSync, readlinkSync, type Stats } from "node:fs";
 import {
+  below,
   counted,
-  DriverError,
   describeError,
+  DriverError,
   errnoOf,
   type FileHasher,
   isUnreadable,
@@ -14,7 +15,6 @@ import { LayerIndexReader } from "./layer-index-reader.ts";
 import type { LayerRow } from "./layer-row.ts";
 import { setRight } from "./set-right.ts";
 
-const SLASH = Buffer.from("/");
 const MODE_BITS = 0o7777;
 /** The mark of a folder's name. */
 const FOLDER = 1;
@@ -143,10 +143,6 @@ async function hasBytes({ row, path, index }: Place, hasher: FileHasher): Promis
   const wanted = row.isSparse ? sparse?.hash : index.contentHash(row);
   if (wanted === undefined) return true;
   return (await hasher.hash(path, "sha256", sparse?.ranges)).hex === wanted.toString("hex");
-}
-
-function below(folder: Buffer, path: Buffer): Buffer {
-  return path.length === 0 ? folder : Buffer.concat([folder, SLASH, path]);
 }
 
 function isFolder(path: Buffer): boolean {

@@ -1,4 +1,4 @@
-import { errnoOf } from "../base/index.ts";
+import { errnoOf, isUnreadable } from "../base/index.ts";
 
 /** Sets right what a fault is about; what is to be added to the fault's text: why it could not be, or nothing. */
 export function setRight(work: () => void): string {
@@ -6,8 +6,8 @@ export function setRight(work: () => void): string {
     work();
     return "";
   } catch (error) {
+    if (!isUnreadable(error)) throw error;
     const code = errnoOf(error);
-    if (code === undefined) throw error;
     // What went meanwhile needs nothing.
     if (code === "ENOENT") return "";
     return `, and cannot be set right (${code})`;

@@ -1,7 +1,7 @@
 import { type Dir, lstatSync, opendirSync, type Stats } from "node:fs";
 import { lstat } from "node:fs/promises";
 import { join } from "node:path";
-import { errnoOf, withShortPath } from "../base/index.ts";
+import { below, errnoOf, withShortPath } from "../base/index.ts";
 import { isDamagedName } from "../cache/index.ts";
 import { InodeSet } from "./inode-set.ts";
 import type { DiskKind, MeasuredKind } from "./verify-calls.ts";
@@ -114,8 +114,4 @@ function openFolder(path: Buffer): Dir | undefined {
     if (["ENOENT", "ENOTDIR"].includes(errnoOf(error) ?? "")) return undefined;
     throw error;
   }
-}
-
-function below(folder: Buffer, name: Buffer): Buffer {
-  return Buffer.concat([folder, Buffer.from("/"), name]);
 }

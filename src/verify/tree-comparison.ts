@@ -1,12 +1,12 @@
 import { readlinkSync, type Stats } from "node:fs";
-import { DriverError, errnoOf, isUnreadable, withShortPath } from "../base/index.ts";
+import { below, DriverError, errnoOf, isUnreadable, withShortPath } from "../base/index.ts";
 import { BLOB_MODE } from "../cache/index.ts";
 import { digestParts } from "../oci/index.ts";
 import { Column, describeModes, KnownNames } from "../unpack/index.ts";
 import type { TreeCheckOptions } from "./tree-check.ts";
 import { entriesOf, imageEntries, type TreeEntry } from "./tree-entries.ts";
 import { TreeFaults } from "./tree-faults.ts";
-import { below, FOLDER, LOST_FOLDER, lookAt, OTHER, Turns } from "./tree-walk.ts";
+import { FOLDER, LOST_FOLDER, lookAt, OTHER, Turns } from "./tree-walk.ts";
 import { isMostlyHoles, type UnknownFiles } from "./unknown-files.ts";
 
 type FolderEntry = TreeEntry & { readonly type: "folder" };

@@ -1,3 +1,4 @@
+import { below } from "../base/index.ts";
 import { BLOB_MODE, type Layout } from "../cache/index.ts";
 import { LayerIndexReader, LayerMerge, layerBase, movedBelow } from "../unpack/index.ts";
 import type { TreePart } from "./verify-calls.ts";
@@ -65,8 +66,4 @@ export function* imageEntries(parts: readonly TreePart[], layout: Layout): Gener
 function* impliedFolders(path: Buffer): Generator<TreeEntry> {
   for (let end = path.indexOf(SLASH); end !== -1; end = path.indexOf(SLASH, end + 1))
     yield { type: "folder", path: path.subarray(0, end), source: undefined };
-}
-
-function below(folder: Buffer, path: Buffer): Buffer {
-  return path.length === 0 ? folder : Buffer.concat([folder, SLASH, path]);
 }

@@ -1,6 +1,6 @@
 import { lstatSync, type Stats } from "node:fs";
 import { lstat } from "node:fs/promises";
-import { withShortPath } from "../base/index.ts";
+import { below, withShortPath } from "../base/index.ts";
 import { type KnownNames, namesOnDisk } from "../unpack/index.ts";
 
 /** What is known of a name in a tree, as a mark: a folder that is there; one that is not; anything else. */
@@ -59,8 +59,4 @@ export async function walkTree(
 /** What is at a path below a folder; undefined if nothing is. */
 export function lookAt(path: Buffer): Stats | undefined {
   return withShortPath(path, (short) => lstatSync(short, { throwIfNoEntry: false }));
-}
-
-export function below(folder: Buffer, path: Buffer): Buffer {
-  return path.length === 0 ? folder : Buffer.concat([folder, Buffer.from("/"), path]);
 }

@@ -1,11 +1,10 @@
 import type { Stats } from "node:fs";
-import { type FileHasher, isUnreadable } from "../base/index.ts";
+import { below, type FileHasher, isUnreadable } from "../base/index.ts";
 import type { Layout, UnpackWay } from "../cache/index.ts";
 import { type Digest, digestParts } from "../oci/index.ts";
 import { LayerIndexReader } from "../unpack/index.ts";
 import type { KnownInodes, TreeCheckOptions } from "./tree-check.ts";
 import type { TreeFaults } from "./tree-faults.ts";
-import { below } from "./tree-walk.ts";
 import type { TreePart, TreeToVerify } from "./verify-calls.ts";
 
 /** Whatever an image's layer holds, it also holds as an artifact's. */

@@ -1,13 +1,12 @@
 import { chmodSync, lstatSync, renameSync, type Stats } from "node:fs";
 import { opendir } from "node:fs/promises";
 import { join } from "node:path";
-import { type CallContext, errnoOf, FileHasher, isUnreadable, withShortPath } from "../base/index.ts";
+import { below, type CallContext, errnoOf, FileHasher, isUnreadable, withShortPath } from "../base/index.ts";
 import { BLOB_MODE, createLayout, type Layout } from "../cache/index.ts";
 import { type Digest, digestParts, parseDigest } from "../oci/index.ts";
 import { checkLayer, describeModes, isOlderIndex, type LayerFault, quoteName, setRight } from "../unpack/index.ts";
 import { InodeSet } from "./inode-set.ts";
 import { checkTree } from "./tree-check.ts";
-import { below } from "./tree-walk.ts";
 import type { Fault, TreePart, TreeToVerify, VerifyCounts, VerifyJob, VerifyWorkerCalls } from "./verify-calls.ts";
 
 type VerifyContext = CallContext<VerifyWorkerCalls["verify"]>;
