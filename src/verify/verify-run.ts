@@ -6,7 +6,7 @@ import { BLOB_MODE, createLayout, type Layout } from "../cache/index.ts";
 import { type Digest, digestParts, parseDigest } from "../oci/index.ts";
 import { checkLayer, describeModes, isOlderIndex, type LayerFault, quoteName, setRight } from "../unpack/index.ts";
 import { InodeSet } from "./inode-set.ts";
-import { checkTree } from "./tree-check.ts";
+import { checkTree, type TreeCheckOutcome } from "./tree-check.ts";
 import type { Fault, TreePart, TreeToVerify, VerifyCounts, VerifyJob, VerifyWorkerCalls } from "./verify-calls.ts";
 
 type VerifyContext = CallContext<VerifyWorkerCalls["verify"]>;
@@ -132,7 +132,8 @@ export class VerifyRun {
     const { signal } = this.#context;
     const inodes = { sound: this.#sound, wrong: this.#wrong, changed: this.#changed };
     const how = { layout: this.#layout, hasher: this.#hasher, signal };
-    const outcome = await checkTree({ tree, parts: await this.#partsOf(tree), ...how, ...inodes });
+    const parts = await this.#partsOf(tree);
+    const outcome = await checkTree({ tree, parts, ...how, ...inodes }).catch(unreadable);
     // What is damaged as a whole is told so: that nothing is there to compare it with is no news.
     if (!tree.isMarked) this.#counts.unknownFiles += outcome.unknownFiles;
     if (lookAt(folder)?.ino !== before.ino) return;
@@ -188,6 +189,12 @@ function digestFrom(algorithm: string, hex: string): Digest | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** What is told of a tree that the disk does not tell all of. */
+function unreadable(error: unknown): TreeCheckOutcome {
+  if (!isUnreadable(error)) throw error;
+  return { says: `cannot be read (${errnoOf(error)})`, unknownFiles: 0 };
 }
 
 function lookAt(path: string): Stats | undefined {
