@@ -58,7 +58,7 @@ const CACHE_COMMANDS: Readonly<Record<string, Command>> = {
     run: runCachePrune,
   },
   verify: {
-    summary: "read all of the cache and compare it with its digests",
+    summary: "read all of the cache, compare it with its digests, and trees with what they are made of",
     usage: FLAGS,
     examples: ["cache verify --repair"],
     options: cacheVerifyOptions,

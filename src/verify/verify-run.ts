@@ -176,7 +176,7 @@ class LayerFaults {
 
   get told() {
     const { path, says = "" } = this.#first ?? { path: Buffer.alloc(0) };
-    const first = path.length === 0 ? says : `holds ${quoteName(path)}, which ${says}`;
+    const first = path.length === 0 ? says : `is wrong: ${quoteName(path)} ${says}`;
     const more = this.count > 1 ? `; ${this.count} entries of it are wrong` : "";
     return { entries: this.count, isKept: this.#isKept, files: this.#files, says: first + more };
   }

@@ -24,7 +24,7 @@ test("a repair goes on past what cannot be set right, and tells it", {
     const told = (await area.verify(true)).map((fault) => fault.replace(/[0-9a-f]{12,}/g, "…"));
     assert.deepEqual(told.slice(0, 2), [
       "blob sha256:… has mode 0600 instead of 0644, and cannot be set right (EPERM)",
-      'the unpacked layer sha256:… holds "new", which should not be there, and cannot be set right (EPERM)',
+      'the unpacked layer sha256:… is wrong: "new" should not be there, and cannot be set right (EPERM)',
     ]);
     assert.match(told[2] ?? "", /^tree … .*: "model" has another mode than it should$/);
     assert.deepEqual(movedAside(area.dataDir), []);

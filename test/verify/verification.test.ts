@@ -144,7 +144,7 @@ for (const movesAside of [false, true]) {
     const layer = layerOf(area.dataDir, area.folder);
     flipByte(join(layer, "conf/sub/a"));
     const found = await area.verify(movesAside);
-    assert.match(found[0] ?? "", /^the unpacked layer sha256:.* holds "conf\/sub\/a", which has other bytes/);
+    assert.match(found[0] ?? "", /^the unpacked layer sha256:.* is wrong: "conf\/sub\/a" has other bytes/);
     for (const says of found.slice(1)) assert.match(says, /^tree .*: "conf\/sub\/a" has wrong bytes$/);
     assert.equal(found.length, 3);
     assert.equal(existsSync(join(layer, "conf/sub/a")), !movesAside);
@@ -174,7 +174,7 @@ test("bytes that went bad on the disk, below what is in memory of them, are foun
   assert.deepEqual(shown(), [ofFile, ofFolder], "pods see what is in memory");
   const found = await area.verify();
   assert.match(found[0] ?? "", /^blob sha256:.* has other bytes/);
-  assert.match(found[1] ?? "", /^the unpacked layer .* holds "conf\/a", which has other bytes/);
+  assert.match(found[1] ?? "", /^the unpacked layer .* is wrong: "conf\/a" has other bytes/);
   assert.match(found[2] ?? "", /^tree .* and 1 more have wrong bytes$/);
   await area.present("v1");
   assert.deepEqual(shown(), [ofFile, ofFolder]);
@@ -332,7 +332,7 @@ test("an image of several layers is read and mended like artifacts; what its lay
   area.registry.log.clear();
   flipByte(join(area.dataDir, "layers/sha256", `${hexOf(base)}.image/bin/tool`));
   const found = await area.verify(true);
-  assert.match(found[0] ?? "", /^the unpacked layer sha256:.* holds "bin\/tool", which has other bytes/);
+  assert.match(found[0] ?? "", /^the unpacked layer sha256:.* is wrong: "bin\/tool" has other bytes/);
   assert.match(found[1] ?? "", /^tree .*: "bin\/[a-z]+" and 1 more have wrong bytes$/);
   assert.equal((await area.present("image")).damage, undefined);
   for (const name of ["bin/tool", "bin/other", "link"]) assert.equal(readFileSync(join(folder, name), "utf8"), "tool");
