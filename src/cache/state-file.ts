@@ -43,14 +43,15 @@ export class StateFiles {
 
   /**
    * The value that `parse` makes of a state file, or undefined if there is none. What cannot be parsed is reported and
-   * moved aside, then undefined is the answer, too: never silently.
+   * moved aside, then undefined is the answer, too: never silently, and `onCorrupt` is called.
    */
-  async read<T>(path: string, parse: (value: JsonObject) => T): Promise<T | undefined> {
+  async read<T>(path: string, parse: (value: JsonObject) => T, onCorrupt?: () => void): Promise<T | undefined> {
     let text: string | undefined;
     try {
       text = await unlessMissing(fs.readFile(path, "utf8"));
     } catch (error) {
       if (errnoOf(error) !== "EISDIR") throw error;
+      onCorrupt?.();
       await this.#putAside(path, "it is a folder");
     }
     if (text === undefined) return undefined;
@@ -59,6 +60,7 @@ export class StateFiles {
       if (!isJsonObject(value)) throw new Error("it is no JSON object");
       return parse(value);
     } catch (error) {
+      onCorrupt?.();
       await this.#putAside(path, describeError(error));
       return undefined;
     }

@@ -119,10 +119,10 @@ export class Trees {
     return record;
   }
 
-  /** The record of a tree, whether or not its folder is there; a corrupt one is reported and moved aside. */
-  async record(id: TreeId): Promise<TreeRecord | undefined> {
+  /** The record of a tree, whether or not its folder is there; a corrupt one is reported, also to `onCorrupt`, and moved aside. */
+  async record(id: TreeId, onCorrupt?: () => void): Promise<TreeRecord | undefined> {
     const { layout, state } = this.#dataDir;
-    return state.read(layout.treeRecord(id), (value) => ({ ...recordFrom(value), id }));
+    return state.read(layout.treeRecord(id), (value) => ({ ...recordFrom(value), id }), onCorrupt);
   }
 
   /** The ids of all trees that have a record. */

@@ -15,9 +15,13 @@ export async function checkReferences({ layout, state }: DataDir): Promise<reado
       const folder = join(layout.references, repository, kind);
       for (const name of await namesIn(folder)) {
         const path = join(folder, name);
-        const isThere = name.endsWith(".json") && (await unlessMissing(fs.lstat(path))) !== undefined;
-        if (!isThere || (await state.read(path, () => true)) === true) continue;
-        faults.push({ kind: "state", path: relative(layout.dataDir, path), says: UNREADABLE });
+        const fault = { kind: "state", path: relative(layout.dataDir, path), says: UNREADABLE } as const;
+        if (name.endsWith(".json"))
+          await state.read(
+            path,
+            () => true,
+            () => faults.push(fault),
+          );
       }
     }
   }

@@ -95,15 +95,15 @@ export class Verifier {
     await this.#host.close();
   }
 
-  /** The trees that have a record. One that cannot be read is logged and moved aside by whoever reads it. */
+  /** The trees that have a record; one may go meanwhile. What cannot be read is logged and moved aside by whoever reads it. */
   async #records(faults: Fault[]): Promise<KnownTrees> {
     const records = new Map<TreeId, KnownTree>();
     for (const id of await this.#cache.trees.ids()) {
-      const record = await this.#cache.trees.record(id);
-      if (record !== undefined) {
-        const { manifest, inodes, layers, damage, createdAt, damagedAt } = record;
-        records.set(id, { id, manifest, inodes, layers, damage, createdAt, damagedAt });
-      } else faults.push({ kind: "state", path: `trees/${id}.json`, says: UNREADABLE });
+      const onCorrupt = () => faults.push({ kind: "state", path: `trees/${id}.json`, says: UNREADABLE });
+      const record = await this.#cache.trees.record(id, onCorrupt);
+      if (record === undefined) continue;
+      const { manifest, inodes, layers, damage, createdAt, damagedAt } = record;
+      records.set(id, { id, manifest, inodes, layers, damage, createdAt, damagedAt });
     }
     return records;
   }

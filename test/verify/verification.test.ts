@@ -357,6 +357,24 @@ test("state files that cannot be read are told, and made anew by the next publis
   assert.deepEqual(await area.verify(), []);
 });
 
+test("state files that go before they are read are no faults", async () => {
+  await using area = await useTwo();
+  const { state } = area.cache.dataDir;
+  const read = state.read.bind(state);
+  const gone: string[] = [];
+  state.read = async (path, ...rest) => {
+    rmSync(path, { force: true });
+    gone.push(path);
+    return read(path, ...rest);
+  };
+  assert.deepEqual(await area.verify(), []);
+  for (const what of [/\/trees\/[0-9a-f]+\.json$/, /\/tags\//, /\/namespaces\//])
+    assert.ok(
+      gone.some((path) => what.test(path)),
+      String(what),
+    );
+});
+
 test("pulls and removals that go on meanwhile are no faults", async () => {
   await using area = await useVerifier();
   const shared = await folderLayer(
