@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import {
+import fs, {
   chmodSync,
   closeSync,
   mkdirSync,
@@ -12,6 +12,7 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { test } from "node:test";
 import { paxEntry, tarEntry, tarOf } from "../../test/fixtures/tar-builder.ts";
@@ -188,6 +189,28 @@ test("a mode that cannot be set right is told, and nothing else", { skip: whyNoI
     "d/hard has mode 0600 instead of 0644, and cannot be set right (EPERM)",
   ]);
 });
+
+for (const [call, path, says] of [
+  ["readlinkSync", "link", "link cannot be read: EIO"],
+  ["readdirSync", "d", "d cannot be read: EIO"],
+] as const)
+  test(`where the disk fails in one thing (${call}), that is told, and what else is wrong`, async (t) => {
+    const harm = (root: string) => {
+      rmSync(join(root, "empty"));
+      writeFileSync(join(root, "new"), "");
+      const real = fs[call] as (path: fs.PathLike, options: object) => unknown;
+      t.mock.method(fs, call, (at: fs.PathLike, options: object) => {
+        if (at.toString() === join(root, path)) throw Object.assign(new Error("it fails"), { code: "EIO" });
+        return real(at, options);
+      });
+      syncBuiltinESMExports();
+    };
+    t.after(() => {
+      t.mock.restoreAll();
+      syncBuiltinESMExports();
+    });
+    assert.deepEqual((await faultsAfter(harm)).sort(), [says, "empty is missing", "new should not be there"].sort());
+  });
 
 test("an index of a driver that did not note what symlinks lead to is right with any target", async () => {
   using area = createUnpackArea();

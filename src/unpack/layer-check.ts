@@ -90,7 +90,10 @@ async function faultOf(place: Place, checker: Checker): Promise<FoundFault | und
   if (typeof found === "string") return { kind: "else", says: found, inode: undefined };
   const inode = found.ino;
   if (typeOf(found) !== row.type) return { kind: "else", says: `is no ${row.type} any more`, inode };
-  if (row.type === "symlink") return leadsThere(place) ? undefined : { kind: "else", says: ELSEWHERE, inode };
+  if (row.type === "symlink") {
+    const says = targetFault(place);
+    return says === undefined ? undefined : { kind: "else", says, inode };
+  }
   const says = row.type === "file" ? await contentFault(place, found, checker) : undefined;
   if (says !== undefined) return { kind: "bytes", says, inode };
   const mode = found.mode & MODE_BITS;
@@ -107,18 +110,22 @@ async function contentFault(place: Place, found: Stats, { hasher, onSound }: Che
   try {
     if (!(await hasBytes(place, hasher))) return "has other bytes than were written";
   } catch (error) {
-    if (!isUnreadable(error)) throw error;
-    return `cannot be read: ${reasonOf(error)}`;
+    return unreadable(error);
   }
   onSound?.(found.ino);
   return undefined;
 }
 
-function leadsThere({ row, path, index }: Place): boolean {
+/** What is wrong with what a symlink leads to. */
+function targetFault({ row, path, index }: Place): string | undefined {
   const wanted = index.targetHash(row);
-  if (wanted === undefined) return true;
-  const target = withShortPath(path, (short) => readlinkSync(short, { encoding: "buffer" }));
-  return hash("sha256", target, "buffer").equals(wanted);
+  if (wanted === undefined) return undefined;
+  try {
+    const target = withShortPath(path, (short) => readlinkSync(short, { encoding: "buffer" }));
+    return hash("sha256", target, "buffer").equals(wanted) ? undefined : ELSEWHERE;
+  } catch (error) {
+    return unreadable(error);
+  }
 }
 
 /** Tells of what is on disk and not in the index. */
@@ -126,7 +133,7 @@ function findExtras(names: KnownNames, root: Buffer, onFault: LayerCheckOptions[
   const folders = [{ row: 0, path: root }];
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
     if (typeof lookAt(folder.path) === "string") continue;
-    for (const name of namesOnDisk(folder.path)) {
+    for (const name of namesIn(folder.path, root, onFault)) {
       const row = names.find(folder.row, name);
       const path = below(folder.path, name);
       if (names.mark(row) === FOLDER && row !== 0 && isFolder(path)) folders.push({ row, path });
@@ -134,6 +141,16 @@ function findExtras(names: KnownNames, root: Buffer, onFault: LayerCheckOptions[
       const extra = path.subarray(root.length + 1);
       onFault({ kind: "extra", path: extra, says: "should not be there", inode: undefined });
     }
+  }
+}
+
+/** The names in a folder of the layer; if the disk fails, none, and that is told. */
+function namesIn(folder: Buffer, root: Buffer, onFault: LayerCheckOptions["onFault"]): readonly Buffer[] {
+  try {
+    return namesOnDisk(folder);
+  } catch (error) {
+    onFault({ kind: "else", path: folder.subarray(root.length + 1), says: unreadable(error), inode: undefined });
+    return [];
   }
 }
 
@@ -169,6 +186,12 @@ function typeOf(found: Stats): string {
   if (found.isDirectory()) return "folder";
   if (found.isFile()) return "file";
   return found.isSymbolicLink() ? "symlink" : "other";
+}
+
+/** Says why something cannot be read; throws on what is no fault of the file's or the disk's. */
+function unreadable(error: unknown): string {
+  if (!isUnreadable(error)) throw error;
+  return `cannot be read: ${reasonOf(error)}`;
 }
 
 /** Without the path, which may be long: the fault names it. */
