@@ -107,6 +107,15 @@ const harms: readonly Harm[] = [
     ["d is missing", "d/file is missing", "d/hard is missing"],
   ],
   [
+    "a link where the layer's own folder was",
+    (root) => {
+      renameSync(root, `${root}.elsewhere`);
+      writeFileSync(`${root}.elsewhere/of-others`, "");
+      symlinkSync(`${root}.elsewhere`, root);
+    },
+    [" is a symlink, and no folder"],
+  ],
+  [
     "a link where a file was",
     (root) => {
       rmSync(join(root, "empty"));

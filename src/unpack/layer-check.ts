@@ -56,6 +56,11 @@ export interface LayerCheckOptions {
  */
 export async function checkLayer({ indexFile, folder, ...rest }: LayerCheckOptions): Promise<void> {
   const root = Buffer.from(folder);
+  // A link that is there instead leads to what is not ours: nothing of that is looked at, set right or moved aside.
+  if (lstatSync(root, { throwIfNoEntry: false })?.isSymbolicLink()) {
+    rest.onFault({ kind: "else", path: Buffer.alloc(0), says: "is a symlink, and no folder", inode: undefined });
+    return;
+  }
   try {
     using index = new LayerIndexReader(indexFile);
     using names = new KnownNames();
