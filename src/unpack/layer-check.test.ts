@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import fs, {
   chmodSync,
   closeSync,
@@ -116,6 +117,14 @@ const harms: readonly Harm[] = [
     [" is a symlink, and no folder"],
   ],
   [
+    "a link where a folder was, to one with the same names",
+    (root) => {
+      renameSync(join(root, "d"), `${root}.elsewhere`);
+      symlinkSync(`${root}.elsewhere`, join(root, "d"));
+    },
+    ["d is no folder any more", "d/file is missing", "d/hard is missing"],
+  ],
+  [
     "a link where a file was",
     (root) => {
       rmSync(join(root, "empty"));
@@ -168,6 +177,22 @@ const harms: readonly Harm[] = [
     [" has no index that can be read: cannot read the index of an unpacked layer: it is not as long as it should be"],
   ],
   ["no index", (_, index) => rmSync(index), [" has no index that can be read: ENOENT"]],
+  [
+    "a link where the index was",
+    (_, index) => {
+      renameSync(index, `${index}.elsewhere`);
+      symlinkSync(`${index}.elsewhere`, index);
+    },
+    [" has no index that can be read: cannot read the index of an unpacked layer: a symlink is in its place"],
+  ],
+  [
+    "a FIFO where the index was",
+    (_, index) => {
+      rmSync(index);
+      execFileSync("mkfifo", [index]);
+    },
+    [" has no index that can be read: cannot read the index of an unpacked layer: it is no file"],
+  ],
 ];
 for (const [name, harm, says] of harms) {
   test(`a layer that is checked: ${name}`, async () => assert.deepEqual((await faultsAfter(harm)).sort(), says));
@@ -185,6 +210,18 @@ test("a check sets modes right if it is to, and tells them all the same", async 
     "d/file has mode 0600 instead of 0644",
   ]);
   assert.deepEqual(modes, [0o755, 0o644]);
+});
+
+test("no mode is set behind a link that is where a folder was", async () => {
+  const modes: number[] = [];
+  const look = (root: string) => modes.push(statSync(`${root}.elsewhere/file`).mode & 0o7777);
+  const harm = (root: string) => {
+    renameSync(join(root, "d"), `${root}.elsewhere`);
+    chmodSync(`${root}.elsewhere/file`, 0o600);
+    symlinkSync(`${root}.elsewhere`, join(root, "d"));
+  };
+  await faultsAfter(harm, look);
+  assert.deepEqual(modes, [0o600]);
 });
 
 test("a mode that cannot be set right is told, and nothing else", { skip: whyNoImmutable() }, async () => {

@@ -16,7 +16,7 @@ import type { LayerRow } from "./layer-row.ts";
 import { setRight } from "./set-right.ts";
 
 const MODE_BITS = 0o7777;
-/** The mark of a folder's name. */
+/** The mark of the name of a folder that is there. What is in any other is not reached: a link may be in its place. */
 const FOLDER = 1;
 const ELSEWHERE = "leads elsewhere than it should";
 
@@ -57,18 +57,21 @@ export interface LayerCheckOptions {
 export async function checkLayer({ indexFile, folder, ...rest }: LayerCheckOptions): Promise<void> {
   const root = Buffer.from(folder);
   // A link that is there instead leads to what is not ours: nothing of that is looked at, set right or moved aside.
-  if (lstatSync(root, { throwIfNoEntry: false })?.isSymbolicLink()) {
+  const found = lookAt(root);
+  if (typeof found !== "string" && found.isSymbolicLink()) {
     rest.onFault({ kind: "else", path: Buffer.alloc(0), says: "is a symlink, and no folder", inode: undefined });
     return;
   }
   try {
     using index = new LayerIndexReader(indexFile);
     using names = new KnownNames();
+    names.setMark(0, FOLDER);
     for (const row of index.rows()) {
       const path = below(root, row.path);
       const known = names.add(row.path);
-      if (row.type === "folder") names.setMark(known, FOLDER);
-      const fault = await faultOf({ row, path, index }, rest);
+      const isReached = names.mark(names.parent(known)) === FOLDER;
+      if (isReached && row.type === "folder" && isFolder(path)) names.setMark(known, FOLDER);
+      const fault = isReached ? await faultOf({ row, path, index }, rest) : MISSING;
       if (fault !== undefined) rest.onFault({ ...fault, path: Buffer.from(row.path) });
     }
     findExtras(names, root, rest.onFault);
@@ -81,6 +84,8 @@ export async function checkLayer({ indexFile, folder, ...rest }: LayerCheckOptio
 
 type Checker = Pick<LayerCheckOptions, "hasher" | "onSound" | "setsModes">;
 type FoundFault = Omit<LayerFault, "path">;
+
+const MISSING: FoundFault = { kind: "else", says: "is missing", inode: undefined };
 
 /** A row, and where on disk it should be. */
 interface Place {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import { closeSync, openSync, writeSync } from "node:fs";
-import { DriverError } from "../base/index.ts";
+import { closeSync, constants, fstatSync, openSync, writeSync } from "node:fs";
+import { DriverError, errnoOf } from "../base/index.ts";
+import { corruptIndex } from "./corrupt-index.ts";
 import type { LayerTable } from "./layer-index.ts";
 
 /*
@@ -13,6 +14,7 @@ export const INDEX_MAGIC: Buffer = Buffer.from("orasidx\x04", "latin1");
 export const INDEX_HEADER_BYTES: number = INDEX_MAGIC.length + 7 * 4 + 8;
 export const CHECKSUM_BYTES = 32;
 const PART_BYTES = 64 * 1024;
+const FILE_ITSELF = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** Writes an index to a new file (0600), part by part. The caller syncs it. */
 export function writeLayerIndex(table: LayerTable, path: string): void {
@@ -21,6 +23,26 @@ export function writeLayerIndex(table: LayerTable, path: string): void {
     for (const part of indexParts(table)) writeAll(file, part, path);
   } finally {
     closeSync(file);
+  }
+}
+
+/**
+ * Opens an index for reading. Throws "corrupt" if what is in its place is no file: a link is not followed, and nothing is
+ * waited for.
+ */
+export function openLayerIndex(path: string): number {
+  const file = openItself(path);
+  if (fstatSync(file).isFile()) return file;
+  closeSync(file);
+  throw corruptIndex("it is no file");
+}
+
+function openItself(path: string): number {
+  try {
+    return openSync(path, FILE_ITSELF);
+  } catch (error) {
+    if (errnoOf(error) === "ELOOP") throw corruptIndex("a symlink is in its place");
+    throw error;
   }
 }
 

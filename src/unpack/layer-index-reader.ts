@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, readSync } from "node:fs";
 import { type ByteRange, freeBuffers } from "../base/index.ts";
 import { corruptIndex, wrongName } from "./corrupt-index.ts";
 import { FolderPaths, isOnDisk } from "./folder-paths.ts";
 import { HASH_BYTES, type LayerCounts, RANGE_BYTES, readFlags, readSparseNumbers } from "./layer-index.ts";
-import { CHECKSUM_BYTES, INDEX_HEADER_BYTES, INDEX_MAGIC } from "./layer-index-file.ts";
+import { CHECKSUM_BYTES, INDEX_HEADER_BYTES, INDEX_MAGIC, openLayerIndex } from "./layer-index-file.ts";
 import type { LayerRow, TarRow } from "./layer-row.ts";
 import type { SparseFacts } from "./sparse-content.ts";
 
@@ -51,7 +51,7 @@ export class LayerIndexReader implements Disposable {
 
   /** Opens an index. Throws "corrupt" if it is not exactly what `writeLayerIndex` wrote. */
   constructor(path: string) {
-    this.#file = openSync(path, "r");
+    this.#file = openLayerIndex(path);
     try {
       const header = read(this.#file, INDEX_HEADER_BYTES, 0);
       if (!header.subarray(0, INDEX_MAGIC.length).equals(INDEX_MAGIC))

@@ -1,6 +1,6 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, readSync } from "node:fs";
 import { isUnreadable } from "../base/index.ts";
-import { INDEX_MAGIC } from "./layer-index-file.ts";
+import { INDEX_MAGIC, openLayerIndex } from "./layer-index-file.ts";
 
 const NAME_BYTES: number = INDEX_MAGIC.length - 1;
 
@@ -8,7 +8,7 @@ const NAME_BYTES: number = INDEX_MAGIC.length - 1;
 export function isOlderIndex(path: string): boolean {
   const begin = Buffer.alloc(INDEX_MAGIC.length);
   try {
-    const file = openSync(path, "r");
+    const file = openLayerIndex(path);
     try {
       readSync(file, begin, 0, begin.length, 0);
     } finally {
