@@ -53,6 +53,7 @@ export {
 export { nearestName } from "./nearest.ts";
 export { openAnew } from "./open-anew.ts";
 export { parseBool } from "./parse-bool.ts";
+export { readFileItself } from "./read-file-itself.ts";
 export { RecentKeys } from "./recent-keys.ts";
 export { RecentMap } from "./recent-map.ts";
 export { renameFolder } from "./rename-folder.ts";

@@ -11,11 +11,13 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import {
+  DriverError,
   errnoOf,
   type FileHasher,
   isUnreadable,
   type Logger,
   openAnew,
+  readFileItself,
   syncFolder,
   unlessMissing,
   writeFileDurably,
@@ -143,12 +145,12 @@ async function syncFile(path: string): Promise<void> {
   }
 }
 
-/** A file's bytes; undefined if there is none. A folder is no blob, and goes when the blob comes. */
+/** A file's bytes; undefined if there is none. What else is there is no blob, and goes when the blob comes. */
 async function readFile(path: string): Promise<Uint8Array | undefined> {
   try {
-    return await unlessMissing(fs.readFile(path));
+    return await readFileItself(path);
   } catch (error) {
-    if (errnoOf(error) === "EISDIR") return undefined;
+    if (error instanceof DriverError) return undefined;
     throw error;
   }
 }

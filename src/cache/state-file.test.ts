@@ -38,7 +38,15 @@ test("what is not there is undefined, without a word", async (t) => {
 test("what cannot be read for another reason is an error, not absent", async (t) => {
   const { state, path } = useStateFiles(t);
   symlinkSync(path, path);
-  await assert.rejects(state.read(path, nameOf), { code: "ELOOP" });
+  await assert.rejects(state.read(join(path, "below"), nameOf), { code: "ELOOP" });
+});
+
+test("a link that is where a state file must be is not followed: it is reported and moved aside", async (t) => {
+  const { state, path, lines } = useStateFiles(t);
+  symlinkSync("/dev/zero", path);
+  assert.equal(await state.read(path, nameOf), undefined);
+  assert.deepEqual([lines.length, lines[0]?.["reason"]], [1, "it is no file"]);
+  assert.equal(await state.read(path, nameOf), undefined);
 });
 
 test("a folder that is where a state file must be is reported and moved aside", async (t) => {

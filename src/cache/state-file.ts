@@ -2,12 +2,14 @@ import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import {
+  DriverError,
   describeError,
   errnoOf,
   FileDraft,
   KeyedLock,
   type Logger,
   makeFolders,
+  readFileItself,
   unlessMissing,
   writeFileDurably,
 } from "../base/index.ts";
@@ -48,11 +50,11 @@ export class StateFiles {
   async read<T>(path: string, parse: (value: JsonObject) => T, onCorrupt?: () => void): Promise<T | undefined> {
     let text: string | undefined;
     try {
-      text = await unlessMissing(fs.readFile(path, "utf8"));
+      text = (await readFileItself(path))?.toString("utf8");
     } catch (error) {
-      if (errnoOf(error) !== "EISDIR") throw error;
+      if (!(error instanceof DriverError)) throw error;
       onCorrupt?.();
-      await this.#putAside(path, "it is a folder");
+      await this.#putAside(path, error.message);
     }
     if (text === undefined) return undefined;
     try {
